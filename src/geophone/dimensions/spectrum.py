@@ -1,0 +1,132 @@
+"""Both spectra of a representation, centred and uncentred, from one tridiagonal reduction of one Gram matrix."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+from scipy.linalg import blas, lapack
+from threadpoolctl import ThreadpoolController
+
+from geophone.dimensions.gram import Gram
+
+_EPS = float(np.finfo(np.float64).eps)
+_EPS32 = float(np.finfo(np.float32).eps)
+
+
+@dataclass(frozen=True, slots=True)
+class Spectrum:
+    """Squared singular values in descending order, min(n, d) of each: `centred` of Xc, `uncentred` of X.
+
+    Values that a float64 Gram matrix cannot tell from zero (below m eps times the largest) are zero.
+    """
+
+    centred: np.ndarray
+    uncentred: np.ndarray
+
+
+def spectrum(gram: Gram) -> Spectrum:
+    """Both spectra of `gram` (status "ok").
+
+    Reduce to tridiagonal form T = Q'GQ with the first column of Q along the direction in which centring acts.
+    On side "features" the uncentred matrix is S + n mu mu', so with q_1 = mu/|mu| only T[0,0] differs by n|mu|^2.
+    On side "rows" the direction is 1/sqrt(n), which the centred matrix annihilates, so the centred spectrum is
+    that of T without its first row and column. The reduction, the O(m^3) part, is done once for the two. On a
+    GPU the two matrices go to `torch.linalg.eigvalsh` as one batch.
+    """
+    if gram.matrix.device.type != "cpu":
+        return _batched(gram)
+    # LAPACK's own threads wait in line behind torch's, which spin: two pools on the same cores cost 50x.
+    with _lapack_threads().limit(limits=1):
+        centred, uncentred = _rows(gram) if gram.side == "rows" else _features(gram)
+    return Spectrum(centred=_resolved(centred), uncentred=_resolved(uncentred))
+
+
+def is_resolved(gram: Gram, found: Spectrum) -> bool:
+    """Whether the product's rounding is small against every eigenvalue that should not be zero.
+
+    A float32 product carries errors of about eps tr/m; the least eigenvalue must be 1,000 times that, and the
+    mean not so large that the uncentred matrix drowns the centred one. Always true for float64.
+    """
+    if gram.matrix.dtype == torch.float64:
+        return True
+    m = min(gram.n, gram.d)
+    least = min(found.centred[min(gram.n - 1, gram.d) - 1], found.uncentred[m - 1])
+    return least > 1e3 * _EPS32 * gram.trace / m and gram.n * gram.mean_square < 100 * gram.trace
+
+
+@cache
+def _lapack_threads() -> ThreadpoolController:
+    return ThreadpoolController().select(internal_api="openblas")
+
+
+def _lower(gram: Gram) -> np.ndarray:
+    return np.array(gram.matrix.numpy(), dtype=np.float64, order="F")
+
+
+def _rows(gram: Gram) -> tuple[np.ndarray, np.ndarray]:
+    n = gram.n
+    matrix, reflector = _aligned(_lower(gram), np.full(n, n**-0.5))
+    border = gram.cross.numpy() * np.sqrt(n)
+    border -= reflector * (2.0 * (reflector @ border) / (reflector @ reflector))
+    matrix[1:, 0] = border[1:]
+    matrix[0, 0] = n * gram.mean_square
+    diagonal, off = _tridiagonal(matrix)
+    return np.append(_eigenvalues(diagonal[1:], off[1:]), 0.0), _eigenvalues(diagonal, off)
+
+
+def _features(gram: Gram) -> tuple[np.ndarray, np.ndarray]:
+    mean = gram.mean.numpy()
+    length = np.sqrt(gram.mean_square)
+    if length == 0.0:
+        values = _eigenvalues(*_tridiagonal(_lower(gram)))
+        return values, values
+    matrix, _ = _aligned(_lower(gram), mean / length)
+    diagonal, off = _tridiagonal(matrix)
+    centred = _eigenvalues(diagonal, off)
+    diagonal[0] += gram.n * gram.mean_square
+    return centred, _eigenvalues(diagonal, off)
+
+
+def _aligned(lower: np.ndarray, direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """P A P with P the Householder reflection that takes the unit vector `direction` to +-e_1; and its vector."""
+    v = direction.copy()
+    v[0] += np.copysign(1.0, v[0])
+    beta = 2.0 / (v @ v)
+    w = blas.dsymv(1.0, lower, v, lower=1)
+    z = (0.5 * beta * beta * (v @ w)) * v - beta * w
+    return blas.dsyr2(1.0, v, z, a=lower, lower=1, overwrite_a=1), v
+
+
+def _tridiagonal(lower: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    m = len(lower)
+    if m == 1:
+        return lower[0, :1].copy(), np.zeros(0)
+    work = int(lapack.dsytrd_lwork(m, lower=1)[0])
+    _, diagonal, off, _, _ = lapack.dsytrd(lower, lower=1, lwork=work, overwrite_a=1)
+    return diagonal, off
+
+
+def _eigenvalues(diagonal: np.ndarray, off: np.ndarray) -> np.ndarray:
+    if len(diagonal) < 2:
+        return diagonal.copy()
+    values, info = lapack.dsterf(diagonal, off)
+    if info != 0:
+        raise ArithmeticError(f"LAPACK dsterf left {info} eigenvalues of {len(diagonal)} without convergence")
+    return values[::-1]
+
+
+def _resolved(values: np.ndarray) -> np.ndarray:
+    values = np.sort(values)[::-1]
+    return np.where(values > values[0] * len(values) * _EPS, values, 0.0)
+
+
+def _batched(gram: Gram) -> Spectrum:
+    centred = gram.matrix.double()
+    uncentred = centred.clone()
+    if gram.side == "rows":
+        uncentred += gram.cross[:, None] + gram.cross[None, :] + gram.mean_square
+    else:
+        uncentred += gram.n * torch.outer(gram.mean, gram.mean)
+    both = torch.linalg.eigvalsh(torch.stack([centred, uncentred])).cpu().numpy()
+    return Spectrum(centred=_resolved(both[0]), uncentred=_resolved(both[1]))

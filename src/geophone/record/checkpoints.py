@@ -1,0 +1,97 @@
+"""Weights on disk as safetensors, with the optimizer's and the random state beside them."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from geophone.errors import StoreError
+from geophone.store.tables import replace_file
+
+_RNG = "rng.torch"
+
+
+def checkpoint_path(folder: Path, step: int) -> Path:
+    return folder / "checkpoints" / f"step-{step:08d}.safetensors"
+
+
+def state_path(folder: Path, step: int) -> Path:
+    return folder / "checkpoints" / f"step-{step:08d}.state.safetensors"
+
+
+def weights_digest(model: nn.Module) -> str:
+    """SHA-256 over names and bytes of the state dict; the first 16 hexadecimal digits."""
+    total = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        total.update(name.encode())
+        total.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()[:16]
+
+
+def save_checkpoint(
+    folder: Path, step: int, *, model: nn.Module, optimizer: torch.optim.Optimizer | None = None
+) -> str:
+    """Write weights (and the state needed to train on) and return the digest of the weights."""
+    digest = weights_digest(model)
+    if optimizer is not None:
+        tensors, plain = _optimizer_tensors(optimizer)
+        tensors[_RNG] = torch.get_rng_state()
+        metadata = {"optimizer": json.dumps(plain), "step": str(step)}
+        replace_file(state_path(folder, step), lambda path: save_file(tensors, path, metadata=metadata))
+    # Cloning gives tied weights a place each; loading copies both back into the one that they share.
+    weights = {name: t.detach().cpu().contiguous().clone() for name, t in model.state_dict().items()}
+    metadata = {"step": str(step), "digest": digest}
+    replace_file(checkpoint_path(folder, step), lambda path: save_file(weights, path, metadata=metadata))
+    return digest
+
+
+def load_weights(path: Path, model: nn.Module) -> None:
+    """Put the weights of a checkpoint into `model`. Raises StoreError when the file or its shapes do not fit."""
+    weights = _load(path)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise StoreError(f"{path} does not fit the model: {str(error).splitlines()[-1].strip()}") from error
+
+
+def load_state(path: Path, optimizer: torch.optim.Optimizer) -> None:
+    """Put the optimizer's state and torch's random state back as they were at a checkpoint."""
+    tensors = _load(path)
+    try:
+        with safe_open(path, framework="pt") as handle:
+            plain = json.loads(handle.metadata()["optimizer"])
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"{path} is damaged: {error}.") from error
+    torch.set_rng_state(tensors.pop(_RNG))
+    for key, tensor in tensors.items():
+        parameter, _, field = key.partition(".")
+        plain["state"].setdefault(parameter, {})[field] = tensor
+    state = {int(parameter): fields for parameter, fields in plain["state"].items()}
+    optimizer.load_state_dict({"state": state, "param_groups": plain["param_groups"]})
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.Tensor], dict]:
+    """The optimizer's state as tensors by "parameter.field", and the rest of it as plain JSON values."""
+    state = optimizer.state_dict()
+    tensors: dict[str, torch.Tensor] = {}
+    plain: dict = {"param_groups": state["param_groups"], "state": {}}
+    for parameter, entries in state["state"].items():
+        for field, value in entries.items():
+            if isinstance(value, torch.Tensor):
+                tensors[f"{parameter}.{field}"] = value.detach().cpu().contiguous().clone()
+            else:
+                plain["state"].setdefault(str(parameter), {})[field] = value
+    return tensors, plain
+
+
+def _load(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(path)
+    except FileNotFoundError as error:
+        raise StoreError(f"{path} is not there.") from error
+    except (SafetensorError, OSError) as error:
+        raise StoreError(f"{path} is damaged: {error}.") from error

@@ -1,0 +1,117 @@
+"""Which layers a network has, in the order in which they run, and how each is read."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import numpy as np
+import torch
+from torch import nn
+
+from geophone.errors import InputError
+from geophone.record.capture import ActivationCapture, select_modules
+from geophone.record.probe import Probe
+from geophone.record.views import Reader, check_view, default_view, reader
+from geophone.records import Layer
+
+# Positions are drawn once from this seed and the layer's depth, so that two recordings of a network agree.
+_POSITIONS_SEED = 0x6E0F
+_CHANNELS_FIRST = (nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d, nn.MaxPool1d, nn.AvgPool1d)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a recorder reads: the modules to hook and, layer by layer, how."""
+
+    select: tuple[str, ...]
+    layers: tuple[Layer, ...]
+    readers: dict[str, Reader]
+
+
+def plan(
+    model: nn.Module,
+    probe: Probe,
+    *,
+    layers: Iterable[str | type | nn.Module] | None = None,
+    views: str | Mapping[str, str] | None = None,
+    rows: int = 1024,
+) -> Plan:
+    """Run the probe through once, and settle what is recorded.
+
+    Layers are ordered by when they first finish. Raises InputError when the model cannot read the probe, when
+    nothing it computes is a tensor with the probe's samples on its first axis, or when a view does not fit.
+    """
+    if rows < 2:
+        raise InputError(f"rows={rows}: give 2 or more.")
+    chosen = default_layers(model) if layers is None else select_modules(model, layers)
+    if not chosen:
+        raise InputError("the model has no layer with weights; name the modules to record with layers=.")
+    with ActivationCapture(model, list(chosen.values())) as capture:
+        _forward(model, probe)
+    names = [name for name in capture.names if len(capture[name]) == probe.samples]
+    if not names:
+        raise InputError(
+            f"none of the layers {', '.join(list(chosen)[:8])} put out a tensor with the probe's {probe.samples} "
+            "samples on its first axis; choose others with layers=."
+        )
+    found, readers = [], {}
+    for depth, name in enumerate(names):
+        output = capture[name]
+        view = _view(name, output, chosen[name.partition("@")[0]], views)
+        rng = np.random.default_rng([_POSITIONS_SEED, depth])
+        readers[name] = reader(view, tuple(output.shape), rows=rows, rng=rng)
+        matrix = readers[name](output)
+        shape = tuple(output.shape[1:])
+        found.append(Layer(name, depth, view, matrix.shape[1], matrix.shape[0], shape))
+    return Plan(tuple(dict.fromkeys(n.partition("@")[0] for n in names)), tuple(found), readers)
+
+
+def default_layers(model: nn.Module) -> dict[str, nn.Module]:
+    """What is recorded when nobody says: the blocks of the network, and the weight layers outside them.
+
+    A block is a child with weights of an `nn.ModuleList` (its output is, in transformers, the residual stream);
+    a weight layer is a module without children that owns a parameter of two or more axes. Norms, activations
+    and dropout are neither.
+    """
+    found: dict[str, nn.Module] = {}
+    blocks: list[str] = []
+    for name, module in model.named_modules():
+        inside = any(name.startswith(block + ".") for block in blocks)
+        if isinstance(module, nn.ModuleList) and not inside:
+            for child, block in module.named_children():
+                if any(True for _ in block.parameters()):
+                    blocks.append(f"{name}.{child}")
+        elif name and not inside and (name in blocks or _is_weight_layer(module)):
+            found[name] = module
+    return found
+
+
+def _is_weight_layer(module: nn.Module) -> bool:
+    own = [p for p in module.parameters(recurse=False) if nn.parameter.is_lazy(p) or p.ndim >= 2]
+    return bool(own) and not any(True for _ in module.children())
+
+
+def _forward(model: nn.Module, probe: Probe) -> None:
+    try:
+        probe.forward(model)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        shapes = ", ".join(str(tuple(t.shape)) for t in probe.tensors)
+        raise InputError(f"the model cannot read a probe of shape {shapes}: {error}") from error
+
+
+def _view(name: str, output: torch.Tensor, module: nn.Module, views: str | Mapping[str, str] | None) -> str:
+    shape = tuple(output.shape)
+    if isinstance(views, str):
+        views = {"*": views} if len(shape) > 2 else None
+    for pattern, view in (views or {}).items():
+        if name == pattern or fnmatchcase(name, pattern):
+            return check_view(view, shape, name)
+    return default_view(shape, channels_first=isinstance(module, _CHANNELS_FIRST))
+
+
+def layers(model: nn.Module, probe, **options) -> tuple[Layer, ...]:
+    """What a `Recorder` with the same arguments would record: name, depth, view, features, rows, output shape.
+
+    `options` are `layers`, `views` and `rows` of `Recorder`. Nothing of the model is changed.
+    """
+    return plan(model, Probe(probe), **options).layers

@@ -1,0 +1,113 @@
+"""The probe: one held-out batch, and a forward pass over it that leaves no trace in the model."""
+
+import hashlib
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import nn
+
+from geophone.errors import InputError
+
+
+class Probe:
+    """A batch that the model is read on: a tensor, a tuple of positional arguments, or a mapping of keywords.
+
+    Every tensor in it has the samples on its first axis. Raises InputError when there is no tensor, when the
+    tensors disagree on the number of samples, or when there are fewer than 2 samples.
+    """
+
+    def __init__(self, batch) -> None:
+        if isinstance(batch, torch.Tensor):
+            batch = (batch,)
+        if isinstance(batch, Mapping):
+            self.args, self.kwargs = (), dict(batch)
+        elif isinstance(batch, tuple | list):
+            self.args, self.kwargs = tuple(batch), {}
+        else:
+            raise InputError(
+                f"a probe is a tensor, a tuple of arguments or a mapping of keywords; got {type(batch).__name__}."
+            )
+        tensors = self.tensors
+        if not tensors or any(t.ndim == 0 for t in tensors):
+            raise InputError("the probe holds no tensor with samples on its first axis.")
+        sizes = sorted({len(t) for t in tensors})
+        if len(sizes) > 1:
+            raise InputError(f"the probe's tensors disagree on the number of samples: {sizes}.")
+        if sizes[0] < 2:
+            raise InputError(f"the probe has {sizes[0]} sample; dimensionality needs 2 or more (64 to 512 are usual).")
+        self.samples = sizes[0]
+
+    @property
+    def tensors(self) -> list[torch.Tensor]:
+        return [v for v in (*self.args, *self.kwargs.values()) if isinstance(v, torch.Tensor)]
+
+    def to(self, device: torch.device) -> "Probe":
+        def move(value):
+            return value.to(device) if isinstance(value, torch.Tensor) else value
+
+        if self.kwargs:
+            return Probe({key: move(value) for key, value in self.kwargs.items()})
+        return Probe(tuple(move(value) for value in self.args))
+
+    def digest(self) -> str:
+        """SHA-256 over shapes, types and bytes of the tensors; the first 16 hexadecimal digits."""
+        total = hashlib.sha256()
+        for tensor in self.tensors:
+            total.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
+            total.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        return total.hexdigest()[:16]
+
+    def forward(self, model: nn.Module):
+        """The model's output on the probe, in eval mode without gradients, with nothing of the model changed."""
+        with undisturbed(model), torch.no_grad():
+            return model(*self.args, **self.kwargs)
+
+
+@contextmanager
+def undisturbed(model: nn.Module) -> Iterator[None]:
+    """Put `model` in eval mode, and leave train flags, buffers and random state exactly as they were found."""
+    training = [module for module in model.modules() if module.training]
+    buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
+    states = _random_states(model)
+    # Setting the flags one by one: a model may override train() to do more than set them.
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+        for buffer, before in buffers:
+            if not torch.equal(buffer, before):
+                buffer.detach().copy_(before)
+        _restore(states)
+
+
+def _random_states(model: nn.Module) -> dict:
+    device = model_device(model)
+    cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": (device, cuda),
+        "python": random.getstate(),
+        "numpy": np.random.get_state(),
+    }
+
+
+def _restore(states: dict) -> None:
+    torch.set_rng_state(states["torch"])
+    device, cuda = states["cuda"]
+    if cuda is not None:
+        torch.cuda.set_rng_state(cuda, device)
+    random.setstate(states["python"])
+    np.random.set_state(states["numpy"])
+
+
+def model_device(model: nn.Module) -> torch.device:
+    """The device of the model's first parameter or buffer; the CPU when it has none."""
+    first = next(model.parameters(), None)
+    first = next(model.buffers(), None) if first is None else first
+    return first.device if first is not None else torch.device("cpu")

@@ -1,0 +1,86 @@
+"""Reading a layer's output as a matrix of samples x features."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from geophone.errors import InputError
+
+VIEWS = ("channels", "pooled", "flat", "tokens", "last", "mean")
+_FOR_IMAGES = ("channels", "pooled", "flat")
+_FOR_SEQUENCES = ("tokens", "last", "mean", "flat")
+
+
+def default_view(shape: tuple[int, ...], *, channels_first: bool = False) -> str:
+    """The view of an output of `shape` (with the batch axis): images by channel, sequences by token, vectors flat.
+
+    A three-axis output is a sequence (N, T, D) unless `channels_first` says that it is (N, C, L).
+    """
+    if len(shape) == 2:
+        return "flat"
+    if len(shape) == 3 and not channels_first:
+        return "tokens"
+    return "channels"
+
+
+def check_view(view: str, shape: tuple[int, ...], layer: str) -> str:
+    """`view` if an output of `shape` can be read so. Raises InputError with what would do."""
+    fitting = {2: ("flat",), 3: (*_FOR_SEQUENCES, "channels", "pooled")}.get(len(shape), _FOR_IMAGES)
+    if view not in fitting:
+        raise InputError(
+            f"layer {layer!r} has output of shape {shape}, which cannot be read as view {view!r}; "
+            f"use one of {', '.join(fitting)}."
+        )
+    return view
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Turns one layer's output into rows x features, the same way at every step.
+
+    `positions` is None where all rows are read, else (N, k): the k positions drawn for each sample. Positions of
+    one sample are not independent of one another; drawing few of them per sample keeps the rows spread over the
+    probe.
+    """
+
+    view: str
+    positions: torch.Tensor | None = None
+
+    def __call__(self, output: torch.Tensor) -> torch.Tensor:
+        if self.view == "flat":
+            return output.flatten(1)
+        if self.view == "last":
+            return output[:, -1]
+        if self.view == "mean":
+            return output.mean(1)
+        if self.view == "pooled":
+            return output.flatten(2).mean(2)
+        if self.view == "tokens":
+            return self._tokens(output)
+        return self._channels(output.flatten(2))
+
+    def _tokens(self, output: torch.Tensor) -> torch.Tensor:
+        if self.positions is None:
+            return output.flatten(0, 1)
+        index = self.positions.to(output.device)
+        return output.gather(1, index.unsqueeze(2).expand(-1, -1, output.shape[2])).flatten(0, 1)
+
+    def _channels(self, output: torch.Tensor) -> torch.Tensor:
+        if self.positions is not None:
+            index = self.positions.to(output.device)
+            output = output.gather(2, index.unsqueeze(1).expand(-1, output.shape[1], -1))
+        return output.transpose(1, 2).flatten(0, 1)
+
+
+def reader(view: str, shape: tuple[int, ...], *, rows: int, rng: np.random.Generator) -> Reader:
+    """The reader of an output of `shape` (N, ...), drawing about `rows` rows in all where there are positions."""
+    if view not in ("channels", "tokens"):
+        return Reader(view)
+    samples = shape[0]
+    count = shape[1] if view == "tokens" else int(np.prod(shape[2:]))
+    per_sample = max(1, rows // samples)
+    if per_sample >= count:
+        return Reader(view)
+    drawn = rng.random((samples, count)).argsort(1)[:, :per_sample]
+    return Reader(view, torch.from_numpy(np.sort(drawn, axis=1)))

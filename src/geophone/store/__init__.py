@@ -1,0 +1,1 @@
+"""Run and study folders on disk."""

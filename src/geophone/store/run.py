@@ -1,0 +1,101 @@
+"""A recorded run, opened from its folder."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from geophone.errors import InputError, ReplayError, StoreError
+from geophone.records import Layer
+from geophone.store.manifest import FILE, read_manifest
+from geophone.store.tables import parts, read_parts
+from geophone.store.writer import is_held
+
+
+class Run:
+    """One run on disk: series, scalars, layers and, where it was trained here, the network at any step.
+
+    Reading is lazy, and never changes the folder. `replay(run, step, model)` is how a network is had again.
+    """
+
+    def __init__(self, folder: Path | str, *, replay: Callable | None = None) -> None:
+        self.folder = Path(folder)
+        self.manifest = read_manifest(self.folder)
+        self._replay = replay
+
+    def __repr__(self) -> str:
+        m = self.manifest
+        return f"<Run {self.name}: {len(self.layers)} layers, {m.measurements} measurements, {self.status}>"
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The recorded layers, in depth order."""
+        return self.manifest.layers
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        return tuple(self.manifest.definitions)
+
+    @property
+    def status(self) -> str:
+        """The manifest's status; "interrupted" where it says "running" but nobody is writing any more."""
+        if self.manifest.status == "running" and not is_held(self.folder):
+            return "interrupted"
+        return self.manifest.status
+
+    def table(self, *, columns: list[str] | None = None) -> pd.DataFrame:
+        """Every row of the series as stored: index, step, probe, layer, depth, status, a column a dimension."""
+        found = parts(self.folder / "series")
+        if not found:
+            raise StoreError(f"{self.folder} holds no measurement yet (status: {self.status}).")
+        return read_parts(found, columns=columns)
+
+    def series(self, dimension: str, *, probe: str = "main") -> pd.DataFrame:
+        """One dimension: rows are measured steps (index `step`), columns the layers in depth order.
+
+        Raises InputError for a dimension or a probe that this run does not have.
+        """
+        if dimension not in self.manifest.definitions:
+            raise InputError(f"{self.name} has no dimension {dimension!r}; it has {', '.join(self.dimensions)}.")
+        rows = self.table(columns=["step", "probe", "layer", dimension])
+        rows = rows[rows["probe"] == probe]
+        if rows.empty:
+            raise InputError(f"{self.name} has no measurements on a probe called {probe!r}.")
+        wide = rows.pivot(index="step", columns="layer", values=dimension)
+        wide.columns.name = None
+        return wide[[layer.name for layer in self.layers]].astype(float)
+
+    def statuses(self, *, probe: str = "main") -> pd.DataFrame:
+        """The status of every measurement ("ok", "dead", "nonfinite"), laid out as `series`."""
+        rows = self.table(columns=["step", "probe", "layer", "status"])
+        wide = rows[rows["probe"] == probe].pivot(index="step", columns="layer", values="status")
+        wide.columns.name = None
+        return wide[[layer.name for layer in self.layers]]
+
+    def scalars(self) -> pd.DataFrame:
+        """What the loop reported: index `step`, a column each. `index` is the measurement's number where the step
+        was measured, else missing; a scalar that the loop did not give at a step is NaN."""
+        found = parts(self.folder / "scalars")
+        if not found:
+            return pd.DataFrame({"index": np.array([], dtype=float)}, index=pd.Index([], name="step"))
+        return read_parts(found).set_index("step")
+
+    def at(self, step: int, *, model=None):
+        """The network exactly as it was after `step` updates, in eval mode.
+
+        A run that geophone trained is replayed from its nearest earlier checkpoint, bit for bit. A run of
+        your own loop has only the steps that were checkpointed, and needs `model`, a network of the same shape
+        to load them into. Raises ReplayError when the step cannot be had, or came out different.
+        """
+        if self._replay is None:
+            raise ReplayError(f"{self.name} was opened without a way to replay; open it with geophone.open.")
+        return self._replay(self, step, model)
+
+
+def is_run(folder: Path) -> bool:
+    return (folder / FILE).is_file()

@@ -1,0 +1,65 @@
+"""A study folder: runs, and the tables that were made of them."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from geophone.errors import StoreError
+from geophone.store.run import Run, is_run
+from geophone.store.tables import read_table, write_table
+
+
+class Study:
+    """A folder with runs under `runs/` and tables beside them; iterable over its runs, in order of name."""
+
+    def __init__(self, folder: Path | str, *, replay: Callable | None = None) -> None:
+        self.folder = Path(folder)
+        self._replay = replay
+        if not (self.folder / "runs").is_dir():
+            raise StoreError(f"{self.folder} holds no study: there is no runs/ folder in it.")
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(self.runs)
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    def __repr__(self) -> str:
+        return f"<Study {self.folder}: {len(self)} runs>"
+
+    @property
+    def runs(self) -> list[Run]:
+        found = sorted(p for p in (self.folder / "runs").iterdir() if is_run(p))
+        return [Run(p, replay=self._replay) for p in found]
+
+    def run(self, name: str) -> Run:
+        """The run called `name`. Raises StoreError with the names there are when there is none."""
+        for run in self.runs:
+            if run.name == name:
+                return run
+        raise StoreError(f"{self.folder} has no run {name!r}; it has {', '.join(r.name for r in self.runs)}.")
+
+    def phenomena(self, kind: str) -> pd.DataFrame:
+        """One table of phase 1: stabilization, order, jumps, critical, transitions ... as `geophone detect` left it."""
+        return read_table(self.folder / "phenomena" / f"{kind}.parquet")
+
+    def targets(self) -> pd.DataFrame:
+        """The ranked targets, best first, as `geophone targets` left them."""
+        return read_table(self.folder / "targets.parquet")
+
+    def write(self, name: str, frame: pd.DataFrame) -> None:
+        """Write the table `name`, such as "targets" or "phenomena/jumps"."""
+        write_table(self.folder / f"{name}.parquet", frame)
+
+
+def open_folder(folder: Path | str, *, replay: Callable | None = None) -> Run | Study:
+    """The run or study in `folder`. Raises StoreError when it holds neither."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise StoreError(f"{folder} is not a folder.")
+    if is_run(folder):
+        return Run(folder, replay=replay)
+    if (folder / "runs").is_dir():
+        return Study(folder, replay=replay)
+    raise StoreError(f"{folder} holds neither a run (run.json) nor a study (runs/).")

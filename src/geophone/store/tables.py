@@ -1,0 +1,102 @@
+"""Tables on disk: parquet files that appear whole or not at all, and are read through DuckDB."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+
+from geophone.errors import StoreError
+
+
+def connect() -> duckdb.DuckDBPyConnection:
+    """An in-memory DuckDB that keeps to one thread: our tables are small, and training wants the cores."""
+    return duckdb.connect(":memory:", config={"threads": 1})
+
+
+def replace_file(path: Path, write) -> None:
+    """Have `write(temporary path)` make a file, sync it, and give it its name in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        with open(temporary, "rb") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    except (OSError, duckdb.Error) as error:
+        temporary.unlink(missing_ok=True)
+        raise StoreError(f"could not write {path}: {_reason(error)}. Nothing that was there is lost.") from error
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in `folder` durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_text(path: Path, text: str) -> None:
+    replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_table(path: Path, frame: pd.DataFrame, *, connection: duckdb.DuckDBPyConnection | None = None) -> None:
+    """Write `frame` (without its index) as one parquet file, whole or not at all."""
+    owned = connection is None
+    connection = connection or connect()
+    try:
+        connection.register("frame", frame)
+        replace_file(
+            path,
+            lambda temporary: connection.execute(
+                "COPY frame TO ? (FORMAT parquet, COMPRESSION zstd)", [str(temporary)]
+            ),
+        )
+        connection.unregister("frame")
+    finally:
+        if owned:
+            connection.close()
+
+
+def read_table(path: Path, *, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """One parquet file. Raises StoreError when it is missing or damaged."""
+    if not path.is_file():
+        raise StoreError(f"{path} is not there.")
+    return read_parts([path], columns=columns)
+
+
+def parts(folder: Path) -> list[Path]:
+    return sorted(folder.glob("part-*.parquet"))
+
+
+def read_parts(paths: Sequence[Path], *, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """The rows of all `paths` in their order; a column that only some of them have is missing in the others.
+
+    Raises StoreError naming the damaged file when one cannot be read.
+    """
+    selection = "*" if columns is None else ", ".join('"' + c.replace('"', '""') + '"' for c in columns)
+    query = f"SELECT {selection} FROM read_parquet(?, union_by_name = true)"
+    with connect() as connection:
+        try:
+            return connection.execute(query, [[str(p) for p in paths]]).df()
+        except duckdb.Error as error:
+            damaged = [p for p in paths if not _readable(connection, p)]
+            which = f"{damaged[0]} is damaged" if damaged else f"{paths[0].parent} cannot be read"
+            raise StoreError(f"{which}: {_reason(error)}.") from error
+
+
+def _readable(connection: duckdb.DuckDBPyConnection, path: Path) -> bool:
+    try:
+        connection.execute("SELECT * FROM read_parquet(?)", [str(path)]).fetchall()
+    except duckdb.Error:
+        return False
+    return True
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error).splitlines()[0].rstrip(".")

@@ -1,0 +1,118 @@
+"""The one that writes a run: rows gather in memory and reach disk as parts, the manifest last."""
+
+import fcntl
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from geophone.errors import InputError, StoreError
+from geophone.store.manifest import Manifest
+from geophone.store.tables import connect, write_table
+
+LOCK = ".lock"
+
+
+class RunWriter:
+    """Owns one run folder while it is written.
+
+    A part is written every `part_rows` measurements or `part_seconds` seconds, whichever comes first. The folder
+    must be new or empty: a folder that holds anything is refused (InputError) and left as it was.
+    """
+
+    def __init__(self, folder: Path, *, part_rows: int = 100, part_seconds: float = 10.0) -> None:
+        self.folder = folder
+        self._part_rows, self._part_seconds = part_rows, part_seconds
+        self._series: list[Mapping[str, Any]] = []
+        self._scalars: list[Mapping[str, Any]] = []
+        self._measured = 0
+        self._parts = {"series": 0, "scalars": 0}
+        claim_empty(folder)
+        self._lock = lock(folder)
+        self._connection = connect()
+        self._flushed = time.monotonic()
+        self.manifest: Manifest | None = None
+
+    def begin(self, manifest: Manifest) -> None:
+        self.manifest = manifest.model_copy(update={"created": now()})
+        self.manifest.write(self.folder)
+
+    def add(self, series: Sequence[Mapping[str, Any]], scalars: Mapping[str, Any] | None) -> None:
+        """Take the rows of one step; `series` is empty on steps that were not measured."""
+        self._series.extend(series)
+        self._measured += bool(series)
+        if scalars is not None:
+            self._scalars.append(scalars)
+        late = time.monotonic() - self._flushed > self._part_seconds
+        if self._measured >= self._part_rows or (series and late):
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what has gathered. Rows stay in memory until their part has its name."""
+        for kind, rows in (("series", self._series), ("scalars", self._scalars)):
+            if rows:
+                path = self.folder / kind / f"part-{self._parts[kind]:05d}.parquet"
+                write_table(path, pd.DataFrame.from_records(rows), connection=self._connection)
+                self._parts[kind] += 1
+                rows.clear()
+        self._measured = 0
+        self._flushed = time.monotonic()
+
+    def checkpoint(self, step: int, digest: str) -> None:
+        known = self.manifest.checkpoints | {step: digest}
+        self.manifest = self.manifest.model_copy(update={"checkpoints": known})
+        self.manifest.write(self.folder)
+
+    def finish(self, status: str, **last: Any) -> None:
+        """Flush, write the last manifest with the fields `last`, and let the folder go."""
+        try:
+            self.flush()
+            self.manifest = self.manifest.model_copy(update={"status": status, "ended": now(), **last})
+            self.manifest.write(self.folder)
+        finally:
+            self._connection.close()
+            self._lock.close()
+
+
+def claim_empty(folder: Path) -> None:
+    """Make `folder`, or accept it as it is when nothing but a stale lock is in it. Raises InputError or StoreError."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"out={str(folder)!r} is a file; give a folder that is new or empty.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        there = [p.name for p in folder.iterdir() if p.name != LOCK]
+    except OSError as error:
+        raise StoreError(f"cannot use {folder}: {error.strerror}.") from error
+    if there:
+        what = "another run" if "run.json" in there else f"{len(there)} file(s), {sorted(there)[0]!r} among them"
+        raise InputError(f"{folder} already holds {what}; nothing was touched. Give a folder that is new or empty.")
+
+
+def lock(folder: Path):
+    """Hold `folder` for this process, until the returned handle is closed. Raises StoreError if it is held."""
+    handle = open(folder / LOCK, "a")  # noqa: SIM115 - the lock lives as long as the handle
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        handle.close()
+        raise StoreError(f"{folder} is being written by another process.") from error
+    return handle
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a living process holds `folder`."""
+    if not (folder / LOCK).exists():
+        return False
+    try:
+        with open(folder / LOCK) as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

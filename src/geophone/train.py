@@ -1,0 +1,233 @@
+"""The plain, deterministic training loop; any step of any run can be had again."""
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from geophone.errors import InputError, ReplayError
+from geophone.record.checkpoints import checkpoint_path, load_state, load_weights, state_path, weights_digest
+from geophone.record.probe import undisturbed
+from geophone.record.recorder import Recorder
+from geophone.record.schedule import Schedule
+from geophone.store.run import Run
+from geophone.zoo.catalogue import Experiment, experiment
+from geophone.zoo.tasks import Task, task
+
+CHECKPOINT_EVERY = 100
+PROBE_SAMPLES = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one update did: loss and accuracy of the batch, and the norm of the gradient, before the update."""
+
+    loss: float
+    accuracy: float
+    gradient_norm: float
+
+
+class Training:
+    """One experiment in training: network, optimizer and data, ready for step t = 1, 2, ...
+
+    The network is initialised from `seed`, and the batch of step t depends only on (seed, t); with the number of
+    torch threads they decide every weight at every step. Not a framework: no schedules, no mixed precision.
+    """
+
+    def __init__(self, spec: Experiment, *, seed: int) -> None:
+        self.spec, self.seed = spec, seed
+        self.task: Task = task(spec.task)
+        torch.manual_seed(seed)
+        self.model: nn.Module = spec.build()
+        self.model.train()
+        self.optimizer = _optimizer(spec, self.model)
+        self.done = 0
+
+    def step(self, *, norms: bool = False) -> Outcome:
+        """One update. `norms` asks for the gradient norm too (else NaN)."""
+        rng = np.random.default_rng([self.seed, self.done + 1])
+        x, y = self.task.batch(rng, self.spec.batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        output = self.model(x)
+        loss = self.task.loss(output, y)
+        loss.backward()
+        gradient = total_norm([p.grad for p in self.model.parameters() if p.grad is not None]) if norms else np.nan
+        self.optimizer.step()
+        self.done += 1
+        with torch.no_grad():
+            accuracy = float(self.task.accuracy(output, y))
+        return Outcome(float(loss.detach()), accuracy, gradient)
+
+    def test_accuracy(self) -> float:
+        """Accuracy on the held-out test set, in eval mode; training is not disturbed."""
+        x, y = self.task.test()
+        with undisturbed(self.model), torch.no_grad():
+            return float(self.task.accuracy(self.model(x), y))
+
+
+def train(
+    name: str,
+    *,
+    out: Path | str,
+    seed: int = 0,
+    steps: int | None = None,
+    every: int | Schedule = 5,
+    probe_samples: int = PROBE_SAMPLES,
+    on_step: Callable[[int, int], None] | None = None,
+) -> Run:
+    """Train the experiment `name` of the zoo, recording as it goes, and return the run.
+
+    Scalars at every step: loss and accuracy of the batch; at measured steps also gradient, weight and update
+    norm (Euclidean, over all parameters). Checkpoints at step 0, every 100 steps and at the end. `on_step(done,
+    steps)` is called after each update. Raises InputError for an unknown name or fewer than 1 step.
+    """
+    spec = experiment(name)
+    steps = spec.steps if steps is None else steps
+    if steps < 1:
+        raise InputError(f"steps={steps}: give 1 or more.")
+    training = Training(spec, seed=seed)
+    recorder = Recorder(
+        training.model,
+        training.task.probe(probe_samples)[0],
+        out=out,
+        every=every,
+        layers=spec.layers,
+        name=f"{name}-seed{seed}",
+        about=about(spec, seed=seed, steps=steps),
+    )
+    with recorder:
+        recorder.checkpoint(training.optimizer)
+        for step in range(1, steps + 1):
+            _recorded_step(training, recorder)
+            if step % CHECKPOINT_EVERY == 0 or step == steps:
+                recorder.checkpoint(training.optimizer)
+            if on_step is not None:
+                on_step(step, steps)
+        recorder.close(results={"test_accuracy": training.test_accuracy(), "chance": training.task.chance})
+    return Run(recorder.folder, replay=replay)
+
+
+def about(spec: Experiment, *, seed: int, steps: int) -> dict:
+    """What a manifest says of an experiment; enough to train it again."""
+    return {
+        "experiment": spec.name,
+        "family": spec.family,
+        "task": spec.task,
+        "seed": seed,
+        "total_steps": steps,
+        "batch": spec.batch,
+        "optimizer": spec.optimizer,
+        "learning_rate": spec.lr,
+        "weight_decay": spec.weight_decay,
+    }
+
+
+def _recorded_step(training: Training, recorder: Recorder) -> None:
+    if not recorder.due:
+        outcome = training.step()
+        recorder.step(loss=outcome.loss, accuracy=outcome.accuracy)
+        return
+    before = [p.detach().clone() for p in training.model.parameters()]
+    outcome = training.step(norms=True)
+    after = [p.detach() for p in training.model.parameters()]
+    recorder.step(
+        loss=outcome.loss,
+        accuracy=outcome.accuracy,
+        gradient_norm=outcome.gradient_norm,
+        weight_norm=total_norm(after),
+        update_norm=total_norm(torch._foreach_sub(after, before)),
+    )
+
+
+def replay(run: Run, step: int, model: nn.Module | None = None) -> nn.Module:
+    """The network of `run` exactly as it was after `step` updates, in eval mode.
+
+    Trains on from the nearest earlier checkpoint with the run's own batches, optimizer and number of threads,
+    and compares the weights' digest wherever the run kept one. For a run of the user's own loop, `model` is a
+    network of the same shape and `step` one of the checkpointed steps. Raises InputError for a step outside the
+    run, ReplayError when the step cannot be had or came out different.
+    """
+    kept = run.manifest.checkpoints
+    name = run.manifest.about.get("experiment")
+    if name is None:
+        return _checkpointed(run, step, model)
+    total = run.manifest.about["total_steps"]
+    if not 0 <= step <= total:
+        raise InputError(f"{run.name} ran from step 0 to {total}; got step {step}.")
+    earlier = [s for s in kept if s <= step]
+    if not earlier:
+        raise ReplayError(f"{run.name} has no checkpoint at or before step {step}.")
+    with _rng_kept(), _threads(run.manifest.threads):
+        training = resume(run, max(earlier))
+        while training.done < step:
+            training.step()
+    _compare(run, step, training.model)
+    return training.model.eval()
+
+
+def resume(run: Run, step: int) -> Training:
+    """The training of `run` as it stood at the checkpoint of `step`, ready for the next update."""
+    training = Training(experiment(run.manifest.about["experiment"]), seed=run.manifest.about["seed"])
+    load_weights(checkpoint_path(run.folder, step), training.model)
+    _compare(run, step, training.model)
+    load_state(state_path(run.folder, step), training.optimizer)
+    training.done = step
+    return training
+
+
+def _checkpointed(run: Run, step: int, model: nn.Module | None) -> nn.Module:
+    kept = sorted(run.manifest.checkpoints)
+    if step not in kept:
+        raise ReplayError(
+            f"{run.name} was not trained by geophone, so only checkpointed steps can be had: {kept or 'none'}."
+        )
+    if model is None:
+        raise ReplayError(f"{run.name} was not trained by geophone; pass model=, a network of the same shape.")
+    load_weights(checkpoint_path(run.folder, step), model)
+    _compare(run, step, model)
+    return model.eval()
+
+
+def _compare(run: Run, step: int, model: nn.Module) -> None:
+    expected = run.manifest.checkpoints.get(step)
+    found = weights_digest(model)
+    if expected is not None and found != expected:
+        raise ReplayError(
+            f"{run.name} at step {step} came out with weights {found}, the run had {expected}. It was made with "
+            f"{run.manifest.versions}; other versions or another processor can differ in the last bit."
+        )
+
+
+def total_norm(tensors: list[torch.Tensor]) -> float:
+    """Euclidean norm over all entries of `tensors`."""
+    return float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors))))
+
+
+def _optimizer(spec: Experiment, model: nn.Module) -> torch.optim.Optimizer:
+    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+    if spec.optimizer not in kinds:
+        raise InputError(f"{spec.name} asks for optimizer {spec.optimizer!r}; known are {', '.join(kinds)}.")
+    return kinds[spec.optimizer](model.parameters(), lr=spec.lr, weight_decay=spec.weight_decay)
+
+
+@contextmanager
+def _threads(count: int):
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _rng_kept():
+    state = torch.get_rng_state()
+    try:
+        yield
+    finally:
+        torch.set_rng_state(state)
