@@ -18,7 +18,7 @@ _HOME = {
     "dimensions": "geophone.dimensions",
     "jumps": "geophone.detect",
     "layers": "geophone.record",
-    "open": "geophone.study",
+    "open": "geophone.train",
     "stabilization": "geophone.detect",
     "targets": "geophone.target",
     "train": "geophone.train",

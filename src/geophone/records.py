@@ -40,8 +40,8 @@ class Stabilization:
 class ConvergenceOrder:
     """Whether shallow layers settle before deep ones.
 
-    `rho` is Spearman's correlation of depth with stabilisation step, `p` its exact one-sided permutation
-    probability P(rho' >= rho) under no order, `tau` Kendall's tau-b, `layers` the number of layers that count.
+    `rho` is Spearman's correlation of depth with stabilisation step, `p` the exact probability under no order of a
+    rho at least as far from 0 on the same side, `tau` Kendall's tau-b, `layers` the number of layers that count.
     verdict: "bottom-up" | "top-down" | "simultaneous" | "weak" | "undefined".
     """
 
@@ -56,9 +56,10 @@ class ConvergenceOrder:
 class Jump:
     """One abrupt change of a series.
 
-    `magnitude` = x[index+5] - x[index-5] (clipped to the series), `log_ratio` its logarithmic twin, `speed` =
-    magnitude / 10 per measurement, `phase` = step / total steps, `sign` +1 or -1, `score` the detector's own
-    statistic, `p` its family-wise adjusted probability (NaN where the detector has none).
+    `magnitude` = x[index+5] - x[index-5], the window cut at the ends of the series, `log_ratio` = ln of their ratio
+    (NaN unless both are positive), `speed` = magnitude per measurement of the window (10 of them), `phase` = step /
+    total steps, `sign` of the step itself, `score` the detector's own statistic, `p` its family-wise adjusted
+    probability (NaN where the detector has none).
     """
 
     index: int
@@ -79,6 +80,15 @@ class CriticalPeriod:
     start: int
     stop: int
     peak: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A local peak of |acceleration|; `acceleration` is signed, in units of the series per step squared."""
+
+    index: int
+    step: int
+    acceleration: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from geophone.record.probe import undisturbed
 from geophone.record.recorder import Recorder
 from geophone.record.schedule import Schedule
 from geophone.store.run import Run
+from geophone.store.study import Study, open_folder
 from geophone.zoo.catalogue import Experiment, experiment
 from geophone.zoo.tasks import Task, task
 
@@ -109,6 +110,11 @@ def train(
                 on_step(step, steps)
         recorder.close(results={"test_accuracy": training.test_accuracy(), "chance": training.task.chance})
     return Run(recorder.folder, replay=replay)
+
+
+def open(folder: Path | str) -> Run | Study:  # noqa: A001 - geophone.open is the public name
+    """The run or the study in `folder`; a Study is iterable over its runs. Raises StoreError when it holds neither."""
+    return open_folder(folder, replay=replay)
 
 
 def about(spec: Experiment, *, seed: int, steps: int) -> dict:

@@ -1,6 +1,6 @@
 """A recorded run, opened from its folder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -60,22 +60,30 @@ class Run:
 
         Raises InputError for a dimension or a probe that this run does not have.
         """
-        if dimension not in self.manifest.definitions:
-            raise InputError(f"{self.name} has no dimension {dimension!r}; it has {', '.join(self.dimensions)}.")
-        rows = self.table(columns=["step", "probe", "layer", dimension])
-        rows = rows[rows["probe"] == probe]
-        if rows.empty:
-            raise InputError(f"{self.name} has no measurements on a probe called {probe!r}.")
-        wide = rows.pivot(index="step", columns="layer", values=dimension)
-        wide.columns.name = None
-        return wide[[layer.name for layer in self.layers]].astype(float)
+        return self.all_series([dimension], probe=probe)[dimension]
+
+    def all_series(
+        self, dimensions: Sequence[str] | None = None, *, probe: str = "main"
+    ) -> dict[str, pd.DataFrame]:
+        """`series` of several dimensions (default: all that were recorded), in one reading of the files."""
+        wanted = self.dimensions if dimensions is None else tuple(dimensions)
+        for name in wanted:
+            if name not in self.manifest.definitions:
+                raise InputError(f"{self.name} has no dimension {name!r}; it has {', '.join(self.dimensions)}.")
+        return {name: wide.astype(float) for name, wide in self._wide(wanted, probe).items()}
 
     def statuses(self, *, probe: str = "main") -> pd.DataFrame:
         """The status of every measurement ("ok", "dead", "nonfinite"), laid out as `series`."""
-        rows = self.table(columns=["step", "probe", "layer", "status"])
-        wide = rows[rows["probe"] == probe].pivot(index="step", columns="layer", values="status")
-        wide.columns.name = None
-        return wide[[layer.name for layer in self.layers]]
+        return self._wide(("status",), probe)["status"]
+
+    def _wide(self, columns: Sequence[str], probe: str) -> dict[str, pd.DataFrame]:
+        rows = self.table(columns=["step", "probe", "layer", *columns])
+        rows = rows[rows["probe"] == probe]
+        if rows.empty:
+            raise InputError(f"{self.name} has no measurements on a probe called {probe!r}.")
+        wide = rows.pivot(index="step", columns="layer", values=list(columns))
+        names = [layer.name for layer in self.layers]
+        return {column: wide[column].reindex(columns=names).rename_axis(columns=None) for column in columns}
 
     def scalars(self) -> pd.DataFrame:
         """What the loop reported: index `step`, a column each. `index` is the measurement's number where the step

@@ -43,22 +43,12 @@ def write_text(path: Path, text: str) -> None:
     replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def write_table(path: Path, frame: pd.DataFrame, *, connection: duckdb.DuckDBPyConnection | None = None) -> None:
+def write_table(path: Path, frame: pd.DataFrame) -> None:
     """Write `frame` (without its index) as one parquet file, whole or not at all."""
-    owned = connection is None
-    connection = connection or connect()
-    try:
+    copy = "COPY frame TO ? (FORMAT parquet, COMPRESSION zstd)"
+    with connect() as connection:
         connection.register("frame", frame)
-        replace_file(
-            path,
-            lambda temporary: connection.execute(
-                "COPY frame TO ? (FORMAT parquet, COMPRESSION zstd)", [str(temporary)]
-            ),
-        )
-        connection.unregister("frame")
-    finally:
-        if owned:
-            connection.close()
+        replace_file(path, lambda temporary: connection.execute(copy, [str(temporary)]))
 
 
 def read_table(path: Path, *, columns: Sequence[str] | None = None) -> pd.DataFrame:

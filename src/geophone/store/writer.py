@@ -11,7 +11,7 @@ import pandas as pd
 
 from geophone.errors import InputError, StoreError
 from geophone.store.manifest import Manifest
-from geophone.store.tables import connect, write_table
+from geophone.store.tables import write_table
 
 LOCK = ".lock"
 
@@ -32,7 +32,6 @@ class RunWriter:
         self._parts = {"series": 0, "scalars": 0}
         claim_empty(folder)
         self._lock = lock(folder)
-        self._connection = connect()
         self._flushed = time.monotonic()
         self.manifest: Manifest | None = None
 
@@ -55,7 +54,7 @@ class RunWriter:
         for kind, rows in (("series", self._series), ("scalars", self._scalars)):
             if rows:
                 path = self.folder / kind / f"part-{self._parts[kind]:05d}.parquet"
-                write_table(path, pd.DataFrame.from_records(rows), connection=self._connection)
+                write_table(path, pd.DataFrame.from_records(rows))
                 self._parts[kind] += 1
                 rows.clear()
         self._measured = 0
@@ -73,7 +72,6 @@ class RunWriter:
             self.manifest = self.manifest.model_copy(update={"status": status, "ended": now(), **last})
             self.manifest.write(self.folder)
         finally:
-            self._connection.close()
             self._lock.close()
 
 

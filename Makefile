@@ -1,0 +1,27 @@
+# make demo runs the main job; make test passes the tests. Both set up .venv first; Python 3.11+ and a package
+# index are all they need. PYTHON=python3.12 picks another interpreter.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO ?= geophone-demo
+
+.PHONY: demo test test-slow lint clean
+demo: $(VENV)/.ready
+	$(BIN)/geophone demo --out $(DEMO)
+
+test: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.ready
+	$(BIN)/python -m pytest -m slow --timeout 3600
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,68 @@
+"""The stages of a study, in order. Each reads tables and runs from the study's folder and writes tables there."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from geophone.detect.tables import run_tables
+from geophone.errors import InputError
+from geophone.store.run import Run
+from geophone.store.study import Study, open_folder
+from geophone.store.writer import claim_empty
+from geophone.target import targets
+from geophone.train import replay, train
+
+DEMO = ("mlp_4_mnist", "cnn_4_mnist", "vit_2_mnist")
+
+
+def open_study(folder: Path | str) -> Study:
+    """The study in `folder`. Raises InputError when it holds a single run."""
+    found = open_folder(folder, replay=replay)
+    if isinstance(found, Run):
+        raise InputError(f"{folder} holds one run, not a study; a study keeps its runs in runs/.")
+    return found
+
+
+def train_stage(
+    folder: Path, names: tuple[str, ...], *, steps: int | None, on_step: Callable[[str, int, int], None]
+) -> Study:
+    """Train `names` one after the other into the new study folder `folder`; `on_step(name, done, steps)` follows."""
+    claim_empty(folder)
+    for name in names:
+        train(name, out=folder / "runs" / name, steps=steps, on_step=lambda done, of, name=name: on_step(name, done, of))
+    return open_study(folder)
+
+
+def detect_stage(study: Study, *, on_run: Callable[[str], None] = lambda name: None) -> dict[str, pd.DataFrame]:
+    """Phase 1 of every run and dimension; writes `phenomena/*.parquet` and returns the tables by kind."""
+    found: dict[str, list[pd.DataFrame]] = {}
+    for run in study:
+        total = run.manifest.about.get("total_steps", run.manifest.steps)
+        tables = run_tables(run.all_series(), run=run.name, layers=run.layers, total_steps=total)
+        for kind, table in tables.items():
+            found.setdefault(kind, []).append(table)
+        on_run(run.name)
+    tables = {kind: _joined(parts) for kind, parts in found.items()}
+    for kind, table in tables.items():
+        study.write(f"phenomena/{kind}", table)
+    return tables
+
+
+def target_stage(study: Study) -> pd.DataFrame:
+    """Rank the targets; writes `targets.parquet` and returns the table."""
+    table = targets(study)
+    study.write("targets", table)
+    return table
+
+
+def report_stage(study: Study) -> Path:
+    """Write `report/index.html` and return its path."""
+    from geophone.report.page import write_page
+
+    return write_page(study)
+
+
+def _joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    filled = [part for part in parts if len(part)]
+    return pd.concat(filled, ignore_index=True) if filled else parts[0]

@@ -1,0 +1,141 @@
+"""From phenomena to the places worth digging, each with its reason and a control to compare with."""
+
+from dataclasses import asdict, dataclass, fields
+
+import numpy as np
+import pandas as pd
+
+from geophone.errors import InputError
+from geophone.records import Target
+from geophone.store.study import Study
+
+HALF_WINDOW = 5  # measurements on each side, as in a jump's magnitude
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the ranking knows of one run: the series (step x layer) of one dimension, the loss by step (empty when
+    the loop gave none), and that run's rows of the jump and critical-period tables."""
+
+    run: str
+    series: pd.DataFrame
+    loss: pd.Series
+    jumps: pd.DataFrame
+    critical: pd.DataFrame
+
+
+def targets(study: Study, *, dimension: str = "stable_rank", mode: str = "seed") -> pd.DataFrame:
+    """The ranked targets of a study from its phase-1 tables: one row a target, the columns of `records.Target`.
+
+    A target is the strongest jump of `dimension` (detector `mode`) within any 11 measurements of a layer. They
+    are ranked by |log ratio| x |detector score|: a change must be both large and unlike its surroundings. A rank is
+    an order in which to look, not a probability. Raises InputError for a dimension or mode that was not detected.
+    """
+    jumps, critical = (_of(study.phenomena(kind), dimension, mode) for kind in ("jumps", "critical"))
+    found: list[Target] = []
+    for run in study:
+        scalars = run.scalars()
+        evidence = Evidence(
+            run=run.name,
+            series=run.series(dimension),
+            loss=scalars["loss"].dropna() if "loss" in scalars else pd.Series(dtype=float),
+            jumps=jumps[jumps["run"] == run.name],
+            critical=critical[critical["run"] == run.name],
+        )
+        found += run_targets(evidence, dimension=dimension)
+    return rank(found)
+
+
+def rank(found: list[Target]) -> pd.DataFrame:
+    """`found` as a table, best first; ties go by run, layer and step, so the order never depends on chance."""
+    columns = [f.name for f in fields(Target)]
+    table = pd.DataFrame([asdict(t) for t in found], columns=columns)
+    table = table.sort_values(["score", "run", "depth", "step"], ascending=[False, True, True, True])
+    table["rank"] = np.arange(1, len(table) + 1)
+    controls = ["control_step", "control_before", "control_after"]
+    return table.astype(dict.fromkeys(controls, "Int64")).reset_index(drop=True)
+
+
+def run_targets(evidence: Evidence, *, dimension: str) -> list[Target]:
+    """The targets of one run, unranked (`rank` 0)."""
+    steps = evidence.series.index.to_numpy()
+    found = []
+    for layer, rows in evidence.jumps.groupby("layer", sort=False):
+        everywhere = rows["index"].to_numpy(int)
+        for row in _strongest(rows).itertuples():
+            before, after = _window(int(row.at), len(steps))
+            control = _control(int(row.at), everywhere, steps)
+            found.append(
+                Target(
+                    rank=0,
+                    run=evidence.run,
+                    layer=layer,
+                    depth=int(row.depth),
+                    dimension=dimension,
+                    step=int(row.step),
+                    before=int(steps[before]),
+                    after=int(steps[after]),
+                    score=abs(float(row.log_ratio)) * abs(float(row.score)),
+                    reason=_reason(evidence, row, dimension, (int(steps[before]), int(steps[after]))),
+                    control_step=None if control is None else int(steps[control]),
+                    control_before=None if control is None else int(steps[control - HALF_WINDOW]),
+                    control_after=None if control is None else int(steps[control + HALF_WINDOW]),
+                )
+            )
+    return found
+
+
+def _of(table: pd.DataFrame, dimension: str, mode: str) -> pd.DataFrame:
+    for column, value in (("dimension", dimension), ("mode", mode)):
+        if len(table) and value not in set(table[column]):
+            there = ", ".join(sorted(set(table[column])))
+            raise InputError(f"no phenomena with {column} {value!r} were detected; there are: {there}.")
+    return table[(table["dimension"] == dimension) & (table["mode"] == mode)]
+
+
+def _strongest(rows: pd.DataFrame) -> pd.DataFrame:
+    """Jumps that no stronger one lies within `HALF_WINDOW` of, with a finite size."""
+    rows = rows[np.isfinite(rows["log_ratio"])].rename(columns={"index": "at"})
+    strength = rows["log_ratio"].abs() * rows["score"].abs()
+    kept: list[int] = []
+    for label in strength.sort_values(ascending=False, kind="stable").index:
+        if all(abs(rows.at[label, "at"] - rows.at[other, "at"]) > HALF_WINDOW for other in kept):
+            kept.append(label)
+    return rows.loc[sorted(kept)]
+
+
+def _window(index: int, length: int) -> tuple[int, int]:
+    return max(0, index - HALF_WINDOW), min(length - 1, index + HALF_WINDOW)
+
+
+def _control(index: int, jumps: np.ndarray, steps: np.ndarray) -> int | None:
+    """The nearest moment in log step whose whole window holds no jump and does not touch this one's window."""
+    inner = np.arange(HALF_WINDOW, len(steps) - HALF_WINDOW)
+    quiet = np.array([i for i in inner if np.abs(jumps - i).min() > HALF_WINDOW], dtype=int)
+    quiet = quiet[np.abs(quiet - index) > 2 * HALF_WINDOW]
+    if len(quiet) == 0:
+        return None
+    distance = np.abs(np.log(steps[quiet]) - np.log(steps[index]))
+    return int(quiet[np.argmin(distance)])
+
+
+def _reason(evidence: Evidence, row, dimension: str, window: tuple[int, int]) -> str:
+    start, stop = window
+    series = evidence.series[row.layer]
+    old, new = series.loc[start], series.loc[stop]
+    verb = "rose" if new > old else "fell"
+    said = [
+        f"{dimension} of {row.layer} {verb} {np.exp(abs(row.log_ratio)):.2f}-fold, from {old:.3g} to {new:.3g}, "
+        f"between steps {start} and {stop} (score {abs(row.score):.1f})"
+    ]
+    critical = evidence.critical[evidence.critical["layer"] == row.layer]
+    if ((critical["start"] <= stop) & (critical["stop"] >= start)).any():
+        said.append("inside a period of fast change")
+    others = evidence.jumps[(evidence.jumps["layer"] != row.layer) & evidence.jumps["step"].between(start, stop)]
+    if count := others["layer"].nunique():
+        said.append(f"{count} other layer{'s' if count > 1 else ''} jumped within the same window")
+    loss = evidence.loss
+    past, present = loss.loc[:start].tail(HALF_WINDOW), loss.loc[:stop].tail(HALF_WINDOW)
+    if len(past) and len(present):
+        said.append(f"loss went from {past.mean():.3g} to {present.mean():.3g}")
+    return "; ".join(said) + "."

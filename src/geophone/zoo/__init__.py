@@ -1,0 +1,1 @@
+"""What can be trained here: networks, data, tasks, and the catalogue of experiments."""

@@ -1,0 +1,131 @@
+"""Files appear whole or not at all, say what is wrong with them, and are never harmed by being read."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from geophone.errors import StoreError
+from geophone.records import Layer
+from geophone.store.manifest import Manifest, read_manifest
+from geophone.store.run import Run
+from geophone.store.study import Study, open_folder
+from geophone.store.tables import read_parts, read_table, write_table
+from geophone.store.writer import RunWriter
+
+
+def manifest(**changes) -> Manifest:
+    layers = (Layer("a", 0, "flat", 4, 10, (4,)), Layer("b", 1, "channels", 2, 40, (2, 3, 3)))
+    given = {"name": "r", "layers": layers, "rows": 10, "definitions": {"stable_rank": 1}, "versions": {}, "threads": 1}
+    return Manifest(**(given | changes))
+
+
+def write_run(folder, measurements=7, *, part_rows=3):
+    writer = RunWriter(folder, part_rows=part_rows)
+    writer.begin(manifest())
+    for index in range(measurements):
+        rows = [
+            {"index": index, "step": 5 * index, "probe": "main", "layer": name, "depth": depth, "status": "ok",
+             "stable_rank": 10.0 * depth + index}
+            for depth, name in enumerate("ab")
+        ]  # fmt: skip
+        writer.add(rows, {"index": index, "step": 5 * index, "loss": 1.0 / (index + 1)})
+    writer.finish("finished", steps=5 * measurements, measurements=measurements)
+    return folder
+
+
+def test_a_run_round_trips_over_several_parts(tmp_path):
+    run = Run(write_run(tmp_path / "r"))
+    assert len(list((tmp_path / "r/series").glob("*.parquet"))) == 3
+    wide = run.series("stable_rank")
+    assert list(wide.columns) == ["a", "b"]
+    np.testing.assert_array_equal(wide["b"], 10.0 + np.arange(7))
+    np.testing.assert_array_equal(run.scalars()["loss"], 1 / np.arange(1, 8))
+    assert run.layers[1].shape == (2, 3, 3)
+    assert list(tmp_path.glob("r/**/*.tmp")) == []
+
+
+def test_parts_on_disk_are_readable_before_the_run_ends(tmp_path):
+    writer = RunWriter(tmp_path / "r", part_rows=2)
+    writer.begin(manifest())
+    for index in range(5):
+        row = {"index": index, "step": index, "probe": "main", "layer": "a", "depth": 0, "status": "ok"}
+        writer.add([row | {"stable_rank": 1.0}, row | {"layer": "b", "depth": 1, "stable_rank": 2.0}], None)
+    run = Run(tmp_path / "r")
+    assert run.status == "running"
+    assert len(run.series("stable_rank")) == 4
+    writer.finish("finished", steps=5, measurements=5)
+    assert len(run.series("stable_rank")) == 5
+
+
+def test_a_writer_that_vanished_leaves_an_interrupted_run(tmp_path):
+    writer = RunWriter(tmp_path / "r")
+    writer.begin(manifest())
+    writer._lock.close()
+    run = Run(tmp_path / "r")
+    assert run.status == "interrupted"
+    with pytest.raises(StoreError, match="no measurement yet"):
+        run.series("stable_rank")
+
+
+def test_a_damaged_part_is_named(tmp_path):
+    folder = write_run(tmp_path / "r")
+    part = folder / "series" / "part-00001.parquet"
+    part.write_bytes(part.read_bytes()[:100])
+    with pytest.raises(StoreError, match="part-00001.parquet is damaged"):
+        Run(folder).series("stable_rank")
+    assert len(read_parts([folder / "series" / "part-00000.parquet"])) == 6
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda raw: raw | {"format": 99}, "reads up to 1"),
+        (lambda raw: {k: v for k, v in raw.items() if k != "format"}, "no format number"),
+        (lambda raw: raw | {"threads": "many"}, "damaged at threads"),
+        (lambda raw: raw | {"surprise": 1}, "damaged at surprise"),
+        (lambda raw: [raw], "no format number"),
+    ],
+)
+def test_a_manifest_that_cannot_be_read_says_why(tmp_path, change, says):
+    folder = write_run(tmp_path / "r")
+    path = folder / "run.json"
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    with pytest.raises(StoreError, match=says):
+        read_manifest(folder)
+
+
+def test_a_truncated_manifest_and_a_missing_one(tmp_path):
+    folder = write_run(tmp_path / "r")
+    (folder / "run.json").write_text('{"format": 1, "na')
+    with pytest.raises(StoreError, match="damaged"):
+        Run(folder)
+    with pytest.raises(StoreError, match="holds neither a run"):
+        open_folder(tmp_path)
+    with pytest.raises(StoreError, match="not a folder"):
+        open_folder(tmp_path / "nowhere")
+
+
+def test_a_failed_write_leaves_what_was_there_and_no_litter(tmp_path):
+    in_the_way = tmp_path / "table.parquet"
+    in_the_way.mkdir()
+    (in_the_way / "kept.txt").write_text("kept")
+    with pytest.raises(StoreError, match="could not write .*Nothing that was there is lost"):
+        write_table(in_the_way, pd.DataFrame({"a": [1]}))
+    assert (in_the_way / "kept.txt").read_text() == "kept"
+    assert [p.name for p in tmp_path.iterdir()] == ["table.parquet"]
+
+
+def test_a_study_iterates_over_its_runs_and_keeps_tables(tmp_path):
+    for name in ("b", "a"):
+        write_run(tmp_path / "runs" / name)
+    (tmp_path / "runs" / "stray").mkdir()
+    study = open_folder(tmp_path)
+    assert isinstance(study, Study)
+    assert [run.folder.name for run in study] == ["a", "b"]
+    table = pd.DataFrame({"run": ["r"], "step": pd.array([None], dtype="Int64")})
+    study.write("phenomena/jumps", table)
+    assert study.phenomena("jumps")["run"].tolist() == ["r"]
+    with pytest.raises(StoreError, match="is not there"):
+        study.targets()
