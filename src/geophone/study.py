@@ -30,7 +30,12 @@ def train_stage(
     """Train `names` one after the other into the new study folder `folder`; `on_step(name, done, steps)` follows."""
     claim_empty(folder)
     for name in names:
-        train(name, out=folder / "runs" / name, steps=steps, on_step=lambda done, of, name=name: on_step(name, done, of))
+        train(
+            name,
+            out=folder / "runs" / name,
+            steps=steps,
+            on_step=lambda done, of, name=name: on_step(name, done, of),
+        )
     return open_study(folder)
 
 

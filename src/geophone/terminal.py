@@ -6,7 +6,14 @@ from typing import TypeVar
 
 import pandas as pd
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from geophone.store.study import Study
 
@@ -30,19 +37,21 @@ class StageProgress:
         self._tasks: dict[str, int] = {}
 
     def __enter__(self) -> "StageProgress":
-        self._progress.start()
         return self
 
     def __exit__(self, *exc) -> None:
-        self._progress.stop()
+        if self._progress.live.is_started:
+            self._progress.stop()
 
     def training(self, name: str, done: int, steps: int) -> None:
         if name not in self._tasks:
+            self._progress.start()
             self._tasks[name] = self._progress.add_task(f"train {name}", total=steps)
         self._progress.update(self._tasks[name], completed=done)
 
     def stage(self, name: str, work: Callable[[Callable], T], *, total: int = 1) -> T:
         """Run `work(tick)` under a bar of `total` ticks; the bar is full when the work is done."""
+        self._progress.start()
         task = self._progress.add_task(name, total=total)
         result = work(lambda *_: self._progress.advance(task))
         self._progress.update(task, completed=total)
@@ -80,9 +89,7 @@ def say_phenomena(tables: dict[str, pd.DataFrame]) -> None:
     """Phase 1 of the stable rank in a few lines a run."""
     order, jumps = tables["order"], tables["jumps"]
     for row in order[order["dimension"] == "stable_rank"].itertuples():
-        mine = jumps[
-            (jumps["run"] == row.run) & (jumps["dimension"] == row.dimension) & (jumps["mode"] == row.mode)
-        ]
+        mine = jumps[(jumps["run"] == row.run) & (jumps["dimension"] == row.dimension) & (jumps["mode"] == row.mode)]
         rho = "undefined" if pd.isna(row.rho) else f"{row.rho:+.2f} (p = {row.p:.3f})"
         print(f"{row.run} [{row.mode}]: order {row.verdict}, rho {rho}, {row.layers} layers; {len(mine)} jumps")
     print(_NOISE)

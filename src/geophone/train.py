@@ -112,7 +112,7 @@ def train(
     return Run(recorder.folder, replay=replay)
 
 
-def open(folder: Path | str) -> Run | Study:  # noqa: A001 - geophone.open is the public name
+def open(folder: Path | str) -> Run | Study:
     """The run or the study in `folder`; a Study is iterable over its runs. Raises StoreError when it holds neither."""
     return open_folder(folder, replay=replay)
 

@@ -119,7 +119,7 @@ def test_scale_does_not_matter(scale):
     x = unequal(50, 30, np.random.default_rng(2))
     plain, scaled = gp.dimensions(x), gp.dimensions(x.double() * scale)
     assert scaled == pytest.approx(plain, rel=1e-5)
-    if 1e-30 < scale:
+    if scale > 1e-30:
         assert gp.dimensions((x * scale), names=["participation_ratio"]) == pytest.approx(
             {"participation_ratio": plain["participation_ratio"]}, rel=1e-4
         )

@@ -128,7 +128,9 @@ def test_drawn_positions_are_positions_of_the_same_sample():
         assert {tuple(row.tolist()) for row in block} <= candidates
         assert len({tuple(row.tolist()) for row in block}) == 7
     tokens = torch.arange(4 * 6 * 3).reshape(4, 6, 3).float()
-    assert torch.equal(reader("tokens", (4, 6, 3), rows=99, rng=np.random.default_rng(0))(tokens), tokens.reshape(24, 3))
+    assert torch.equal(
+        reader("tokens", (4, 6, 3), rows=99, rng=np.random.default_rng(0))(tokens), tokens.reshape(24, 3)
+    )
 
 
 def test_a_layer_that_dies_and_one_that_blows_up_are_rows_with_a_status(tmp_path, probe):
@@ -252,7 +254,7 @@ def test_scalars_must_be_numbers_and_leave_the_counts_alone(tmp_path, probe):
     with pytest.raises(InputError, match="one number"):
         recorder.step(loss="low")
     with pytest.raises(InputError, match="cannot be called step"):
-        recorder.step(**{"step": 3})
+        recorder.step(step=3)
     recorder.close()
     with pytest.raises(InputError, match="closed"):
         recorder.step()

@@ -11,13 +11,20 @@ from geophone.records import Layer
 from geophone.store.manifest import Manifest, read_manifest
 from geophone.store.run import Run
 from geophone.store.study import Study, open_folder
-from geophone.store.tables import read_parts, read_table, write_table
+from geophone.store.tables import read_parts, write_table
 from geophone.store.writer import RunWriter
 
 
 def manifest(**changes) -> Manifest:
     layers = (Layer("a", 0, "flat", 4, 10, (4,)), Layer("b", 1, "channels", 2, 40, (2, 3, 3)))
-    given = {"name": "r", "layers": layers, "rows": 10, "definitions": {"stable_rank": 1}, "versions": {}, "threads": 1}
+    given = {
+        "name": "r",
+        "layers": layers,
+        "rows": 10,
+        "definitions": {"stable_rank": 1},
+        "versions": {},
+        "threads": 1,
+    }
     return Manifest(**(given | changes))
 
 

@@ -23,7 +23,7 @@ def test_mnist_parts_are_disjoint_and_every_class_has_its_share():
     assert float(split.train_x.std()) == pytest.approx(1, abs=1e-4)
 
 
-@pytest.mark.parametrize("name", ["mnist"])
+@pytest.mark.parametrize("name", ["mnist", "digits"])
 def test_the_two_probes_are_held_out_and_disjoint(name):
     this = task(name)
     first, second = this.probe(250), this.probe(250, second=True)
@@ -31,7 +31,7 @@ def test_the_two_probes_are_held_out_and_disjoint(name):
         share = torch.bincount(y, minlength=this.classes)
         assert len(x) == 250 and share.max() - share.min() <= 1
     assert not rows(first[0]) & rows(second[0])
-    train = rows(this.split.train_x)
+    train = rows(this.source.split.train_x)
     assert not (rows(first[0]) | rows(second[0])) & train
     assert torch.equal(this.probe(250)[0], first[0])
 
@@ -47,7 +47,7 @@ def test_a_probe_that_cannot_be_had_is_refused_with_the_limit(size):
         task("mnist").probe(size)
 
 
-@pytest.mark.parametrize("name", ["mnist"])
+@pytest.mark.parametrize("name", ["mnist", "digits"])
 def test_a_batch_depends_on_its_generator_alone(name):
     this = task(name)
     x, y = this.batch(np.random.default_rng([3, 7]), 16)

@@ -33,9 +33,7 @@ def jumps(series, *, mode: str, total_steps: int | None = None) -> list[Jump]:
     return [describe(values, steps, int(i) + 1, total=total, score=float(z[i])) for i in found]
 
 
-def describe(
-    values: np.ndarray, steps: np.ndarray, index: int, *, total: int, score: float, p: float = np.nan
-) -> Jump:
+def describe(values: np.ndarray, steps: np.ndarray, index: int, *, total: int, score: float, p: float = np.nan) -> Jump:
     """The `Jump` at `index`, measured over 5 measurements on each side, fewer at the ends of the series."""
     low, high = max(0, index - HALF_WINDOW), min(len(values) - 1, index + HALF_WINDOW)
     before, after = values[low], values[high]

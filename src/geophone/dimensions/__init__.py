@@ -3,7 +3,16 @@
 import sys
 from types import ModuleType
 
-from geophone.dimensions.catalogue import CATALOGUE, NAMES, VERSIONS, Dimension, Reading, chosen, dimensions, read
+from geophone.dimensions.catalogue import (
+    CATALOGUE,
+    NAMES,
+    VERSIONS,
+    Dimension,
+    Reading,
+    chosen,
+    dimensions,
+    read,
+)
 from geophone.dimensions.cka import cka
 
 __all__ = ["CATALOGUE", "NAMES", "VERSIONS", "Dimension", "Reading", "chosen", "cka", "dimensions", "read"]

@@ -1,5 +1,6 @@
 """One Gram matrix of a representation, on its smaller side, and what can be read off it without a spectrum."""
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -130,7 +131,7 @@ def _lower_product(a: torch.Tensor) -> torch.Tensor:
         return a @ a.T
     product = a.new_zeros(m, m)
     edges = [round(m * i / 4) for i in range(5)]
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in itertools.pairwise(edges):
         torch.mm(a[start:stop], a[:stop].T, out=product[start:stop, :stop])
     return product
 

@@ -103,9 +103,7 @@ class Recorder:
         digest = save_checkpoint(self.folder, self._steps, model=self._model, optimizer=optimizer)
         self._writer.checkpoint(self._steps, digest)
 
-    def close(
-        self, status: str = "finished", *, note: str = "", results: Mapping[str, float] | None = None
-    ) -> None:
+    def close(self, status: str = "finished", *, note: str = "", results: Mapping[str, float] | None = None) -> None:
         """Write what is still in memory and end the run; `results` go into the manifest. Twice does nothing."""
         if self._open:
             self._open = False

@@ -175,7 +175,10 @@ def _series(run: RunTables, dimension: str) -> alt.Chart:
     )
     lines = _value(alt.Chart(alt.NamedData("measurements")).add_params(*_params(dimension)))
     lines = lines.mark_line(strokeWidth=1.6).encode(
-        x=_steps(run), y=alt.Y("value:Q", title=SHOWN, scale=alt.Scale(zero=False)), color=colour, strokeDash=dash
+        x=_steps(run),
+        y=alt.Y("value:Q", title=SHOWN, scale=alt.Scale(zero=False)),
+        color=colour,
+        strokeDash=dash,
     )
     joined = alt.Chart(alt.NamedData("jumps")).transform_filter("datum.dimension == dimension")
     marks = joined.mark_tick(orient="vertical", thickness=1.5, size=10, yOffset=6).encode(
@@ -207,7 +210,9 @@ def _loss(run: RunTables) -> alt.Chart | None:
         x=_steps(run), y=alt.Y("loss:Q", title="training loss", scale=scale, axis=axis)
     )
     smooth = base.mark_line(strokeWidth=1.6, color="#888888").encode(
-        x=_steps(run), y=alt.Y("smooth:Q", scale=scale), tooltip=["step:Q", alt.Tooltip("smooth:Q", format=".3~g")]
+        x=_steps(run),
+        y=alt.Y("smooth:Q", scale=scale),
+        tooltip=["step:Q", alt.Tooltip("smooth:Q", format=".3~g")],
     )
     return alt.layer(raw, smooth).properties(
         height=110,

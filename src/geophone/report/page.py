@@ -43,7 +43,7 @@ def write_page(study: Study, *, out: Path | None = None) -> Path:
         target_count=len(targets),
         versions=versions_here(),
         data=_script_json({run["id"]: run.pop("payload") for run in runs}),
-        bundle=vl_convert.javascript_bundle(),
+        bundle=vl_convert.javascript_bundle().replace("</script", "<\\/script"),
     )
     path = out or study.folder / "report" / "index.html"
     write_text(path, html)

@@ -62,9 +62,7 @@ class Run:
         """
         return self.all_series([dimension], probe=probe)[dimension]
 
-    def all_series(
-        self, dimensions: Sequence[str] | None = None, *, probe: str = "main"
-    ) -> dict[str, pd.DataFrame]:
+    def all_series(self, dimensions: Sequence[str] | None = None, *, probe: str = "main") -> dict[str, pd.DataFrame]:
         """`series` of several dimensions (default: all that were recorded), in one reading of the files."""
         wanted = self.dimensions if dimensions is None else tuple(dimensions)
         for name in wanted:

@@ -85,7 +85,9 @@ def claim_empty(folder: Path) -> None:
     except OSError as error:
         raise StoreError(f"cannot use {folder}: {error.strerror}.") from error
     if there:
-        what = "another run" if "run.json" in there else f"{len(there)} file(s), {sorted(there)[0]!r} among them"
+        kinds = {"run.json": "another run", "runs": "another study"}
+        known = [what for name, what in kinds.items() if name in there]
+        what = known[0] if known else f"{len(there)} file(s), {sorted(there)[0]!r} among them"
         raise InputError(f"{folder} already holds {what}; nothing was touched. Give a folder that is new or empty.")
 
 

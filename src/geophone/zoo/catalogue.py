@@ -1,24 +1,28 @@
-"""The experiments that can be trained by name."""
+"""The 44 experiments that can be trained by name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from functools import partial
 
 from torch import nn
 
 from geophone.errors import InputError
 from geophone.zoo.cnn import CNN
 from geophone.zoo.mlp import MLP
-from geophone.zoo.transformer import VisionTransformer
+from geophone.zoo.transformer import Decoder, VisionTransformer
 
 
 @dataclass(frozen=True)
 class Experiment:
     """A network, a task, and how the one is trained on the other.
 
-    `build` initialises from torch's global random state, which the caller seeds. `layers` are the module paths to
-    record, in order of execution, each the representation after its non-linearity.
+    The name is kind_variant_depth_task; the plain variant is left out of it. `family` is "mlp", "cnn" or
+    "transformer". `build` initialises from torch's global random state, which the caller seeds. `layers` are the
+    module paths to record, in order of execution, each the representation after its non-linearity. `depth` counts
+    hidden layers or blocks, `width` is the greatest number of units, channels or stream dimensions. With `grokking`
+    the network first memorises, and need not be above chance on held-out data when `steps` are over.
     """
 
     name: str
@@ -26,43 +30,177 @@ class Experiment:
     task: str
     build: Callable[[], nn.Module]
     layers: tuple[str, ...]
-    lr: float
+    variant: str
+    depth: int
+    width: int
+    lr: float = 1e-3
     batch: int = 64
     optimizer: str = "adam"
     weight_decay: float = 0.0
     steps: int = 2000
+    grokking: bool = False
+
+
+# Images: (channels, side, classes). Vectors and pairs for MLPs: (entries, classes).
+_IMAGES = {"mnist": (1, 28, 10), "digits": (1, 8, 10), "shapes": (3, 32, 10)}
+_VECTORS = {"parity": (40, 2), "modular": (2, 59)}
+# Sequences: (symbols, length, classes).
+_SEQUENCES = {"text": (96, 48, 96), "repeats": (32, 48, 32), "markov": (3, 64, 3), "modular": (59, 2, 59)}
+
+
+def _name(kind: str, variant: str, depth: int, task: str) -> str:
+    return "_".join(part for part in (kind, "" if variant == "plain" else variant, str(depth), task) if part)
 
 
 def _numbered(stem: str, count: int) -> tuple[str, ...]:
-    return tuple(f"{stem}{i}" for i in range(1, count + 1))
+    return (*(f"{stem}{i}" for i in range(1, count + 1)), "head")
 
 
-CATALOGUE: tuple[Experiment, ...] = (
-    Experiment(
-        name="mlp_4_mnist",
+def _blocks(depth: int) -> tuple[str, ...]:
+    return ("embed", *(f"blocks.{i}" for i in range(depth)), "head")
+
+
+def _mlp(variant: str, task: str, widths: Sequence[int], *, net: dict | None = None, **training) -> Experiment:
+    if task in _IMAGES:
+        channels, side, outputs = _IMAGES[task]
+        inputs = channels * side * side
+    else:
+        inputs, outputs = _VECTORS[task]
+    return Experiment(
+        name=_name("mlp", variant, len(widths), task),
         family="mlp",
-        task="mnist",
-        build=lambda: MLP(784, (256, 256, 128, 128), 10),
-        layers=(*_numbered("layer", 4), "head"),
-        lr=1e-3,
-    ),
-    Experiment(
-        name="cnn_4_mnist",
+        task=task,
+        build=partial(MLP, inputs, tuple(widths), outputs, **(net or {})),
+        layers=_numbered("layer", len(widths)),
+        variant=variant,
+        depth=len(widths),
+        width=max(widths),
+        **training,
+    )
+
+
+def _cnn(
+    variant: str,
+    task: str,
+    widths: Sequence[int],
+    halving: Sequence[int],
+    *,
+    net: dict | None = None,
+    **training,
+) -> Experiment:
+    channels, side, outputs = _IMAGES[task]
+    return Experiment(
+        name=_name("cnn", variant, len(widths), task),
         family="cnn",
-        task="mnist",
-        build=lambda: CNN(1, (16, 32, 64, 64), 10, size=28, halving=(1, 3)),
-        layers=(*_numbered("conv", 4), "head"),
-        lr=1e-3,
-    ),
-    Experiment(
-        name="vit_2_mnist",
+        task=task,
+        build=partial(CNN, channels, tuple(widths), outputs, size=side, halving=tuple(halving), **(net or {})),
+        layers=_numbered("conv", len(widths)),
+        variant=variant,
+        depth=len(widths),
+        width=max(widths),
+        **training,
+    )
+
+
+def _vit(variant: str, task: str, depth: int, *, patch: int, net: dict | None = None, **training) -> Experiment:
+    channels, side, outputs = _IMAGES[task]
+    shape = {"size": side, "patch": patch, "width": 48, "heads": 4, "depth": depth} | (net or {})
+    return Experiment(
+        name=_name("vit", variant, depth, task),
         family="transformer",
-        task="mnist",
-        build=lambda: VisionTransformer(1, 10, size=28, patch=7, width=64, heads=4, depth=2),
-        layers=("embed", "blocks.0", "blocks.1", "head"),
-        lr=1e-3,
+        task=task,
+        build=partial(VisionTransformer, channels, outputs, **shape),
+        layers=_blocks(depth),
+        variant=variant,
+        depth=depth,
+        width=shape["width"],
+        **training,
+    )
+
+
+def _decoder(kind: str, variant: str, task: str, depth: int, *, net: dict | None = None, **training) -> Experiment:
+    symbols, length, outputs = _SEQUENCES[task]
+    shape = {"length": length, "width": 48, "heads": 4, "depth": depth} | (net or {})
+    return Experiment(
+        name=_name(kind, variant, depth, task),
+        family="transformer",
+        task=task,
+        build=partial(Decoder, symbols, outputs, **shape),
+        layers=_blocks(depth),
+        variant=variant,
+        depth=depth,
+        width=shape["width"],
+        **training,
+    )
+
+
+_MLPS = (
+    _mlp("plain", "digits", (64,)),
+    _mlp("plain", "mnist", (256, 128)),
+    _mlp("plain", "mnist", (256, 256, 128, 128)),
+    _mlp("plain", "mnist", (128,) * 6),
+    _mlp("deep", "mnist", (128,) * 10),
+    _mlp("wide", "mnist", (512, 512)),
+    _mlp("narrow", "mnist", (24,) * 4),
+    _mlp("bottleneck", "mnist", (256, 128, 8, 128, 256)),
+    _mlp("tanh", "mnist", (128,) * 4, net={"activation": nn.Tanh}),
+    _mlp("gelu", "mnist", (128,) * 3, net={"activation": nn.GELU}),
+    _mlp("layernorm", "mnist", (128,) * 6, net={"norm": True}),
+    _mlp("residual", "mnist", (128,) * 8, net={"residual": True}),
+    _mlp("layernorm", "digits", (64,) * 7, net={"norm": True}),
+    _mlp("plain", "shapes", (256, 256, 128)),
+    _mlp("plain", "parity", (128,), lr=3e-3, batch=512),
+    _mlp(
+        "plain",
+        "modular",
+        (256, 128),
+        batch=512,
+        optimizer="adamw",
+        weight_decay=1.0,
+        net={"symbols": 59},
+        grokking=True,
     ),
 )
+
+_CNNS = (
+    _cnn("plain", "mnist", (32, 64), (1, 2)),
+    _cnn("plain", "mnist", (16, 32, 64, 64), (1, 3)),
+    _cnn("plain", "digits", (32, 64, 64), (2,)),
+    _cnn("plain", "shapes", (16, 32, 32, 64), (1, 2, 4), lr=2e-3),
+    _cnn("plain", "shapes", (16, 32, 32, 32, 64, 64), (1, 2, 5), lr=2e-3),
+    _cnn("deep", "shapes", (16, 32, 32, 32, 32, 64, 64, 64), (1, 2, 6), lr=2e-3),
+    _cnn("wide", "shapes", (32, 64, 128), (1, 2, 3), lr=2e-3),
+    _cnn("narrow", "mnist", (8, 8, 16, 16), (1, 3)),
+    _cnn("kernel5", "mnist", (16, 32, 64), (1, 2), net={"kernel": 5}),
+    _cnn("strided", "shapes", (16, 32, 64, 64, 64), (1, 2, 3, 4, 5), lr=2e-3),
+    _cnn("batchnorm", "shapes", (16, 32, 32, 64), (1, 2, 4), lr=2e-3, net={"norm": True}),
+    _cnn("residual", "shapes", (16, 32, 32, 32, 64, 64, 64), (1, 2, 5), lr=2e-3, net={"residual": True}),
+    _cnn("tanh", "mnist", (16, 32, 64, 64), (1, 3), net={"activation": nn.Tanh}),
+    _cnn("pooled", "mnist", (16, 32, 64), (1, 2, 3), net={"pool": True}),
+)
+
+_ATTENTION_ONLY = {"mlp": False, "width": 64}
+_TRANSFORMERS = (
+    _vit("plain", "mnist", 2, patch=7, net={"width": 64}, lr=2e-3),
+    _vit("plain", "mnist", 4, patch=7),
+    _vit("postnorm", "mnist", 3, patch=7, net={"norm": "post"}),
+    _vit("plain", "shapes", 3, patch=8),
+    _vit("plain", "shapes", 6, patch=8),
+    _decoder("decoder", "plain", "text", 1, lr=2e-3, batch=16),
+    _decoder("decoder", "plain", "text", 2, lr=2e-3, batch=16),
+    _decoder("decoder", "plain", "text", 4, lr=2e-3, batch=16),
+    _decoder("decoder", "plain", "text", 6, lr=2e-3, batch=16),
+    _decoder("decoder", "postnorm", "text", 4, lr=2e-3, batch=16, net={"norm": "post"}),
+    _decoder("attention", "plain", "repeats", 2, batch=32, optimizer="adamw", net=_ATTENTION_ONLY),
+    _decoder("attention", "plain", "repeats", 3, batch=32, optimizer="adamw", net=_ATTENTION_ONLY),
+    _decoder("attention", "plain", "markov", 2, batch=32, optimizer="adamw", net=_ATTENTION_ONLY),
+    _decoder(
+        "decoder", "plain", "modular", 1, batch=512, optimizer="adamw", weight_decay=1.0,
+        net={"last_only": True, "width": 64}, grokking=True,
+    ),
+)  # fmt: skip
+
+CATALOGUE: tuple[Experiment, ...] = (*_MLPS, *_CNNS, *_TRANSFORMERS)
 
 
 def names(pattern: str = "*") -> list[str]:

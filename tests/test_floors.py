@@ -1,0 +1,57 @@
+"""A module imports only from floors below its own."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "src" / "geophone"
+FLOORS = {
+    "errors": 0, "records": 0,
+    "dimensions": 1, "zoo": 1, "detect": 1, "stats": 1,
+    "store": 2, "engine": 2,
+    "record": 3,
+    "train": 4, "target": 4, "integrations": 4,
+    "dig": 5,
+    "evidence": 6, "prove": 6,
+    "report": 7,
+    "study": 8,
+    "terminal": 9, "cli": 10, "__init__": 11,
+}  # fmt: skip
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("geophone"):
+            tail = node.module.split(".")[1:]
+            found |= {tail[0]} if tail else {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {a.name.split(".")[1] for a in node.names if a.name.startswith("geophone.")}
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_go_down_only(path):
+    here = room(path)
+    for there in imports(path) - {here}:
+        assert FLOORS[there] < FLOORS[here], f"{here} (floor {FLOORS[here]}) imports {there} (floor {FLOORS[there]})"
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_files_and_functions_stay_short(path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= 350
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno - node.lineno < 60, f"{node.name} is {node.end_lineno - node.lineno + 1} lines"
+
+
+def test_the_core_knows_no_torch_where_it_needs_none():
+    for name in ("detect", "stats"):
+        for path in (PACKAGE / name).rglob("*.py"):
+            assert "torch" not in path.read_text(), path

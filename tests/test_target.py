@@ -1,0 +1,75 @@
+"""Targets on series with one planted jump: where they point, in which order, and what they are compared with."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+
+from geophone.detect.tables import run_tables
+from geophone.records import Layer
+from geophone.target import Evidence, rank, run_targets
+
+LAYERS = [Layer("a", 0, "flat", 9, 20, (9,)), Layer("b", 1, "flat", 9, 20, (9,))]
+STEPS = 5 * np.arange(1, 201)
+
+
+def evidence(heights=(2.0, 6.0), at=(60, 150), *, noise=0.02, run="r"):
+    rng = np.random.default_rng(0)
+    series = pd.DataFrame(4 + noise * rng.normal(size=(200, 2)), index=STEPS, columns=["a", "b"])
+    for layer, height, index in zip("ab", heights, at, strict=True):
+        series.loc[series.index[index] :, layer] += height
+    tables = run_tables({"d": series}, run=run, layers=LAYERS, total_steps=1000)
+    loss = pd.Series(np.linspace(2, 1, 1000), index=np.arange(1, 1001))
+    return Evidence(run=run, series=series, loss=loss, jumps=tables["jumps"], critical=tables["critical"])
+
+
+def test_planted_jumps_come_first_in_order_of_size_with_their_windows():
+    table = rank(run_targets(evidence(), dimension="d"))
+    top = table.head(2)
+    assert top["layer"].tolist() == ["b", "a"]
+    assert top["step"].tolist() == [755, 305]
+    assert (top["after"] - top["before"]).tolist() == [50, 50]
+    assert top["rank"].tolist() == [1, 2]
+
+
+def test_the_reason_says_what_the_numbers_say():
+    reason = rank(run_targets(evidence(), dimension="d"))["reason"].iloc[0]
+    assert "d of b rose 2.5" in reason and "between steps 730 and 780" in reason
+    assert "inside a period of fast change" in reason
+    assert "loss went from 1.27 to 1.22" in reason
+
+
+def test_a_control_window_holds_no_jump_and_is_the_nearest_in_log_step():
+    given = evidence()
+    for target in run_targets(given, dimension="d"):
+        mine = given.jumps[given.jumps["layer"] == target.layer]["step"].to_numpy()
+        inside = (mine >= target.control_before) & (mine <= target.control_after)
+        assert not inside.any()
+        assert target.control_after < target.before or target.control_before > target.after
+        for step in STEPS[5:-5]:
+            window = (mine >= step - 25) & (mine <= step + 25)
+            if not window.any() and abs(step - target.step) > 50:
+                nearest = abs(np.log(step / target.step))
+                assert abs(np.log(target.control_step / target.step)) <= nearest + 1e-12
+
+
+def test_no_quiet_window_means_no_control():
+    given = evidence()
+    everywhere = given.jumps.iloc[[0]].loc[np.repeat(given.jumps.index[0], 20)].reset_index(drop=True)
+    everywhere["index"] = np.arange(0, 200, 10)
+    everywhere["step"] = STEPS[::10]
+    busy = Evidence(run="r", series=given.series, loss=given.loss, jumps=everywhere, critical=given.critical)
+    assert all(target.control_step is None for target in run_targets(busy, dimension="d"))
+    assert rank(run_targets(busy, dimension="d"))["control_step"].isna().all()
+
+
+def test_neighbouring_jumps_become_one_target():
+    given = evidence()
+    steps = sorted(t.step for t in run_targets(given, dimension="d") if t.layer == "a")
+    assert all(later - earlier > 25 for earlier, later in itertools.pairwise(steps))
+
+
+def test_nothing_found_is_an_empty_table_with_its_columns():
+    table = rank([])
+    assert len(table) == 0
+    assert "control_step" in table.columns

@@ -1,0 +1,99 @@
+"""Training is deterministic, and any step of it can be had again."""
+
+import json
+
+import pytest
+import torch
+
+import geophone as gp
+from geophone.errors import InputError, ReplayError
+from geophone.record.checkpoints import checkpoint_path, weights_digest
+from geophone.train import Training, resume, total_norm, train
+from geophone.zoo.catalogue import experiment
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return train("mlp_4_mnist", out=tmp_path_factory.mktemp("runs") / "mlp", seed=3, steps=130, probe_samples=64)
+
+
+def straight(steps, name="mlp_4_mnist", seed=3):
+    training = Training(experiment(name), seed=seed)
+    while training.done < steps:
+        training.step()
+    return training.model
+
+
+@pytest.mark.parametrize("step", [0, 1, 60, 100, 117, 130])
+def test_any_step_comes_back_bit_for_bit(run, step):
+    assert weights_digest(run.at(step)) == weights_digest(straight(step))
+
+
+@pytest.mark.parametrize("name", ["cnn_4_mnist", "vit_2_mnist"])
+def test_replay_crosses_checkpoints_in_other_families(tmp_path, name):
+    made = train(name, out=tmp_path / "run", steps=105, every=50, probe_samples=32)
+    assert weights_digest(made.at(103)) == weights_digest(straight(103, name, seed=0))
+
+
+def test_recording_changed_nothing_and_two_trainings_are_equal(run):
+    assert weights_digest(straight(130)) == run.manifest.checkpoints[130]
+
+
+def test_replay_leaves_the_callers_random_state_alone(run):
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    run.at(3)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_training_can_go_on_from_a_checkpoint(run):
+    training = resume(run, 100)
+    while training.done < 130:
+        training.step()
+    assert weights_digest(training.model) == run.manifest.checkpoints[130]
+
+
+def test_every_layer_has_every_measurement_and_scalars_are_true(run):
+    series = run.series("participation_ratio")
+    assert list(series.index) == list(range(5, 131, 5))
+    assert series.notna().all().all()
+    scalars = run.scalars()
+    assert list(scalars.index) == list(range(1, 131))
+    measured = scalars[scalars["index"].notna()]
+    assert measured[["gradient_norm", "weight_norm", "update_norm"]].notna().all().all()
+    weights = total_norm([p.detach() for p in run.at(50).parameters()])
+    assert measured.loc[50, "weight_norm"] == pytest.approx(weights, rel=1e-6)
+    moved = [a.detach() - b.detach() for a, b in zip(run.at(50).parameters(), run.at(49).parameters(), strict=True)]
+    assert measured.loc[50, "update_norm"] == pytest.approx(total_norm(moved), rel=1e-5)
+    assert run.manifest.results["test_accuracy"] > 0.8
+
+
+def test_the_series_is_that_of_the_replayed_network(run):
+    layer = run.layers[1]
+    probe = Training(experiment("mlp_4_mnist"), seed=3).task.probe(64)[0]
+    model = run.at(75)
+    with torch.no_grad(), gp.ActivationCapture(model, [layer.name]) as capture:
+        model(probe)
+    expected = gp.dimensions(capture[layer.name])["effective_rank"]
+    assert run.series("effective_rank")[layer.name].loc[75] == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_step_outside_the_run_and_unknown_names_are_refused(run, tmp_path):
+    with pytest.raises(InputError, match="from step 0 to 130"):
+        run.at(131)
+    with pytest.raises(InputError, match="did you mean"):
+        train("mlp_mnist", out=tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+def test_weights_that_do_not_match_their_digest_are_an_error(tmp_path):
+    made = train("mlp_4_mnist", out=tmp_path / "run", steps=3, probe_samples=16)
+    path = tmp_path / "run" / "run.json"
+    raw = json.loads(path.read_text())
+    raw["checkpoints"]["0"] = "0" * 16
+    path.write_text(json.dumps(raw))
+    with pytest.raises(ReplayError, match="came out with weights"):
+        gp.open(tmp_path / "run").at(2)
+    checkpoint_path(made.folder, 0).write_bytes(b"short")
+    with pytest.raises(gp.GeophoneError, match="damaged"):
+        made.at(2)
