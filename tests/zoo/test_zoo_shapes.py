@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
+from geophone.errors import InputError
 from geophone.zoo.shapes import CLASSES, SIDE, draw_factors, masks, render
 from geophone.zoo.tasks import task
 
@@ -65,6 +66,11 @@ def test_noise_has_its_deviation_and_comes_from_the_generator():
     noisy = render(factors, noise=0.2, rng=np.random.default_rng(3))
     assert float((noisy - render(factors)).std()) == pytest.approx(0.2, rel=0.02)
     np.testing.assert_array_equal(noisy, render(factors, noise=0.2, rng=np.random.default_rng(3)))
+
+
+def test_noise_without_a_generator_is_refused():
+    with pytest.raises(InputError, match="rng="):
+        render(draw_factors(np.random.default_rng(2), 2), noise=0.2)
 
 
 def test_a_batch_s_labels_are_the_classes_of_the_factors_drawn_first():

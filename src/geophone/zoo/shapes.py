@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from geophone.errors import InputError
+
 SIDE = 32
 CLASSES = (
     "edge", "line", "arc", "disc", "corner", "junction", "square", "grating", "dots", "checks",
@@ -67,13 +69,15 @@ def render(factors: Factors, *, noise: float = 0.0, rng: np.random.Generator | N
     """The images of `factors`: (N, 3, 32, 32) float32, background + mask (foreground - background).
 
     `mask`, in [0, 1], is the share of a pixel that the shape covers. With `noise` > 0, Gaussian noise of that
-    deviation from `rng` is added and values may leave [0, 1].
+    deviation from `rng` is added and values may leave [0, 1]. Raises InputError for noise without `rng`.
     """
+    if noise > 0 and rng is None:
+        raise InputError(f"noise={noise} needs a generator; pass rng=numpy.random.default_rng(seed).")
     mask = masks(factors)[:, None]
     back = factors.background.astype(np.float32)[:, :, None, None]
     front = factors.foreground.astype(np.float32)[:, :, None, None]
     images = back + mask * (front - back)
-    if noise > 0 and rng is not None:
+    if rng is not None and noise > 0:
         images += np.float32(noise) * rng.standard_normal(images.shape, dtype=np.float32)
     return images
 

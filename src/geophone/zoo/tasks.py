@@ -11,7 +11,7 @@ from torch import nn
 
 from geophone.errors import InputError
 from geophone.zoo import data
-from geophone.zoo.sequences import UNSCORED, MarkovChains, Repeats, SparseParities, Windows
+from geophone.zoo.generated import UNSCORED, MarkovChains, Repeats, SparseParities, Windows
 from geophone.zoo.shapes import CLASSES, draw_factors, render
 
 Batch = tuple[torch.Tensor, torch.Tensor]

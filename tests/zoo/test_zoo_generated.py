@@ -6,7 +6,7 @@ import torch
 
 from geophone.errors import InputError
 from geophone.zoo import data
-from geophone.zoo.sequences import UNSCORED, MarkovChains, Repeats, SparseParities, Windows
+from geophone.zoo.generated import UNSCORED, MarkovChains, Repeats, SparseParities, Windows
 from geophone.zoo.tasks import task
 
 
