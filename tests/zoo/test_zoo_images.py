@@ -6,7 +6,7 @@ import torch
 
 from geophone.errors import InputError
 from geophone.zoo import data
-from geophone.zoo.tasks import task
+from geophone.zoo.tasks import Stored, task
 
 
 def rows(x):
@@ -63,19 +63,25 @@ def test_an_unknown_task_names_the_known_ones():
         task("mnits")
 
 
-def test_training_digits_are_moved_by_up_to_two_pixels_and_by_every_such_step():
-    this = task("mnist")
-    wide = torch.nn.functional.pad(this.source.split.train_x, [2] * 4, value=float(this.source.split.train_x.min()))
-    windows = {}
-    for down in range(5):
-        for right in range(5):
-            for i, sample in enumerate(wide[:, 0, down : down + 28, right : right + 28].contiguous()):
-                windows.setdefault(sample.numpy().tobytes(), (i, down, right))
-    x, y = this.batch(np.random.default_rng(0), 500)
-    found = [windows[sample.numpy().tobytes()] for sample in x]
-    assert this.source.split.train_y[[i for i, _, _ in found]].tolist() == y.tolist()
-    assert len({i for i, _, _ in found}) == 500
+def test_training_images_are_moved_by_up_to_two_pixels_and_by_every_such_step():
+    x, y = torch.randn(300, 1, 6, 6, generator=torch.Generator().manual_seed(0)), torch.arange(300)
+    wide = torch.nn.functional.pad(x, [2] * 4, value=float(x.min()))
+    windows = {
+        sample.numpy().tobytes(): (i, down, right)
+        for down in range(5)
+        for right in range(5)
+        for i, sample in enumerate(wide[:, 0, down : down + 6, right : right + 6].contiguous())
+    }
+    moved, labels = Stored(data.Split(x, y, x, y, x, y), shift=2).batch(np.random.default_rng(0), 300)
+    found = [windows[sample.numpy().tobytes()] for sample in moved]
+    assert [i for i, _, _ in found] == labels.tolist() and len(set(labels.tolist())) == 300
     assert len({(down, right) for _, down, right in found}) == 25
+
+
+def test_mnist_is_moved_in_training_and_not_when_held_out():
+    stored = task("mnist").source
+    assert stored.shift == 2
+    assert rows(stored.test()[0]) == rows(stored.split.test_x)
 
 
 def test_missing_data_is_one_sentence(monkeypatch):

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from geophone.errors import InputError, StoreError
-from geophone.store.manifest import Manifest
-from geophone.store.tables import write_table
+from geophone.store.manifest import Manifest, read_manifest
+from geophone.store.tables import parts, write_table
 
 LOCK = ".lock"
 
@@ -20,20 +20,24 @@ class RunWriter:
     """Owns one run folder while it is written.
 
     A part is written every `part_rows` measurements or `part_seconds` seconds, whichever comes first. The folder
-    must be new or empty: a folder that holds anything is refused (InputError) and left as it was.
+    must be new or empty: a folder that holds anything is refused (InputError) and left as it was. With `resume` it
+    holds a run instead, which is added to: new parts after the old ones, under the same `manifest`.
     """
 
-    def __init__(self, folder: Path, *, part_rows: int = 100, part_seconds: float = 10.0) -> None:
+    def __init__(
+        self, folder: Path, *, part_rows: int = 100, part_seconds: float = 10.0, resume: bool = False
+    ) -> None:
         self.folder = folder
         self._part_rows, self._part_seconds = part_rows, part_seconds
         self._series: list[Mapping[str, Any]] = []
         self._scalars: list[Mapping[str, Any]] = []
         self._measured = 0
-        self._parts = {"series": 0, "scalars": 0}
-        claim_empty(folder)
+        self.manifest: Manifest | None = read_manifest(folder) if resume else None
+        if not resume:
+            claim_empty(folder)
         self._lock = lock(folder)
+        self._parts = {kind: len(parts(folder / kind)) for kind in ("series", "scalars")}
         self._flushed = time.monotonic()
-        self.manifest: Manifest | None = None
 
     def begin(self, manifest: Manifest) -> None:
         self.manifest = manifest.model_copy(update={"created": now()})

@@ -54,7 +54,7 @@ class Block(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self._add(x, self.attention, self.norm1)
-        return x if self.mlp is None else self._add(x, self.mlp, self.norm2)
+        return x if self.mlp is None or self.norm2 is None else self._add(x, self.mlp, self.norm2)
 
     def _add(self, x: torch.Tensor, part: nn.Module, norm: nn.Module) -> torch.Tensor:
         return norm(x + part(x)) if self.post else x + part(norm(x))
