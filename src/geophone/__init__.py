@@ -12,6 +12,7 @@ _HOME = {
     "InputError": "geophone.errors",
     "Recorder": "geophone.record",
     "Schedule": "geophone.record",
+    "Snapshots": "geophone.record",
     "cka": "geophone.dimensions",
     "convergence_order": "geophone.detect",
     "critical_periods": "geophone.detect",

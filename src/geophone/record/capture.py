@@ -1,6 +1,6 @@
 """Catching what modules put out, with hooks that are gone afterwards whatever happens."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from fnmatch import fnmatchcase
 
@@ -21,13 +21,22 @@ class ActivationCapture:
     forward pass gives "name", "name@2", "name@3" in the order of the calls; `names` lists what was caught in
     order of execution. An output that is a tuple, mapping or dataclass counts as its first tensor; a module that
     puts out no tensor is left out. Raises InputError when `select` matches nothing. It does not detach the
-    computation itself: gradients flow as before.
+    computation itself: gradients flow as before. What is caught is the module's own tensor: if a later module
+    works in place on it, it changes too. `keep(name, tensor)` may return something else to keep, such as a copy
+    or a part, or None to keep nothing.
     """
 
-    def __init__(self, model: nn.Module, select: Iterable[str | type | nn.Module]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        select: Iterable[str | type | nn.Module],
+        *,
+        keep: Callable[[str, torch.Tensor], torch.Tensor | None] = lambda name, tensor: tensor,
+    ) -> None:
         self._modules = select_modules(model, select)
+        self._keep = keep
         self._hooks: list = []
-        self._caught: dict[str, torch.Tensor] = {}
+        self._caught: dict[str, torch.Tensor | None] = {}
 
     def __enter__(self) -> "ActivationCapture":
         self._caught.clear()
@@ -46,18 +55,18 @@ class ActivationCapture:
         return self._caught[name]
 
     def __contains__(self, name: str) -> bool:
-        return name in self._caught
+        return self._caught.get(name) is not None
 
     @property
     def names(self) -> list[str]:
-        return list(self._caught)
+        return [name for name, kept in self._caught.items() if kept is not None]
 
     def clear(self) -> None:
         """Forget what was caught; the hooks stay."""
         self._caught.clear()
 
     def _hook(self, name: str):
-        def keep(module, args, output):
+        def catch(module, args, output):
             tensor = first_tensor(output)
             if tensor is None:
                 return
@@ -65,9 +74,9 @@ class ActivationCapture:
             while key in self._caught:
                 call += 1
                 key = f"{name}@{call}"
-            self._caught[key] = tensor.detach()
+            self._caught[key] = self._keep(key, tensor.detach())
 
-        return keep
+        return catch
 
     def _remove(self) -> None:
         for hook in self._hooks:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -25,8 +26,12 @@ def state_path(folder: Path, step: int) -> Path:
 
 def weights_digest(model: nn.Module) -> str:
     """SHA-256 over names and bytes of the state dict; the first 16 hexadecimal digits."""
+    return _digest(model.state_dict())
+
+
+def _digest(weights: Mapping[str, torch.Tensor]) -> str:
     total = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
+    for name, tensor in sorted(weights.items()):
         total.update(name.encode())
         total.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return total.hexdigest()[:16]
@@ -36,16 +41,21 @@ def save_checkpoint(
     folder: Path, step: int, *, model: nn.Module, optimizer: torch.optim.Optimizer | None = None
 ) -> str:
     """Write weights (and the state needed to train on) and return the digest of the weights."""
-    digest = weights_digest(model)
     if optimizer is not None:
         tensors, plain = _optimizer_tensors(optimizer)
         tensors[_RNG] = torch.get_rng_state()
         metadata = {"optimizer": json.dumps(plain), "step": str(step)}
         replace_file(state_path(folder, step), lambda path: save_file(tensors, path, metadata=metadata))
+    return save_weights(folder, step, model.state_dict())
+
+
+def save_weights(folder: Path, step: int, weights: Mapping[str, torch.Tensor]) -> str:
+    """Write one state dict and return its digest."""
+    digest = _digest(weights)
     # Cloning gives tied weights a place each; loading copies both back into the one that they share.
-    weights = {name: t.detach().cpu().contiguous().clone() for name, t in model.state_dict().items()}
+    tensors = {name: t.detach().cpu().contiguous().clone() for name, t in weights.items()}
     metadata = {"step": str(step), "digest": digest}
-    replace_file(checkpoint_path(folder, step), lambda path: save_file(weights, path, metadata=metadata))
+    replace_file(checkpoint_path(folder, step), lambda path: save_file(tensors, path, metadata=metadata))
     return digest
 
 

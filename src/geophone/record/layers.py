@@ -10,7 +10,7 @@ from torch import nn
 
 from geophone.errors import InputError
 from geophone.record.capture import ActivationCapture, select_modules
-from geophone.record.probe import Probe
+from geophone.record.probe import Probe, bare
 from geophone.record.views import Reader, check_view, default_view, reader
 from geophone.records import Layer
 
@@ -21,11 +21,36 @@ _CHANNELS_FIRST = (nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d, nn.MaxPool1d, 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a recorder reads: the modules to hook and, layer by layer, how."""
+    """What a recorder reads: the modules to hook and, layer by layer, how.
+
+    `samples` is the number of samples it was made for; `overwritten` are layers whose output a later module changes
+    in place, so that it must be copied when it is caught.
+    """
 
     select: tuple[str, ...]
     layers: tuple[Layer, ...]
     readers: dict[str, Reader]
+    samples: int
+    overwritten: frozenset[str] = frozenset()
+
+    def keep(self, name: str, output: torch.Tensor) -> torch.Tensor | None:
+        """The rows of `output`, as `ActivationCapture` is to keep them; None for what is not in the plan."""
+        if name not in self.readers or len(output) != self.samples:
+            return None
+        matrix = self.readers[name](output)
+        return matrix.clone() if name in self.overwritten else matrix
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the caller wants layers read: `views` and `rows` as in `Recorder`."""
+
+    views: str | Mapping[str, str] | None = None
+    rows: int = 1024
+
+    def __post_init__(self) -> None:
+        if self.rows < 2:
+            raise InputError(f"rows={self.rows}: give 2 or more.")
 
 
 def plan(
@@ -41,29 +66,61 @@ def plan(
     Layers are ordered by when they first finish. Raises InputError when the model cannot read the probe, when
     nothing it computes is a tensor with the probe's samples on its first axis, or when a view does not fit.
     """
-    if rows < 2:
-        raise InputError(f"rows={rows}: give 2 or more.")
-    chosen = default_layers(model) if layers is None else select_modules(model, layers)
-    if not chosen:
-        raise InputError("the model has no layer with weights; name the modules to record with layers=.")
-    with ActivationCapture(model, list(chosen.values())) as capture:
-        _forward(model, probe)
-    names = [name for name in capture.names if len(capture[name]) == probe.samples]
+    how = Reading(views, rows)
+    inner = bare(model)
+    modules = chosen_modules(inner, layers)
+    versions: dict[str, int] = {}
+
+    def keep(name: str, output: torch.Tensor) -> torch.Tensor:
+        versions[name] = _version(output)
+        return output
+
+    with ActivationCapture(inner, list(modules.values()), keep=keep) as capture:
+        _forward(inner, probe)
+    outputs = {name: capture[name] for name in capture.names}
+    overwritten = {n for n, t in outputs.items() if versions[n] < 0 or _version(t) != versions[n]}
+    return plan_outputs(outputs, modules, samples=probe.samples, how=how, overwritten=overwritten)
+
+
+def plan_outputs(
+    outputs: Mapping[str, torch.Tensor],
+    modules: Mapping[str, nn.Module],
+    *,
+    samples: int,
+    how: Reading,
+    overwritten: Iterable[str] = (),
+) -> Plan:
+    """The plan for layers that put out `outputs` (in order of execution) on a batch of `samples`."""
+    names = [name for name, output in outputs.items() if len(output) == samples]
     if not names:
         raise InputError(
-            f"none of the layers {', '.join(list(chosen)[:8])} put out a tensor with the probe's {probe.samples} "
+            f"none of the layers {', '.join(list(modules)[:8])} put out a tensor with the probe's {samples} "
             "samples on its first axis; choose others with layers=."
         )
     found, readers = [], {}
     for depth, name in enumerate(names):
-        output = capture[name]
-        view = _view(name, output, chosen[name.partition("@")[0]], views)
+        output = outputs[name]
+        view = _view(name, output, modules[name.partition("@")[0]], how.views)
         rng = np.random.default_rng([_POSITIONS_SEED, depth])
-        readers[name] = reader(view, tuple(output.shape), rows=rows, rng=rng)
+        readers[name] = reader(view, tuple(output.shape), rows=how.rows, rng=rng)
         matrix = readers[name](output)
         shape = tuple(output.shape[1:])
         found.append(Layer(name, depth, view, matrix.shape[1], matrix.shape[0], shape))
-    return Plan(tuple(dict.fromkeys(n.partition("@")[0] for n in names)), tuple(found), readers)
+    select = tuple(dict.fromkeys(n.partition("@")[0] for n in names))
+    return Plan(select, tuple(found), readers, samples, frozenset(overwritten))
+
+
+def chosen_modules(model: nn.Module, layers: Iterable[str | type | nn.Module] | None) -> dict[str, nn.Module]:
+    """The modules that `layers` selects, or the default ones. Raises InputError when there are none."""
+    modules = default_layers(model) if layers is None else select_modules(model, layers)
+    if not modules:
+        raise InputError("the model has no layer with weights; name the modules to record with layers=.")
+    return modules
+
+
+def _version(tensor: torch.Tensor) -> int:
+    # Inference tensors keep no count of in-place changes; -1 says that nothing is known.
+    return -1 if tensor.is_inference() else tensor._version
 
 
 def default_layers(model: nn.Module) -> dict[str, nn.Module]:

@@ -3,7 +3,7 @@
 import hashlib
 import random
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -61,9 +61,50 @@ class Probe:
         return total.hexdigest()[:16]
 
     def forward(self, model: nn.Module):
-        """The model's output on the probe, in eval mode without gradients, with nothing of the model changed."""
-        with undisturbed(model), torch.no_grad():
-            return model(*self.args, **self.kwargs)
+        """The model's output on the probe, in eval mode without gradients, with nothing of the model changed.
+
+        A compiled or data-parallel model is run eagerly and by itself: hooks do not fire in compiled code, and
+        other processes are not waited for.
+        """
+        inner = bare(model)
+        with undisturbed(inner), torch.no_grad(), _eager(inner), _fresh_autocast_cache():
+            return inner(*self.args, **self.kwargs)
+
+    def digests(self) -> set[str]:
+        """A digest a sample, over all tensors; equal samples have equal digests."""
+        rows = zip(*(t.detach().cpu().flatten(1 if t.ndim > 1 else 0) for t in self.tensors), strict=True)
+        return {hashlib.sha256(b"".join(r.numpy().tobytes() for r in row)).hexdigest() for row in rows}
+
+
+def bare(model: nn.Module) -> nn.Module:
+    """The network itself, out of the wrappers of `torch.compile` and of data parallelism."""
+    while True:
+        if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
+            model = model.module
+        elif "_orig_mod" in model._modules:
+            model = model._orig_mod
+        else:
+            return model
+
+
+def is_compiled(model: nn.Module) -> bool:
+    """Whether `model` or a part of it went through `torch.compile`."""
+    return any("_orig_mod" in m._modules or m._compiled_call_impl is not None for m in model.modules())
+
+
+def _eager(model: nn.Module):
+    return torch.compiler.set_stance("force_eager") if is_compiled(model) else nullcontext()
+
+
+@contextmanager
+def _fresh_autocast_cache() -> Iterator[None]:
+    """Inside a caller's autocast, weights cast here without gradients must not be reused by the training step."""
+    before = torch.is_autocast_cache_enabled()
+    torch.set_autocast_cache_enabled(False)
+    try:
+        yield
+    finally:
+        torch.set_autocast_cache_enabled(before)
 
 
 @contextmanager

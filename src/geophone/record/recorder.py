@@ -1,7 +1,7 @@
 """The recorder: a live model in, rows on disk out. A thin shell around probe, capture and dimensions."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,17 @@ from torch import nn
 
 from geophone.dimensions import chosen, read
 from geophone.errors import InputError
+from geophone.record.alarms import Alarm, Listener, SnapshotRing, Snapshots
 from geophone.record.capture import ActivationCapture
-from geophone.record.checkpoints import save_checkpoint
-from geophone.record.layers import plan
-from geophone.record.probe import Probe, model_device
-from geophone.record.schedule import Schedule
+from geophone.record.checkpoints import save_checkpoint, save_weights
+from geophone.record.inband import InBand
+from geophone.record.layers import Plan, Reading, plan
+from geophone.record.probe import Probe, bare, model_device
+from geophone.record.schedule import Pace, Schedule
 from geophone.store.manifest import Manifest, versions_here
 from geophone.store.writer import RunWriter
+
+LISTENED = "participation_ratio"
 
 
 class Recorder:
@@ -27,13 +31,22 @@ class Recorder:
             loss = train_step(x, y)
             recorder.step(loss=loss.item())
 
-    `probe` is one held-out batch (tensor, tuple of arguments, or mapping of keywords), read whole, in eval mode;
-    a layer with positions (images, sequences) draws rows/len(probe) of them per sample, the same at every step.
-    `every` is a number of steps or a `Schedule`. `layers` holds module paths, globs, modules or types (default:
-    blocks, and weight layers outside them); `views` one view for all, or a mapping from path or glob to view;
-    `dimensions` names from the catalogue (default: all). `name` defaults to the folder's name, `about` is kept in
-    the manifest as it is. Hooks exist only while a measurement runs, and train flags, buffers and random state
-    are put back: a training with a recorder ends in the same weights, bit for bit, as without.
+    What is read: `probe` is one held-out batch (tensor, tuple of arguments, or mapping of keywords), read whole, in
+    eval mode; or "batch": the training batch's own activations, in band, without a forward pass of ours. A layer
+    with positions (images, sequences) draws rows/len(probe) of them per sample, the same at every step. `layers`
+    holds module paths, globs, modules or types (default: blocks, and weight layers outside them); `views` one view for
+    all, or a mapping from path or glob to view; `dimensions` names from the catalogue (default: all). `noise_probe` is
+    a second batch of as many other samples, read at every `noise_every`-th measurement: how far its values lie
+    from the probe's is the measurement noise.
+
+    When: `every` is a number of steps or a `Schedule`. What happens then: `step` returns the alarms of a causal
+    detector on the dimension `alarms` ("auto": the participation ratio if it is recorded; None: no alarms);
+    `snapshots` keeps the weights around them; `on_record` is called with a flat dict a measurement, such as
+    {"step": 5, "stable_rank/conv1": 3.2}, which `wandb.log` and its like accept as it is.
+
+    `name` defaults to the folder's name, `about` is kept in the manifest as it is. Hooks exist only while a measurement
+    runs, and train flags, buffers and random state are put back: a training with a recorder ends in the same
+    weights, bit for bit, as without. Under torch.distributed only rank 0 records, and nobody waits for it.
 
     Raises InputError for a model or probe that cannot be recorded and for an `out` that is not new or empty,
     before anything is written there.
@@ -50,65 +63,90 @@ class Recorder:
         views: str | Mapping[str, str] | None = None,
         rows: int = 1024,
         dimensions: Sequence[str] | None = None,
+        noise_probe=None,
+        noise_every: int = 10,
+        alarms: str | None = "auto",
+        snapshots: Snapshots | None = None,
+        on_record: Callable[[dict[str, float]], Any] | None = None,
         name: str | None = None,
         about: Mapping[str, Any] | None = None,
     ) -> None:
-        self._model = model
-        self._schedule = every if isinstance(every, Schedule) else Schedule(every)
-        self._probe = Probe(probe).to(model_device(model))
-        self._names = tuple(d.name for d in chosen(dimensions))
-        self._plan = plan(model, self._probe, layers=layers, views=views, rows=rows)
+        self._muted = _rank() != 0
+        self._open = not self._muted
         self._steps = self._index = 0
-        self._open = True
+        self._schedule = every if isinstance(every, Schedule) else Schedule(every)
+        if self._muted:
+            return
+        self._model = model
+        self._names = tuple(d.name for d in chosen(dimensions))
+        self._listened = _listened(alarms, self._names)
+        self._how, self._layers = Reading(views, rows), None if layers is None else list(_several(layers))
+        self._on_record = on_record
+        self._inband = InBand(model, self._layers, self._how) if _is_batch(probe) else None
+        self._probe = None if self._inband else Probe(probe).to(model_device(model))
+        self._noise = _noise_probe(noise_probe, self._probe)
+        self._noise_every = noise_every
+        self._plan: Plan | None = None
+        deferred = self._inband is not None or _is_lazy(model)
+        if not deferred:
+            self._plan = self._make_plan()
         self._writer = RunWriter(Path(out))
-        self._writer.begin(
-            Manifest(
-                name=name or Path(out).name,
-                about=dict(about or {}),
-                schedule={"every": self._schedule.every},
-                layers=self._plan.layers,
-                rows=rows,
-                probe={"samples": self._probe.samples, "digest": self._probe.digest()},
-                definitions={d.name: d.version for d in chosen(self._names)},
-                versions=versions_here(),
-                threads=torch.get_num_threads(),
-            )
-        )
+        self._identity = {"name": name or Path(out).name, "about": dict(about or {})}
+        self._listener: Listener | None = None
+        self._ring = SnapshotRing(bare(model), snapshots, self._keep_snapshot) if snapshots else None
+        self._pace = Pace(self._schedule.overhead)
+        if not deferred:
+            self._begin()
+            if self._schedule.due(0):
+                self._record({}, due=True)
+        self._arm()
 
     @property
     def due(self) -> bool:
-        """Whether the step being trained now will be measured when `step` is called."""
-        return self._schedule.due(self._steps + 1)
+        """Whether the step being trained now will be measured when `step` is called (an overhead limit aside)."""
+        return self._open and self._schedule.due(self._steps + 1)
 
     @property
     def folder(self) -> Path:
         return self._writer.folder
 
-    def step(self, **scalars: float) -> None:
-        """Count one update of the model, measure it when it is due, and keep `scalars` by name.
+    def step(self, **scalars: float) -> list[Alarm]:
+        """Count one update of the model, measure it when it is due, keep `scalars` by name; the alarms it raised.
 
         Raises InputError for a scalar that is not a number, and after `close`.
         """
+        self._steps += 1
+        if self._muted:
+            return []
         if not self._open:
             raise InputError("this recorder is closed; open a new one on a new folder.")
-        self._steps += 1
-        due = self._schedule.due(self._steps)
-        series = self._measure() if due else []
-        row = {"index": self._index if due else math.nan, "step": self._steps} | _floats(scalars)
-        self._writer.add(series, row if scalars or due else None)
-        self._index += due
+        due = self._schedule.due(self._steps) and (self._inband is not None or self._pace.allows())
+        alarms = self._record(_floats(scalars), due=due)
+        self._arm()
+        return alarms
 
     def checkpoint(self, optimizer: torch.optim.Optimizer | None = None) -> None:
         """Keep the weights of this moment, with the optimizer's state and the random state beside them."""
-        digest = save_checkpoint(self.folder, self._steps, model=self._model, optimizer=optimizer)
-        self._writer.checkpoint(self._steps, digest)
+        if not self._muted:
+            digest = save_checkpoint(self.folder, self._steps, model=bare(self._model), optimizer=optimizer)
+            self._writer.checkpoint(self._steps, digest)
 
-    def close(self, status: str = "finished", *, note: str = "", results: Mapping[str, float] | None = None) -> None:
+    def close(
+        self, status: str = "finished", *, note: str = "", results: Mapping[str, float] | None = None
+    ) -> None:
         """Write what is still in memory and end the run; `results` go into the manifest. Twice does nothing."""
-        if self._open:
-            self._open = False
-            counts = {"steps": self._steps, "measurements": self._index}
-            self._writer.finish(status, note=note, results=_floats(results or {}), **counts)
+        if not self._open:
+            return
+        self._open = False
+        if self._inband:
+            self._inband.disarm()
+        if self._writer.manifest is None:
+            self._begin()
+        schedule = self._schedule.as_dict()
+        if self._schedule.overhead is not None:
+            schedule["passed_over"] = self._pace.passed_over
+        counts = {"steps": self._steps, "measurements": self._index, "schedule": schedule}
+        self._writer.finish(status, note=note, results=_floats(results or {}), **counts)
 
     def __enter__(self) -> "Recorder":
         return self
@@ -121,24 +159,140 @@ class Recorder:
         else:
             self.close("failed", note=f"{kind.__name__} after step {self._steps}: {error}"[:500])
 
+    def _make_plan(self) -> Plan:
+        return plan(self._model, self._probe, layers=self._layers, views=self._how.views, rows=self._how.rows)
+
+    def _begin(self) -> None:
+        """Write the first manifest, and listen to the layers that are now known."""
+        layers = self._plan.layers if self._plan else ()
+        probe = {"kind": "batch"} if self._inband else {"kind": "held out", "digest": self._probe.digest()}
+        if self._plan:
+            probe["samples"] = self._plan.samples
+        if self._noise:
+            probe |= {"noise_digest": self._noise.digest(), "noise_every": self._noise_every}
+        self._writer.begin(
+            Manifest(
+                **self._identity,
+                schedule=self._schedule.as_dict(),
+                layers=layers,
+                rows=self._how.rows,
+                probe=probe,
+                definitions={d.name: d.version for d in chosen(self._names)},
+                versions=versions_here(),
+                threads=torch.get_num_threads(),
+            )
+        )
+        if self._listened and layers:
+            self._listener = Listener([layer.name for layer in layers], self._listened)
+
+    def _arm(self) -> None:
+        if self._inband and self._schedule.due(self._steps + 1) and self._pace.allows():
+            self._inband.arm()
+
+    def _record(self, scalars: dict[str, float], *, due: bool) -> list[Alarm]:
+        rows: list[dict[str, Any]] = []
+        if due:
+            with self._pace.measuring():
+                rows = self._measure()
+        measured = bool(rows)
+        row = {"index": self._index if measured else math.nan, "step": self._steps} | scalars
+        self._writer.add(rows, row if scalars or measured else None)
+        if not measured:
+            return []
+        self._index += 1
+        return self._tell(rows, scalars)
+
     def _measure(self) -> list[dict[str, Any]]:
-        with ActivationCapture(self._model, self._plan.select) as capture:
-            self._probe.forward(self._model)
+        heard = self._inband.take() if self._inband else None
+        if self._plan is None:
+            self._plan = self._inband.plan if self._inband else self._make_plan()
+            if self._plan is None:
+                return []
+            self._begin()
+        rows = self._rows("main", self._heard(self._probe) if heard is None else heard)
+        if self._noise and self._index % self._noise_every == 0:
+            rows += self._rows("noise", self._heard(self._noise))
+        return rows
+
+    def _heard(self, probe: Probe) -> Mapping[str, torch.Tensor]:
+        device = model_device(self._model)
+        inner = bare(self._model)
+        with ActivationCapture(inner, self._plan.select, keep=self._plan.keep) as capture:
+            probe.to(device).forward(inner)
+        return {name: capture[name] for name in capture.names}
+
+    def _rows(self, probe: str, heard: Mapping[str, torch.Tensor]) -> list[dict[str, Any]]:
+        """A row a layer; a layer that did not run, or on another number of samples, is "absent"."""
         rows = []
         for layer in self._plan.layers:
-            reading = read(self._plan.readers[layer.name](capture[layer.name]), names=self._names)
-            rows.append(
-                {
-                    "index": self._index,
-                    "step": self._steps,
-                    "probe": "main",
-                    "layer": layer.name,
-                    "depth": layer.depth,
-                    "status": reading.status,
-                    **reading.values,
-                }
-            )
+            where = {"index": self._index, "step": self._steps, "probe": probe}
+            where |= {"layer": layer.name, "depth": layer.depth}
+            if layer.name in heard:
+                reading = read(heard[layer.name], names=self._names)
+                rows.append({**where, "status": reading.status, **reading.values})
+            else:
+                rows.append({**where, "status": "absent", **dict.fromkeys(self._names, math.nan)})
         return rows
+
+    def _tell(self, rows: list[dict[str, Any]], scalars: Mapping[str, float]) -> list[Alarm]:
+        main = [row for row in rows if row["probe"] == "main"]
+        alarms: list[Alarm] = []
+        if self._listener:
+            alarms = self._listener.hear(self._steps, {row["layer"]: row[self._listened] for row in main})
+        if self._ring:
+            self._ring.hear(self._steps, alarms)
+        if self._on_record:
+            flat = {f"{name}/{row['layer']}": row[name] for row in main for name in self._names}
+            self._on_record({"step": self._steps, **scalars, **flat})
+        return alarms
+
+    def _keep_snapshot(self, step: int, weights: Mapping[str, torch.Tensor]) -> None:
+        self._writer.checkpoint(step, save_weights(self.folder, step, weights))
+
+
+def _rank() -> int:
+    ready = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed.get_rank() if ready else 0
+
+
+def _several(layers) -> Iterable[str | type | nn.Module]:
+    return [layers] if isinstance(layers, str | type | nn.Module) else layers
+
+
+def _is_batch(probe) -> bool:
+    if isinstance(probe, str) and probe != "batch":
+        raise InputError(f"probe={probe!r}: give a batch of inputs, or 'batch' for in-band recording.")
+    return isinstance(probe, str)
+
+
+def _is_lazy(model: nn.Module) -> bool:
+    """Lazily built modules take shape in the user's first forward pass, not in one of ours: that would draw their
+    initial weights at another place in the random stream."""
+    return any(nn.parameter.is_lazy(p) for p in model.parameters())
+
+
+def _listened(alarms: str | None, names: Sequence[str]) -> str | None:
+    if alarms == "auto":
+        return LISTENED if LISTENED in names else None
+    if alarms is not None and alarms not in names:
+        raise InputError(f"alarms={alarms!r} is not recorded; recorded are {', '.join(names)}.")
+    return alarms
+
+
+def _noise_probe(batch, probe: Probe | None) -> Probe | None:
+    if batch is None:
+        return None
+    if probe is None:
+        raise InputError("a noise probe goes with a probe batch; in-band recording has none to compare it with.")
+    noise = Probe(batch)
+    if noise.samples != probe.samples:
+        raise InputError(
+            f"the noise probe has {noise.samples} samples, the probe {probe.samples}; readings of different sizes "
+            "do not compare."
+        )
+    if shared := len(noise.digests() & probe.digests()):
+        raise InputError(f"{shared} sample(s) are in both probes; the noise probe must be disjoint.")
+    return noise
 
 
 def _floats(scalars: Mapping[str, float]) -> dict[str, float]:

@@ -74,6 +74,24 @@ class Run:
         """The status of every measurement ("ok", "dead", "nonfinite"), laid out as `series`."""
         return self._wide(("status",), probe)["status"]
 
+    def noise(self) -> pd.DataFrame:
+        """Measurement noise: rows are layers, columns dimensions, values the standard deviation of one reading's
+        logarithm that comes from the choice of probe samples alone.
+
+        sd over the steps at which both probes were read of ln(main / noise) / sqrt 2, about zero. NaN where fewer
+        than 2 such steps have positive values. Raises InputError when the run has no noise probe.
+        """
+        names = list(self.dimensions)
+        rows = self.table(columns=["step", "probe", "layer", *names]).set_index(["step", "layer"])
+        both = rows[rows["probe"] == "noise"][names]
+        if both.empty:
+            raise InputError(f"{self.name} was recorded without a noise probe; pass noise_probe= to the Recorder.")
+        main = rows[rows["probe"] == "main"][names].loc[both.index]
+        ratio = np.log(main.where(main > 0) / both.where(both > 0)) / np.sqrt(2)
+        grouped = (ratio**2).groupby(level="layer")
+        deviation = np.sqrt(grouped.mean()).where(grouped.count() >= 2)
+        return deviation.reindex([layer.name for layer in self.layers])
+
     def _wide(self, columns: Sequence[str], probe: str) -> dict[str, pd.DataFrame]:
         rows = self.table(columns=["step", "probe", "layer", *columns])
         rows = rows[rows["probe"] == probe]
