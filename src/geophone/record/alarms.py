@@ -32,9 +32,7 @@ class Listener:
     def hear(self, step: int, values: dict[str, float]) -> list[Alarm]:
         """The alarms of this measurement; `values` by layer."""
         scores = self._detector.update(np.array([values.get(layer, np.nan) for layer in self._layers]))
-        return [
-            Alarm(step, self._layers[i], self._dimension, float(scores[i])) for i in np.flatnonzero(scores)
-        ]
+        return [Alarm(step, self._layers[i], self._dimension, float(scores[i])) for i in np.flatnonzero(scores)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,9 +131,7 @@ class Recorder:
             digest = save_checkpoint(self.folder, self._steps, model=bare(self._model), optimizer=optimizer)
             self._writer.checkpoint(self._steps, digest)
 
-    def close(
-        self, status: str = "finished", *, note: str = "", results: Mapping[str, float] | None = None
-    ) -> None:
+    def close(self, status: str = "finished", *, note: str = "", results: Mapping[str, float] | None = None) -> None:
         """Write what is still in memory and end the run; `results` go into the manifest. Twice does nothing."""
         if not self._open:
             return

@@ -41,7 +41,9 @@ class Schedule:
             if self.per_decade is not None or self.dense_until:
                 raise InputError("steps= names every measured step; leave out per_decade and dense_until.")
         if self.overhead is not None and not 0 < self.overhead < 1:
-            raise InputError(f"overhead={self.overhead!r}: give a share of training time between 0 and 1, such as 0.05.")
+            raise InputError(
+                f"overhead={self.overhead!r}: give a share of training time between 0 and 1, such as 0.05."
+            )
 
     def due(self, step: int) -> bool:
         """Whether the network is to be measured after `step` updates (`overhead` aside)."""

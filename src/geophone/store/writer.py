@@ -24,9 +24,7 @@ class RunWriter:
     holds a run instead, which is added to: new parts after the old ones, under the same `manifest`.
     """
 
-    def __init__(
-        self, folder: Path, *, part_rows: int = 100, part_seconds: float = 10.0, resume: bool = False
-    ) -> None:
+    def __init__(self, folder: Path, *, part_rows: int = 100, part_seconds: float = 10.0, resume: bool = False) -> None:
         self.folder = folder
         self._part_rows, self._part_seconds = part_rows, part_seconds
         self._series: list[Mapping[str, Any]] = []
