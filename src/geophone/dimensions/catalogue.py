@@ -7,14 +7,11 @@ import numpy as np
 import torch
 
 from geophone.dimensions.gram import Gram, as_matrix, gram
-from geophone.dimensions.spectrum import Spectrum, is_resolved, spectrum
+from geophone.dimensions.spectrum import Spectrum, is_resolved, one_lapack_thread, spectrum
 from geophone.dimensions.unbiased import unbiased_inner
 from geophone.errors import InputError
 
 NAN = float("nan")
-# From this many multiply-adds on, a float32 product is tried first, and float64 where it leaves small
-# eigenvalues unresolved.
-_FLOAT32_FROM = 2**26
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +142,13 @@ def read(x, *, names: Sequence[str] | None = None) -> Reading:
     """
     wanted = chosen(names)
     matrix = as_matrix(x)
+    with one_lapack_thread():
+        return _read(matrix, wanted)
+
+
+def _read(matrix: torch.Tensor, wanted: tuple[Dimension, ...]) -> Reading:
     spectral = any(d.spectral for d in wanted)
-    g = gram(matrix, dtype=_product_dtype(matrix, spectral))
+    g = gram(matrix, dtype=_product_dtype(matrix, spectral), spectral=spectral)
     if g.status != "ok":
         values = dict.fromkeys((d.name for d in wanted), NAN)
         if "dead_fraction" in values:
@@ -163,9 +165,10 @@ def read(x, *, names: Sequence[str] | None = None) -> Reading:
 
 
 def _product_dtype(x: torch.Tensor, spectral: bool) -> torch.dtype:
-    n, d = x.shape
-    small = n * d * min(n, d) < _FLOAT32_FROM
-    return torch.float64 if x.dtype == torch.float64 or (spectral and small) else torch.float32
+    """float64 for a spectrum, except where the product is most of the work and, the matrix being long, small
+    eigenvalues are likely to be resolved in float32."""
+    short, long = sorted(x.shape)
+    return torch.float64 if x.dtype == torch.float64 or (spectral and long < 8 * short) else torch.float32
 
 
 def _rank_by_svd(x: torch.Tensor) -> float:

@@ -10,9 +10,11 @@ from geophone.errors import InputError
 
 _HALF = (torch.float16, torch.bfloat16)
 # Outside these ranges of the trace, its square would leave the format in which the product is taken.
-_SAFE = {torch.float32: (1e-24, 1e24), torch.float64: (1e-120, 1e120)}
+_SAFE = {torch.float32: (1e-15, 1e15), torch.float64: (1e-120, 1e120)}
 # From this many multiply-adds on, a symmetric product is worth cutting into panels.
 _PANELS_FROM = 2**24
+# Up to this many entries on a CPU, NumPy on one thread is quicker than waking torch's.
+_SMALL = 2**17
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +76,15 @@ def _from_array(x) -> torch.Tensor:
     return torch.tensor(np.ascontiguousarray(array))
 
 
-def gram(x: torch.Tensor, *, dtype: torch.dtype = torch.float64) -> Gram:
+def gram(x: torch.Tensor, *, dtype: torch.dtype = torch.float64, spectral: bool = True) -> Gram:
     """Gram matrix of `x` (n, d), as `as_matrix` gives it, with the product taken in `dtype`.
 
-    Centred in two passes: the second takes out what rounding left of the mean, which matters when the mean is
-    a thousand deviations. float32 is enough for the traces; the square root of a float32 eigenvalue is only
-    good to 3e-4 of the largest.
+    Centred in two passes. float32 is enough for the traces; the square root of a float32 eigenvalue is only good to
+    3e-4 of the largest. Without `spectral`, `cross`, which only spectra need, is left out.
     """
     n, d = x.shape
+    if x.numel() <= _SMALL and x.device.type == "cpu":
+        return _small_gram(x.numpy(), spectral=spectral)
     rough = x.mean(0)
     if not bool(torch.isfinite(rough.sum())) and not bool(torch.isfinite(x).all()):
         return Gram(n=n, d=d, status="nonfinite")
@@ -96,9 +99,9 @@ def gram(x: torch.Tensor, *, dtype: torch.dtype = torch.float64) -> Gram:
         dtype = torch.float64
         centred, mean, trace = _centre(scaled, scaled.mean(0), dtype)
     side = "rows" if n <= d else "features"
-    matrix = _lower_product(centred if side == "rows" else centred.T)
+    matrix, frobenius = _lower_product(centred if side == "rows" else centred.T)
     diagonal = matrix.diagonal().double()
-    squares = diagonal if side == "rows" else centred.square().sum(1, dtype=torch.float64)
+    squares = diagonal if side == "rows" else torch.linalg.vector_norm(centred, dim=1).double().square_()
     return Gram(
         n=n,
         d=d,
@@ -106,9 +109,9 @@ def gram(x: torch.Tensor, *, dtype: torch.dtype = torch.float64) -> Gram:
         side=side,
         matrix=matrix,
         mean=mean,
-        cross=(centred @ mean.to(dtype)).double() if side == "rows" else None,
+        cross=(centred @ mean.to(dtype)).double() if spectral and side == "rows" else None,
         trace=float(diagonal.sum()),
-        frobenius=2.0 * float(matrix.tril(-1).double().square().sum()) + float(diagonal @ diagonal),
+        frobenius=frobenius,
         row_quartic=float(squares @ squares),
         mean_square=float(mean @ mean),
         dead_fraction=dead,
@@ -116,30 +119,83 @@ def gram(x: torch.Tensor, *, dtype: torch.dtype = torch.float64) -> Gram:
     )
 
 
+def _small_gram(x: np.ndarray, *, spectral: bool) -> Gram:
+    """`gram` in float64 on one thread, for matrices so small that starting an operation costs more than doing it."""
+    n, d = x.shape
+    wide = x.astype(np.float64)
+    with np.errstate(over="ignore"):
+        mean = np.ones(n) @ wide / n
+    if not np.isfinite(mean.sum()) and not np.isfinite(x).all():
+        return Gram(n=n, d=d, status="nonfinite")
+    dead = _dead_fraction(x)
+    if dead == 1.0:
+        return Gram(n=n, d=d, status="dead", dead_fraction=1.0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        wide -= mean
+        trace = float(np.vdot(wide, wide))
+    low, high = _SAFE[torch.float64]
+    if not low < trace < high:
+        wide = x.astype(np.float64) * 2.0 ** -int(np.frexp(np.abs(x).max())[1])
+        mean = wide.mean(0)
+        wide -= mean
+    side = "rows" if n <= d else "features"
+    matrix = wide @ wide.T if side == "rows" else wide.T @ wide
+    diagonal = matrix.diagonal()
+    squares = diagonal if side == "rows" else np.einsum("ij,ij->i", wide, wide)
+    return Gram(
+        n=n,
+        d=d,
+        status="ok",
+        side=side,
+        matrix=torch.from_numpy(matrix),
+        mean=torch.from_numpy(mean),
+        cross=torch.from_numpy(wide @ mean) if spectral and side == "rows" else None,
+        trace=float(diagonal.sum()),
+        frobenius=float(np.vdot(matrix, matrix)),
+        row_quartic=float(squares @ squares),
+        mean_square=float(mean @ mean),
+        dead_fraction=dead,
+        eps=float(np.finfo(x.dtype).eps),
+    )
+
+
 def _centre(x: torch.Tensor, rough: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """`x` without its mean, the mean in float64, and the sum of squares of what is left."""
     centred = x.to(dtype) - rough.to(dtype)
-    rest = centred.mean(0)
-    centred -= rest
-    trace = float(torch.linalg.vector_norm(centred, dtype=torch.float64)) ** 2
-    return centred, rough.double() + rest.double(), trace
+    mean = rough.double()
+    trace = float(torch.linalg.vector_norm(centred)) ** 2
+    # The second pass takes out the rounding that the mean left behind. In float32, where only traces are read or the
+    # spectrum is checked afterwards, a mean of less than a hundred deviations leaves nothing that would show.
+    if dtype == torch.float64 or not len(x) * float(mean @ mean) < 1e4 * trace:
+        rest = centred.mean(0)
+        centred -= rest
+        mean += rest
+        trace = float(torch.linalg.vector_norm(centred)) ** 2
+    return centred, mean, trace
 
 
-def _lower_product(a: torch.Tensor) -> torch.Tensor:
-    """A A' of `a` (m, k): the lower triangle and little more, which for large products is less work."""
+def _lower_product(a: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """A A' of `a` (m, k), and its squared Frobenius norm. The lower triangle of the matrix is filled, and
+    little more where that is less work."""
     m, k = a.shape
     if m * m * k < _PANELS_FROM or m < 128:
-        return a @ a.T
+        product = a @ a.T
+        return product, float(torch.linalg.vector_norm(product)) ** 2
     product = a.new_zeros(m, m)
     edges = [round(m * i / 4) for i in range(5)]
+    square = 0.0
     for start, stop in itertools.pairwise(edges):
-        torch.mm(a[start:stop], a[:stop].T, out=product[start:stop, :stop])
-    return product
+        panel = product[start:stop, :stop]
+        torch.mm(a[start:stop], a[:stop].T, out=panel)
+        square += 2 * float(torch.linalg.vector_norm(panel)) ** 2
+        square -= float(torch.linalg.vector_norm(panel[:, start:])) ** 2
+    return product, square
 
 
-def _dead_fraction(x: torch.Tensor) -> float:
-    """Share of features with one value on every sample; three rows rule out nearly all the living ones."""
-    suspects = torch.nonzero((x[0] == x[-1]) & (x[0] == x[len(x) // 2])).squeeze(1)
-    if len(suspects) == 0:
+def _dead_fraction(x: "torch.Tensor | np.ndarray") -> float:
+    """Share of features with one value on every sample; a few rows rule out nearly all the living ones."""
+    suspects = (x[:: max(1, len(x) // 8)] == x[0]).all(0)
+    if not bool(suspects.any()):
         return 0.0
-    columns = x if len(suspects) == x.shape[1] else x[:, suspects]
+    columns = x if bool(suspects.all()) else x[:, suspects]
     return float((columns == columns[:1]).all(0).sum()) / x.shape[1]

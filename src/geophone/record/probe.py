@@ -48,6 +48,8 @@ class Probe:
         def move(value):
             return value.to(device) if isinstance(value, torch.Tensor) else value
 
+        if all(tensor.device == device for tensor in self.tensors):
+            return self
         if self.kwargs:
             return Probe({key: move(value) for key, value in self.kwargs.items()})
         return Probe(tuple(move(value) for value in self.args))

@@ -87,6 +87,7 @@ class Recorder:
         self._noise = _noise_probe(noise_probe, self._probe)
         self._noise_every = noise_every
         self._plan: Plan | None = None
+        self._capture: ActivationCapture | None = None
         deferred = self._inband is not None or _is_lazy(model)
         if not deferred:
             self._plan = self._make_plan()
@@ -213,11 +214,13 @@ class Recorder:
         return rows
 
     def _heard(self, probe: Probe) -> Mapping[str, torch.Tensor]:
-        device = model_device(self._model)
-        inner = bare(self._model)
-        with ActivationCapture(inner, self._plan.select, keep=self._plan.keep) as capture:
-            probe.to(device).forward(inner)
-        return {name: capture[name] for name in capture.names}
+        if self._capture is None:
+            self._capture = ActivationCapture(bare(self._model), self._plan.select, keep=self._plan.keep)
+        with self._capture as capture:
+            probe.to(model_device(self._model)).forward(self._model)
+            heard = {name: capture[name] for name in capture.names}
+            capture.clear()
+        return heard
 
     def _rows(self, probe: str, heard: Mapping[str, torch.Tensor]) -> list[dict[str, Any]]:
         """A row a layer; a layer that did not run, or on another number of samples, is "absent"."""
