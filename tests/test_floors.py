@@ -11,7 +11,7 @@ FLOORS = {
     "dimensions": 1, "zoo": 1, "detect": 1, "stats": 1,
     "store": 2, "engine": 2,
     "record": 3,
-    "train": 4, "target": 4, "integrations": 4,
+    "train": 4, "target": 4, "integrations": 4, "measure": 4, "imports": 4,
     "dig": 5,
     "evidence": 6, "prove": 6,
     "report": 7,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from geophone.errors import GeophoneError
+from geophone.errors import GeophoneError, InputError
 
 app = typer.Typer(
     name="geophone",
@@ -62,6 +62,62 @@ def demo(
         ranked = progress.stage("targets", lambda tick: stages.target_stage(made))
         page = progress.stage("report", lambda tick: stages.report_stage(made))
     say_summary(made, jumps=tables["jumps"], targets=ranked, page=page)
+
+
+@app.command()
+def measure(
+    checkpoints: Annotated[
+        list[str], typer.Argument(help="Files or folders of checkpoints; with --revisions one model id or folder.")
+    ],
+    probe: Annotated[str, typer.Option(help="A .npy, .npz, .pt or .safetensors file, or module:function.")],
+    out: Annotated[Path, typer.Option(help="The run's folder; one that holds a part of this run goes on.")],
+    model: Annotated[str | None, typer.Option(help="module:function that builds the network.")] = None,
+    revisions: Annotated[str | None, typer.Option(help="Revisions of a Hugging Face model, comma-separated.")] = None,
+    layers: Annotated[list[str] | None, typer.Option(help="Module path or glob; may be repeated.")] = None,
+    rows: Annotated[int, typer.Option(min=2, help="Rows of a layer with positions.")] = 1024,
+) -> None:
+    """Make a run of checkpoints that were saved earlier; run again, it goes on where it stopped.
+
+    One that cannot be read does not lose the others: it is named on stderr, and the exit status is 1.
+    Example: geophone measure checkpoints/ --model mynets:build --probe probe.npy --out runs/old
+    """
+    from geophone import measure as measuring
+    from geophone.terminal import StageProgress, say_measured
+
+    if revisions:
+        source = measuring.revisions(checkpoints[0], revisions.split(","))
+    elif model:
+        source = measuring.checkpoint_files(checkpoints, model)
+    else:
+        raise InputError("say how to build the network: --model module:function, or --revisions of a hub model.")
+    with StageProgress() as progress:
+        done = measuring.measure(
+            source, measuring.read_probe(probe), out=out, layers=layers or None, rows=rows,
+            on_step=lambda step, of: progress.training("measure", step, of),
+        )  # fmt: skip
+    say_measured(done)
+    if done.failures:
+        raise typer.Exit(1)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A CSV or parquet table, long or wide.")],
+    out: Annotated[Path, typer.Option(help="A new or empty folder for the run.")],
+    dimension: Annotated[str | None, typer.Option(help="What was measured, where the table does not say.")] = None,
+    step: Annotated[str | None, typer.Option(help="The column with the training step.")] = None,
+    layer: Annotated[str | None, typer.Option(help="The column with the layer's name (long tables).")] = None,
+    value: Annotated[str | None, typer.Option(help="The column with the value (long tables).")] = None,
+) -> None:
+    """Make a run of a series that was measured elsewhere.
+
+    Example: geophone import history.csv --dimension stable_rank --out runs/theirs
+    """
+    from geophone.imports import Columns, import_series
+
+    columns = Columns(step=step, layer=layer, value=value)
+    run = import_series(file, out=out, dimension=dimension, columns=columns)
+    print(f"{run.folder}: {len(run.layers)} layers x {run.manifest.measurements} steps of {', '.join(run.dimensions)}")
 
 
 @app.command()

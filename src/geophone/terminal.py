@@ -1,5 +1,6 @@
 """What the command line says: progress while a stage runs, and results in words."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from geophone.measure import Measured
 from geophone.store.study import Study
 
 T = TypeVar("T")
@@ -83,6 +85,13 @@ def say_targets(targets: pd.DataFrame, *, most: int) -> None:
     for row in targets.head(most).itertuples():
         print(f"{row.rank:>3}. {row.run}, {row.layer}, step {row.step} (look at {row.before}, {row.step}, {row.after})")
         print(f"     {row.reason}")
+
+
+def say_measured(done: Measured) -> None:
+    """What was measured, what was there, and on stderr what could not be read."""
+    print(f"{done.folder}: {len(done.steps)} checkpoints measured, {len(done.skipped)} were there already")
+    for key, why in done.failures:
+        print(f"left out {key}: {why}", file=sys.stderr)
 
 
 def say_phenomena(tables: dict[str, pd.DataFrame]) -> None:

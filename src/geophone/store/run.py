@@ -48,6 +48,11 @@ class Run:
             return "interrupted"
         return self.manifest.status
 
+    @property
+    def has_series(self) -> bool:
+        """Whether any measurement has reached the disk."""
+        return bool(parts(self.folder / "series"))
+
     def table(self, *, columns: list[str] | None = None) -> pd.DataFrame:
         """Every row of the series as stored: index, step, probe, layer, depth, status, a column a dimension."""
         found = parts(self.folder / "series")

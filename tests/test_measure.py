@@ -1,0 +1,196 @@
+"""A series from checkpoints: the values are those of the networks, nothing is lost, and no pickle runs."""
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+import geophone as gp
+from geophone.errors import InputError, StoreError
+from geophone.measure import checkpoint_files, measure, read_probe, revisions
+
+PROBE = torch.randn(30, 6, generator=torch.Generator().manual_seed(0))
+
+
+def build():
+    return nn.Sequential(nn.Linear(6, 9), nn.ReLU(), nn.Linear(9, 3))
+
+
+def network(step):
+    torch.manual_seed(step)
+    return build()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Five checkpoints in the formats and wrappings that people have."""
+    made = tmp_path / "checkpoints"
+    made.mkdir()
+    save_file(network(100).state_dict(), made / "step-100.safetensors")
+    torch.save(network(200).state_dict(), made / "model_200.pt")
+    torch.save({"state_dict": network(300).state_dict(), "epoch": 3}, made / "ckpt300.pth")
+    torch.save({f"module.{k}": v for k, v in network(400).state_dict().items()}, made / "ddp-400.bin")
+    torch.save({"model": {f"_orig_mod.{k}": v for k, v in network(1000).state_dict().items()}}, made / "c-1000.pt")
+    return made
+
+
+def test_the_series_is_that_of_the_networks(folder, tmp_path):
+    done = measure(checkpoint_files([folder], build), PROBE, out=tmp_path / "run")
+    assert done.steps == (100, 200, 300, 400, 1000) and done.failures == ()
+    run = gp.open(tmp_path / "run")
+    for step in done.steps:
+        with torch.no_grad():
+            hidden = network(step)[0](PROBE)
+        for name, value in gp.dimensions(hidden).items():
+            assert run.series(name)["0"].loc[step] == pytest.approx(value, rel=1e-5), name
+
+
+def test_run_again_it_goes_on_where_it_stopped(folder, tmp_path):
+    files = sorted(folder.iterdir(), key=lambda p: p.name)
+    first = measure(checkpoint_files(files[:2], build), PROBE, out=tmp_path / "run")
+    again = measure(checkpoint_files([folder], build), PROBE, out=tmp_path / "run")
+    assert set(again.skipped) == set(first.steps)
+    whole = measure(checkpoint_files([folder], build), PROBE, out=tmp_path / "whole")
+    for name in gp.open(tmp_path / "run").dimensions:
+        one, other = (gp.open(f).series(name) for f in (tmp_path / "run", whole.folder))
+        np.testing.assert_array_equal(one.sort_index(), other)
+    assert measure(checkpoint_files([folder], build), PROBE, out=tmp_path / "run").steps == ()
+
+
+def test_a_bad_checkpoint_does_not_lose_the_others(folder, tmp_path):
+    (folder / "model_200.pt").write_bytes(b"PK\x03\x04 not a checkpoint")
+    save_file({"0.weight": torch.ones(2, 2)}, folder / "step-100.safetensors")
+    done = measure(checkpoint_files([folder], build), PROBE, out=tmp_path / "run")
+    assert done.steps == (300, 400, 1000)
+    assert [key.rpartition("/")[2] for key, _ in done.failures] == ["step-100.safetensors", "model_200.pt"]
+    assert "does not fit" in done.failures[0][1] and "damaged" in done.failures[1][1]
+    run = gp.open(tmp_path / "run")
+    assert run.status == "incomplete" and "model_200.pt" in run.manifest.note
+
+
+def test_a_pickle_that_would_run_code_does_not_run_it(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "sprung"),)
+
+    with open(tmp_path / "step-1.pt", "wb") as file:
+        pickle.dump({"0.weight": Trap()}, file)
+    torch.save({"x": Trap()}, tmp_path / "probe.pt")
+    with pytest.raises(StoreError, match="not one of 1"):
+        measure(checkpoint_files([tmp_path / "step-1.pt"], build), PROBE, out=tmp_path / "run")
+    with pytest.raises(StoreError, match="cannot be read"):
+        read_probe(str(tmp_path / "probe.pt"))
+    assert not (tmp_path / "sprung").exists()
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_probe_or_other_layers_on_the_same_folder_are_refused(folder, tmp_path):
+    files = sorted(folder.iterdir())
+    measure(checkpoint_files(files[:1], build), PROBE, out=tmp_path / "run")
+    before = (tmp_path / "run" / "run.json").read_bytes()
+    with pytest.raises(InputError, match="another probe"):
+        measure(checkpoint_files([folder], build), PROBE + 1, out=tmp_path / "run")
+    with pytest.raises(InputError, match="other layers"):
+        measure(checkpoint_files([folder], build), PROBE, out=tmp_path / "run", layers=["0"])
+    assert json.loads(before)["layers"] == json.loads((tmp_path / "run" / "run.json").read_bytes())["layers"]
+    assert len(gp.open(tmp_path / "run").series("rankme")) == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [(["weights.pt"], "must hold its training step"), (["a-7.pt", "b-7.pt"], "both say step 7"), ([], "no checkpoint")],
+)
+def test_steps_must_be_told_apart(tmp_path, names, says):
+    for name in names:
+        torch.save({}, tmp_path / name)
+    with pytest.raises(InputError, match=says):
+        checkpoint_files([tmp_path], build)
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [("nosuchmodule:build", "no module"), ("math:nothing", "has no 'nothing'"), ("math", "module:function")],
+)
+def test_a_factory_that_is_not_there(folder, model, says):
+    with pytest.raises(InputError, match=says):
+        checkpoint_files([folder], model)
+
+
+def test_probes_from_files(tmp_path):
+    np.save(tmp_path / "p.npy", PROBE.numpy())
+    np.savez(tmp_path / "p.npz", a=PROBE.numpy(), b=PROBE.numpy())
+    torch.save(PROBE, tmp_path / "p.pt")
+    save_file({"x": PROBE}, tmp_path / "p.safetensors")
+    assert all(torch.equal(read_probe(str(tmp_path / f"p.{kind}")), PROBE) for kind in ("npy", "pt", "safetensors"))
+    assert set(read_probe(str(tmp_path / "p.npz"))) == {"a", "b"}
+    with pytest.raises(StoreError, match="cannot be read"):
+        read_probe(str(tmp_path / "none.npy"))
+
+
+def test_from_the_command_line(folder, tmp_path):
+    (tmp_path / "mynets.py").write_text(
+        "from torch import nn\ndef build():\n    return nn.Sequential(nn.Linear(6, 9), nn.ReLU(), nn.Linear(9, 3))\n"
+    )
+    np.save(tmp_path / "probe.npy", PROBE.numpy())
+    (folder / "ckpt300.pth").write_bytes(b"")
+    command = "import sys; from geophone.cli import main; main()"
+    arguments = ["measure", "checkpoints", "--model", "mynets:build", "--probe", "probe.npy", "--out", "run"]
+    done = subprocess.run(
+        [sys.executable, "-c", command, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "4 checkpoints measured" in done.stdout and "left out checkpoints/ckpt300.pth" in done.stderr
+
+
+def test_revisions_of_a_hugging_face_model(tmp_path):
+    transformers = pytest.importorskip("transformers", reason="needs the hf extra")
+    config = transformers.GPTNeoXConfig(
+        vocab_size=40, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=32,
+    )  # fmt: skip
+    made = {}
+    for step in (0, 512):
+        torch.manual_seed(step)
+        made[step] = transformers.GPTNeoXModel(config).eval()
+        made[step].save_pretrained(tmp_path / "model" / f"step{step}")
+    probe = {"input_ids": torch.randint(0, 40, (12, 10), generator=torch.Generator().manual_seed(0))}
+    source = revisions(str(tmp_path / "model"), ["step0", "step512", "step1000"])
+    done = measure(source, probe, out=tmp_path / "run", rows=10_000)
+    assert done.steps == (0, 512) and "step1000" in done.failures[0][1]
+    run = gp.open(tmp_path / "run")
+    assert [layer.name for layer in run.layers] == ["embed_in", "layers.0", "layers.1"]
+    with torch.no_grad():
+        # The last block's output is the input of the final norm; the first block's is hidden state 1.
+        hidden = made[512](**probe, output_hidden_states=True).hidden_states[1].flatten(0, 1)
+    expected = gp.dimensions(hidden)["participation_ratio"]
+    assert run.series("participation_ratio")["layers.0"].loc[512] == pytest.approx(expected, rel=1e-4)
+
+
+def test_revisions_from_a_hub_cache_without_a_network(tmp_path):
+    transformers = pytest.importorskip("transformers", reason="needs the hf extra")
+    config = transformers.GPT2Config(vocab_size=20, n_embd=8, n_layer=1, n_head=2, n_positions=16)
+    cache = tmp_path / "hub" / "models--someone--tiny"
+    for step in (1, 2):
+        torch.manual_seed(step)
+        transformers.GPT2Model(config).save_pretrained(cache / "snapshots" / f"{step:040d}")
+        (cache / "refs").mkdir(parents=True, exist_ok=True)
+        (cache / "refs" / f"step{step}").write_text(f"{step:040d}")
+    code = (
+        "import torch\nfrom geophone.measure import measure, revisions\n"
+        "source = revisions('someone/tiny', ['step1', 'step2'])\n"
+        "done = measure(source, {'input_ids': torch.arange(40).reshape(8, 5) % 20}, out='run')\n"
+        "assert done.steps == (1, 2), done\n"
+    )
+    environment = os.environ | {"HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(gp.open(tmp_path / "run").series("stable_rank")) == 2
