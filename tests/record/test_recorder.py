@@ -127,6 +127,8 @@ def test_drawn_positions_are_positions_of_the_same_sample():
         candidates = {tuple(row.tolist()) for row in stacked[sample]}
         assert {tuple(row.tolist()) for row in block} <= candidates
         assert len({tuple(row.tolist()) for row in block}) == 7
+    channels_last = output.to(memory_format=torch.channels_last)
+    assert torch.equal(reader("channels", (4, 3, 5, 5), rows=28, rng=np.random.default_rng(0))(channels_last), rows)
     tokens = torch.arange(4 * 6 * 3).reshape(4, 6, 3).float()
     assert torch.equal(
         reader("tokens", (4, 6, 3), rows=99, rng=np.random.default_rng(0))(tokens), tokens.reshape(24, 3)

@@ -112,8 +112,10 @@ def _fresh_autocast_cache() -> Iterator[None]:
 @contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
     """Put `model` in eval mode, and leave train flags, buffers and random state exactly as they were found."""
-    training = [module for module in model.modules() if module.training]
-    buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
+    modules = list(model.modules())
+    training = [module for module in modules if module.training]
+    held = [buffer for module in modules for buffer in module._buffers.values() if buffer is not None]
+    buffers = [(buffer, buffer.detach().clone()) for buffer in held]
     states = _random_states(model)
     # Setting the flags one by one: a model may override train() to do more than set them.
     for module in training:

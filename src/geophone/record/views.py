@@ -58,7 +58,7 @@ class Reader:
             return output.flatten(2).mean(2)
         if self.view == "tokens":
             return self._tokens(output)
-        return self._channels(output.flatten(2))
+        return self._channels(output)
 
     def _tokens(self, output: torch.Tensor) -> torch.Tensor:
         if self.positions is None:
@@ -67,10 +67,16 @@ class Reader:
         return output.gather(1, index.unsqueeze(2).expand(-1, -1, output.shape[2])).flatten(0, 1)
 
     def _channels(self, output: torch.Tensor) -> torch.Tensor:
-        if self.positions is not None:
-            index = self.positions.to(output.device)
-            output = output.gather(2, index.unsqueeze(1).expand(-1, output.shape[1], -1))
-        return output.transpose(1, 2).flatten(0, 1)
+        if self.positions is None:
+            return output.flatten(2).transpose(1, 2).flatten(0, 1)
+        index = self.positions.to(output.device)
+        last = output.movedim(1, -1)
+        if last.is_contiguous():
+            # What convolutions put out on a CPU lies channels-last: its rows can be picked without a copy of it all.
+            first_row = torch.arange(len(index), device=index.device).unsqueeze(1) * last[0, ..., 0].numel()
+            return last.flatten(0, -2).index_select(0, (index + first_row).flatten())
+        flat = output.flatten(2)
+        return flat.gather(2, index.unsqueeze(1).expand(-1, flat.shape[1], -1)).transpose(1, 2).flatten(0, 1)
 
 
 def reader(view: str, shape: tuple[int, ...], *, rows: int, rng: np.random.Generator) -> Reader:

@@ -164,7 +164,7 @@ _MLPS = (
 
 _CNNS = (
     _cnn("plain", "mnist", (32, 64), (1, 2)),
-    _cnn("plain", "mnist", (16, 32, 64, 64), (1, 3)),
+    _cnn("plain", "mnist", (32, 64, 64, 64), (1, 3)),
     _cnn("plain", "digits", (32, 64, 64), (2,)),
     _cnn("plain", "shapes", (16, 32, 32, 64), (1, 2, 4), lr=2e-3),
     _cnn("plain", "shapes", (16, 32, 32, 32, 64, 64), (1, 2, 5)),

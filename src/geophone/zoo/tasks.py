@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Protocol
 
 import numpy as np
@@ -98,11 +98,17 @@ class Stored:
         x, y = self.split.train_x[chosen], self.split.train_y[chosen]
         return (self._shifted(x, rng) if self.shift else x), y
 
+    @cached_property
+    def _rim(self) -> float:
+        return float(self.split.train_x.min())
+
     def _shifted(self, x: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-        wide = nn.functional.pad(x, [self.shift] * 4, value=float(self.split.train_x.min()))
-        down, right = torch.from_numpy(rng.integers(2 * self.shift + 1, size=(2, len(x), 1, 1)))
-        rows, columns = torch.arange(x.shape[2])[:, None] + down, torch.arange(x.shape[3]) + right
-        return wide[torch.arange(len(x))[:, None, None], :, rows, columns].movedim(3, 1).contiguous()
+        height, width = x.shape[2:]
+        wide = nn.functional.pad(x, [self.shift] * 4, value=self._rim).numpy()
+        moves = rng.integers(2 * self.shift + 1, size=(2, len(x)))
+        # One slice a sample: gathering all pixels by their numbers takes ten times as long.
+        windows = [image[:, d : d + height, r : r + width] for image, d, r in zip(wide, *moves.tolist(), strict=True)]
+        return torch.from_numpy(np.stack(windows))
 
     def test(self) -> Batch:
         return self.split.test_x, self.split.test_y
