@@ -193,6 +193,9 @@ def test_a_loop_that_ends_early_leaves_a_run_that_opens_and_says_so(tmp_path, pr
         ({"views": {"head": "channels"}}, "cannot be read as view 'channels'"),
         ({"dimensions": ["rank"]}, "unknown dimension"),
         ({"rows": 1}, "rows=1"),
+        ({"noise_every": 0}, "noise_every=0"),
+        ({"about": {"dtype": torch.float32}}, "JSON"),
+        ({"probe": "bach"}, "probe='bach'"),
         ({"model": nn.ReLU()}, "no layer with weights"),
     ],
 )

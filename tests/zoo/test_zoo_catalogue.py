@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from geophone.train import Training
 from geophone.zoo.catalogue import CATALOGUE, experiment, names
 from geophone.zoo.tasks import task, task_names
 
+PAGE = Path(__file__).parents[2] / "docs" / "zoo.md"
 KINDS = {"mlp": {"mlp"}, "cnn": {"cnn"}, "transformer": {"vit", "decoder", "attention"}}
 # Of the way from chance to perfect. The best that can be reached is 0.42 on markov; no one knows it for text.
 PROGRESS = {"markov": 0.25, "text": 0.25}
@@ -85,6 +87,17 @@ def test_globs_keep_the_catalogue_s_order():
 def test_an_unknown_name_gets_its_neighbours():
     with pytest.raises(InputError, match="mlp_4_mnist"):
         experiment("mlp_4_mnits")
+
+
+def test_the_page_s_tables_are_of_these_tasks_and_networks():
+    page = PAGE.read_text()
+    learned = page.partition("## Does each learn its task?")[2]
+    rows = re.findall(r"^\| `(\w+)`(?: \(grokking\))? \|.*?([\d,]+) \|$", learned, re.MULTILINE)
+    torch.manual_seed(0)
+    counted = [(n, f"{sum(p.numel() for p in experiment(n).build().parameters()):,}") for n in names()]
+    assert rows == counted
+    asked = page.split("## Tasks")[1].split("**Grokking.**")[0]
+    assert re.findall(r"^\| `(\w+)`", asked, re.MULTILINE) == task_names()
 
 
 @pytest.mark.slow

@@ -39,9 +39,18 @@ def test_a_fixed_period_is_the_same_in_every_sequence():
     assert torch.equal(x[:, 17:], x[:, :-17])
 
 
-def test_a_fixed_period_that_cannot_repeat_is_refused():
-    with pytest.raises(InputError, match="47"):
-        Repeats(period=48)
+@pytest.mark.parametrize(
+    "make, wanted",
+    [
+        (lambda: Repeats(period=48), "1 to 47"),
+        (lambda: Repeats(length=3), "4 or more"),
+        (lambda: Windows(torch.zeros(2, 10, dtype=torch.int64), length=10), "rows of 10"),
+        (lambda: SparseParities(tasks=8, bits=4, parity=3), "fewer tasks"),
+    ],
+)
+def test_what_cannot_be_made_is_refused(make, wanted):
+    with pytest.raises(InputError, match=wanted):
+        make()
 
 
 def test_walks_follow_their_transition_matrix():

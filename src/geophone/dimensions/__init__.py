@@ -12,10 +12,11 @@ from geophone.dimensions.catalogue import (
     chosen,
     dimensions,
     read,
+    read_each,
 )
 from geophone.dimensions.cka import cka
 
-__all__ = ["CATALOGUE", "NAMES", "VERSIONS", "Dimension", "Reading", "chosen", "cka", "dimensions", "read"]
+__all__ = ["CATALOGUE", "NAMES", "VERSIONS", "Dimension", "Reading", "chosen", "cka", "dimensions", "read", "read_each"]
 
 
 class _Room(ModuleType):

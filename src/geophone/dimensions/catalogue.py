@@ -1,6 +1,6 @@
 """Every dimension the instrument knows, each once: name, version, formula, source, and how to compute it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -144,6 +144,13 @@ def read(x, *, names: Sequence[str] | None = None) -> Reading:
     matrix = as_matrix(x)
     with one_lapack_thread():
         return _read(matrix, wanted)
+
+
+def read_each(matrices: Mapping[str, torch.Tensor], *, names: Sequence[str] | None = None) -> dict[str, Reading]:
+    """`read` of several representations, by name; setting up is done once for all of them."""
+    wanted = chosen(names)
+    with one_lapack_thread():
+        return {name: _read(as_matrix(matrix), wanted) for name, matrix in matrices.items()}
 
 
 def _read(matrix: torch.Tensor, wanted: tuple[Dimension, ...]) -> Reading:

@@ -1,5 +1,6 @@
 """The recorder: a live model in, rows on disk out. A thin shell around probe, capture and dimensions."""
 
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from geophone.dimensions import chosen, read
+from geophone.dimensions import chosen, read_each
 from geophone.errors import InputError
 from geophone.record.alarms import Alarm, Listener, SnapshotRing, Snapshots
 from geophone.record.capture import ActivationCapture
@@ -85,14 +86,16 @@ class Recorder:
         self._inband = InBand(model, self._layers, self._how) if _is_batch(probe) else None
         self._probe = None if self._inband else Probe(probe).to(model_device(model))
         self._noise = _noise_probe(noise_probe, self._probe)
+        if not isinstance(noise_every, int) or noise_every < 1:
+            raise InputError(f"noise_every={noise_every!r}: give a whole number of measurements, 1 or more.")
         self._noise_every = noise_every
+        self._identity = {"name": name or Path(out).name, "about": _plain(about or {})}
         self._plan: Plan | None = None
         self._capture: ActivationCapture | None = None
         deferred = self._inband is not None or _is_lazy(model)
         if not deferred:
             self._plan = self._make_plan()
         self._writer = RunWriter(Path(out))
-        self._identity = {"name": name or Path(out).name, "about": dict(about or {})}
         self._listener: Listener | None = None
         self._ring = SnapshotRing(bare(model), snapshots, self._keep_snapshot) if snapshots else None
         self._pace = Pace(self._schedule.overhead)
@@ -225,11 +228,12 @@ class Recorder:
     def _rows(self, probe: str, heard: Mapping[str, torch.Tensor]) -> list[dict[str, Any]]:
         """A row a layer; a layer that did not run, or on another number of samples, is "absent"."""
         rows = []
+        readings = read_each(heard, names=self._names)
         for layer in self._plan.layers:
             where = {"index": self._index, "step": self._steps, "probe": probe}
             where |= {"layer": layer.name, "depth": layer.depth}
-            if layer.name in heard:
-                reading = read(heard[layer.name], names=self._names)
+            if layer.name in readings:
+                reading = readings[layer.name]
                 rows.append({**where, "status": reading.status, **reading.values})
             else:
                 rows.append({**where, "status": "absent", **dict.fromkeys(self._names, math.nan)})
@@ -294,6 +298,13 @@ def _noise_probe(batch, probe: Probe | None) -> Probe | None:
     if shared := len(noise.digests() & probe.digests()):
         raise InputError(f"{shared} sample(s) are in both probes; the noise probe must be disjoint.")
     return noise
+
+
+def _plain(about: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return json.loads(json.dumps(dict(about)))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"about= goes into a JSON file: {error}.") from error
 
 
 def _floats(scalars: Mapping[str, float]) -> dict[str, float]:

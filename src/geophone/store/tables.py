@@ -1,7 +1,7 @@
 """Tables on disk: parquet files that appear whole or not at all, and are read through DuckDB."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import duckdb
@@ -45,10 +45,17 @@ def write_text(path: Path, text: str) -> None:
 
 def write_table(path: Path, frame: pd.DataFrame) -> None:
     """Write `frame` (without its index) as one parquet file, whole or not at all."""
+    write_tables({path: frame})
+
+
+def write_tables(frames: Mapping[Path, pd.DataFrame]) -> None:
+    """`write_table` of several, over one connection; each is whole or not there."""
     copy = "COPY frame TO ? (FORMAT parquet, COMPRESSION zstd)"
     with connect() as connection:
-        connection.register("frame", frame)
-        replace_file(path, lambda temporary: connection.execute(copy, [str(temporary)]))
+        for path, frame in frames.items():
+            connection.register("frame", frame)
+            replace_file(path, lambda temporary: connection.execute(copy, [str(temporary)]))
+            connection.unregister("frame")
 
 
 def read_table(path: Path, *, columns: Sequence[str] | None = None) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from geophone.errors import InputError, StoreError
 from geophone.store.manifest import Manifest, read_manifest
-from geophone.store.tables import parts, write_table
+from geophone.store.tables import parts, write_tables
 
 LOCK = ".lock"
 
@@ -24,7 +24,7 @@ class RunWriter:
     holds a run instead, which is added to: new parts after the old ones, under the same `manifest`.
     """
 
-    def __init__(self, folder: Path, *, part_rows: int = 100, part_seconds: float = 10.0, resume: bool = False) -> None:
+    def __init__(self, folder: Path, *, part_rows: int = 100, part_seconds: float = 30.0, resume: bool = False) -> None:
         self.folder = folder
         self._part_rows, self._part_seconds = part_rows, part_seconds
         self._series: list[Mapping[str, Any]] = []
@@ -53,12 +53,13 @@ class RunWriter:
 
     def flush(self) -> None:
         """Write what has gathered. Rows stay in memory until their part has its name."""
-        for kind, rows in (("series", self._series), ("scalars", self._scalars)):
-            if rows:
-                path = self.folder / kind / f"part-{self._parts[kind]:05d}.parquet"
-                write_table(path, pd.DataFrame.from_records(rows))
-                self._parts[kind] += 1
-                rows.clear()
+        waiting = {kind: rows for kind, rows in (("series", self._series), ("scalars", self._scalars)) if rows}
+        paths = {kind: self.folder / kind / f"part-{self._parts[kind]:05d}.parquet" for kind in waiting}
+        if waiting:
+            write_tables({paths[kind]: pd.DataFrame.from_records(rows) for kind, rows in waiting.items()})
+        for kind, rows in waiting.items():
+            self._parts[kind] += 1
+            rows.clear()
         self._measured = 0
         self._flushed = time.monotonic()
 

@@ -196,7 +196,7 @@ _TRANSFORMERS = (
     _decoder("attention", "plain", "markov", 2, batch=32, optimizer="adamw", net=_ATTENTION_ONLY),
     _decoder(
         "decoder", "plain", "modular", 1, batch=512, optimizer="adamw", weight_decay=1.0,
-        net={"last_only": True, "width": 64}, grokking=True,
+        net={"last_only": True, "width": 64},
     ),
 )  # fmt: skip
 

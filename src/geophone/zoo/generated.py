@@ -1,5 +1,6 @@
 """Inputs that are made rather than stored: repeated sequences, Markov chains, windows of text, sparse parities."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,8 @@ class Repeats:
     period: int | None = None
 
     def __post_init__(self) -> None:
+        if self.length < 4:
+            raise InputError(f"length={self.length} leaves no room for a repetition: give 4 or more.")
         if self.period is not None and not 1 <= self.period < self.length:
             raise InputError(f"period={self.period} in sequences of {self.length}: give 1 to {self.length - 1}.")
 
@@ -75,6 +78,10 @@ class Windows:
     blocks: torch.Tensor
     length: int = 64
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.length < self.blocks.shape[1]:
+            raise InputError(f"windows of {self.length} from rows of {self.blocks.shape[1]}: give 1 to one less.")
+
     def __call__(self, rng: np.random.Generator, size: int) -> tuple[torch.Tensor, torch.Tensor]:
         """x, y: (size, length) int64; y[t] is the character after x[t]."""
         rows = torch.from_numpy(rng.integers(len(self.blocks), size=(size, 1)))
@@ -103,6 +110,13 @@ class SparseParities:
     parity: int = 3
     exponent: float = 0.4
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.parity <= self.bits and 1 <= self.tasks <= math.comb(self.bits, self.parity)):
+            raise InputError(
+                f"{self.tasks} different subsets of {self.parity} of {self.bits} bits cannot be had; give fewer tasks, "
+                "a smaller parity or more bits."
+            )
 
     @property
     def subsets(self) -> np.ndarray:
