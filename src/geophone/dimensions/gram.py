@@ -11,10 +11,11 @@ from geophone.errors import InputError
 _HALF = (torch.float16, torch.bfloat16)
 # Outside these ranges of the trace, its square would leave the format in which the product is taken.
 _SAFE = {torch.float32: (1e-15, 1e15), torch.float64: (1e-120, 1e120)}
-# From this many multiply-adds on, a symmetric product is worth cutting into panels.
-_PANELS_FROM = 2**24
-# Up to this many entries on a CPU, NumPy on one thread is quicker than waking torch's.
-_SMALL = 2**17
+# From this many multiply-adds on, a symmetric product is worth cutting into panels of its lower triangle.
+_PANELS_FROM = 2**27
+# Up to this many entries on a CPU, NumPy in float64 on one thread is quicker than waking torch's: the second number
+# where only traces are wanted, for which torch may use float32.
+_SMALL, _SMALL_TRACES = 2**17, 2**15
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ def gram(x: torch.Tensor, *, dtype: torch.dtype = torch.float64, spectral: bool 
     3e-4 of the largest. Without `spectral`, `cross`, which only spectra need, is left out.
     """
     n, d = x.shape
-    if x.numel() <= _SMALL and x.device.type == "cpu":
+    if x.numel() <= (_SMALL if spectral else _SMALL_TRACES) and x.device.type == "cpu":
         return _small_gram(x.numpy(), spectral=spectral)
     rough = x.mean(0)
     if not bool(torch.isfinite(rough.sum())) and not bool(torch.isfinite(x).all()):
