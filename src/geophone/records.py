@@ -27,8 +27,7 @@ class Layer:
 class Stabilization:
     """When a series settled. `index` and `step` are None unless `status` is "stable".
 
-    status: "stable" | "not reached" (seed: the criterion never held) | "censored" (robust: not shown to have
-    settled before the run ended) | "dead" (no finite value) | "too short".
+    status: "stable" | "not reached" (the criterion never held) | "dead" (no finite value) | "too short".
     """
 
     index: int | None
