@@ -1,255 +1,249 @@
 """Charts as Vega-Lite specifications: pure functions of tables. What is drawn can be read in the specification."""
 
+import math
 from dataclasses import dataclass
 
 import altair as alt
+import numpy as np
+import pandas as pd
 
-from geophone.report.tables import RunTables
+from geophone.records import Layer
 
-# A specification serves every dimension and scale: the page puts what is shown in the place of these two texts.
-VALUE_TITLE = "{value}"
-DESCRIPTION = "{description}"
-SCALES = ("value", "share", "own")
-AXES = ("linear", "log")
-
-# After Okabe & Ito (2008), told apart with any common colour vision; orange, sky and yellow are darkened or left out
-# so that each has a contrast of at least 3 against white and against the dark page.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#B4679A", "#A67C00", "#6E7781")
+ROW = 30
+# Stands in titles for the name and unit of the dimension that is shown; the page fills it in.
+SHOWN = "{dimension}"
+FRACTIONS = ("mean_fraction", "dead_fraction")
+# Okabe & Ito (2008), told apart with any common colour vision; yellow and black left out for light and dark pages.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 STROKES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3])
-MODE_COLOURS = ("#D55E00", "#0072B2", "#009E73")
-NO_VALUE = "#8a8f98"
-LINE = "#6E7781"
 
 
 @dataclass(frozen=True, slots=True)
-class _Frame:
-    """What the charts of one run share: their layers, the step axis and the room for labels at its left."""
+class RunTables:
+    """What the charts of one run show: `series` (step x layer) by dimension, `loss` by step (may be empty), and the
+    run's rows of the phenomenon tables, mode "seed"."""
 
-    names: list[str]
-    modes: list[str]
-    low: int
-    high: int
-    axis: str
+    name: str
+    layers: tuple[Layer, ...]
+    series: dict[str, pd.DataFrame]
+    loss: pd.Series
+    stabilization: pd.DataFrame
+    jumps: pd.DataFrame
+    critical: pd.DataFrame
 
     @property
-    def row(self) -> int:
-        return max(14, min(30, 300 // len(self.names)))
-
-    @property
-    def extent(self) -> int:
-        return min(220, max(60, 7 * max(len(name) for name in self.names) + 14))
-
-    def x(self, field: str, *, labels: bool = True) -> alt.X:
-        axis = alt.Axis(
-            title=f"training step{', log scale' if self.axis == 'log' else ''}" if labels else None,
-            labels=labels,
-            grid=False,
-            tickCount=8,
-            labelFlush=True,
-            format="~s" if self.high >= 100_000 else ",d",
-        )
-        scale = alt.Scale(type=self.axis, domain=[self.low, self.high], nice=False)
-        return alt.X(f"{field}:Q", axis=axis, scale=scale)
-
-    def y(self, *, title: str | None) -> alt.Y:
-        axis = alt.Axis(grid=False, ticks=False, domain=False, labelLimit=self.extent)
-        return alt.Y("layer:N", sort=self.names, scale=alt.Scale(domain=self.names), title=title, axis=axis)
+    def last_step(self) -> int:
+        return int(next(iter(self.series.values())).index[-1])
 
 
-def run_charts(run: RunTables, *, dimension: str, axis: str = "linear") -> dict[str, dict]:
-    """The charts of a run by name: heatmap, series, loss (where there is one) and critical, as Vega-Lite.
+def measurements(run: RunTables) -> pd.DataFrame:
+    """One row a layer and step: step, layer, depth, cap = min(n - 1, d), and a column a dimension, to 5 digits."""
+    caps = {layer.name: min(layer.rows - 1, layer.features) for layer in run.layers}
+    depths = {layer.name: layer.depth for layer in run.layers}
+    long = pd.DataFrame({name: table.stack(future_stack=True) for name, table in run.series.items()})
+    long = long.rename_axis(["step", "layer"]).reset_index()
+    numbers = list(run.series)
+    long[numbers] = long[numbers].map(_five_digits)
+    return long.assign(cap=long["layer"].map(caps), depth=long["layer"].map(depths))
 
-    They read the data sets of `tables.data_sets` by name and have two parameters: `dimension`, and `scale`, one of
-    `SCALES`: the value itself, its share of the most it could be, or each layer from its least to its most.
-    All have the same width and step axis; `axis` is one of `AXES`, and step 0 is not on a log axis. The texts
-    `VALUE_TITLE` and `DESCRIPTION` stand where the page names what is shown.
+
+def _five_digits(value: float) -> float | None:
+    return float(f"{value:.5g}") if math.isfinite(value) else None
+
+
+def run_charts(run: RunTables, *, dimension: str) -> dict[str, dict]:
+    """The four charts of a run by name: heatmap, series, loss, critical.
+
+    Each is a Vega-Lite specification that reads the named data sets of `run_data` and the parameters `dimension`
+    (which dimension is shown) and `share` (as a share of the most it could be). Titles hold `SHOWN` where the
+    dimension's name belongs. They have the same width and the same step axis.
     """
-    names = [layer.name for layer in run.layers]
-    frame = _Frame(names, run.modes, 0 if axis == "linear" else max(1, run.first_step), run.last_step, axis)
     charts = {
-        "heatmap": _heatmap(frame),
-        "series": _series(frame, last=run.loss.empty),
-        "loss": _loss(run, frame),
-        "critical": _critical(frame),
+        "heatmap": _heatmap(run, dimension),
+        "series": _series(run, dimension),
+        "loss": _loss(run),
+        "critical": _critical(run, dimension),
     }
-    return {name: _finished(chart, frame, dimension) for name, chart in charts.items() if chart is not None}
+    return {name: _finished(chart) for name, chart in charts.items() if chart is not None}
 
 
-def _of(data: str) -> alt.Chart:
-    return alt.Chart(alt.NamedData(data))
+def run_data(run: RunTables) -> dict[str, list[dict]]:
+    """The data sets that `run_charts` read, as rows."""
+    heat = run.stabilization[["layer", "dimension", "index", "step", "status"]]
+    jumps = run.jumps[["layer", "dimension", "step", "magnitude", "log_ratio", "score"]]
+    loss = pd.DataFrame({"step": run.loss.index, "loss": run.loss.to_numpy()})
+    if len(loss):
+        loss["smooth"] = loss["loss"].rolling(25, min_periods=1, center=True).mean()
+        loss = loss.iloc[:: max(1, len(loss) // 1000)]
+    tables = {
+        "measurements": measurements(run),
+        "stabilization": heat[heat["status"] == "stable"],
+        "jumps": jumps,
+        "critical": run.critical[["layer", "dimension", "start", "stop", "peak"]],
+        "loss": loss,
+    }
+    return {name: _records(table) for name, table in tables.items()}
 
 
-def _chosen(data: str) -> alt.Chart:
-    return _of(data).transform_filter("datum.dimension == dimension")
+def _records(table: pd.DataFrame) -> list[dict]:
+    """Rows of plain JSON values; a missing value or NaN becomes null, which charts show as a gap."""
+    plain = table.astype(object).where(table.notna(), None)
+    return [{key: _plain(value) for key, value in row.items()} for row in plain.to_dict("records")]
 
 
-def _scaled(chart: alt.Chart, shown: str) -> alt.Chart:
-    """Adds `value`: the expression `shown` on the chosen scale; null where there is no value or no such scale."""
-    number = f"{shown} == null ? null : {shown}"
-    share = "datum.cap ? datum.number / datum.cap : null"
-    own = "datum.most > datum.least ? (datum.number - datum.least) / (datum.most - datum.least) : 0.5"
-    return (
-        chart.transform_calculate(key="datum.layer + '|' + dimension", number=number)
-        .transform_lookup("key", from_=alt.LookupData(alt.NamedData("ranges"), "key", ["least", "most", "cap"]))
-        .transform_calculate(
-            value=f"datum.number == null ? null : scale == 'share' ? ({share}) : "
-            f"scale == 'own' ? ({own}) : datum.number"
-        )
-    )
+def _plain(value):
+    if isinstance(value, float | np.floating):
+        return _five_digits(float(value))
+    return int(value) if isinstance(value, np.integer) else value
 
 
-def _measured() -> alt.Chart:
-    return _scaled(_of("measurements"), "datum[dimension]")
+def _params(dimension: str) -> list[alt.Parameter]:
+    return [alt.param(name="dimension", value=dimension), alt.param(name="share", value=False)]
 
 
-def _heatmap(frame: _Frame) -> alt.LayerChart:
-    y = frame.y(title="layer, input at the top")
-    cells = _measured().transform_filter(f"datum.stop > {frame.low}")
-    cells = cells.transform_calculate(from_step=f"max(datum.start, {frame.low})")
-    x, x2 = frame.x("from_step"), "stop:Q"
-    legend = alt.Legend(title=VALUE_TITLE, orient="top", titleOrient="left", gradientLength=220, offset=8, tickCount=5)
-    tooltip = [
-        alt.Tooltip("layer:N"),
-        alt.Tooltip("step:Q", format=",d"),
-        alt.Tooltip("number:Q", title="value", format=".4~g"),
-        alt.Tooltip("cap:Q", title="most it could be"),
-    ]
-    valued = (
-        cells.transform_filter("datum.value != null")
+def _value(chart: alt.Chart) -> alt.Chart:
+    """Adds `value`: the chosen dimension, as a share of min(n - 1, d) where that is asked for and has a meaning."""
+    fractions = " || ".join(f"dimension == '{name}'" for name in FRACTIONS)
+    shown = f"share && !({fractions}) ? datum[dimension] / datum.cap : datum[dimension]"
+    return chart.transform_calculate(value=f"datum[dimension] == null ? null : ({shown})")
+
+
+def _steps(run: RunTables, field: str = "step:Q") -> alt.X:
+    axis = alt.Axis(title="training step", grid=False)
+    return alt.X(field, axis=axis, scale=alt.Scale(domain=[0, run.last_step], nice=False))
+
+
+def _layer_names(run: RunTables) -> list[str]:
+    return [layer.name for layer in run.layers]
+
+
+def _heatmap(run: RunTables, dimension: str) -> alt.Chart:
+    table = next(iter(run.series.values()))
+    gap = int(np.median(np.diff(table.index))) if len(table) > 1 else 1
+    names = _layer_names(run)
+    base = _value(alt.Chart(alt.NamedData("measurements")).add_params(*_params(dimension)))
+    shades = (
+        base.transform_calculate(from_step=f"datum.step - {gap}")
         .mark_rect(strokeWidth=0)
         .encode(
-            x=x, x2=x2, y=y, tooltip=tooltip,
-            color=alt.Color("value:Q", scale=alt.Scale(scheme="viridis"), legend=legend),
-        )
-    )  # fmt: skip
-    gaps = (
-        cells.transform_filter("datum.number == null")
-        .mark_rect(strokeWidth=0, color=NO_VALUE)
-        .encode(x=x, x2=x2, y=y, tooltip=[*tooltip[:2], alt.Tooltip("status:N", title="no value")])
-    )
-    return alt.layer(valued, gaps, *_settled(frame, y), *_target_boxes(frame, y)).properties(
-        height=frame.row * len(frame.names)
-    )
-
-
-def _settled(frame: _Frame, y: alt.Y) -> list[alt.Chart]:
-    """A white tick where a layer settled by the seed rule, a white diamond by any other."""
-    base = _chosen("stabilization").transform_filter(f"datum.step >= {frame.low}")
-    tooltip = ["layer:N", "mode:N", alt.Tooltip("step:Q", title="settled at step", format=",d")]
-    encoded = {"x": frame.x("step"), "y": y, "tooltip": tooltip}
-    ticks = base.transform_filter("datum.mode == 'seed'").mark_tick(
-        thickness=2, color="white", size=frame.row - 8, orient="vertical"
-    )
-    others = base.transform_filter("datum.mode != 'seed'").mark_point(
-        shape="diamond", filled=True, size=60, color="white", opacity=1, stroke="black", strokeWidth=0.5
-    )
-    return [ticks.encode(**encoded), others.encode(**encoded)]
-
-
-def _target_boxes(frame: _Frame, y: alt.Y) -> list[alt.Chart]:
-    base = _chosen("targets").transform_filter(f"datum.after > {frame.low}")
-    base = base.transform_calculate(from_step=f"max(datum.before, {frame.low})")
-    tooltip = [alt.Tooltip("rank:Q", title="target"), "layer:N", "before:Q", "step:Q", "after:Q", "reason:N"]
-    box = {"x": frame.x("from_step"), "x2": "after:Q", "y": y}
-    under = base.mark_rect(filled=False, stroke="black", strokeWidth=3.5, opacity=0.75).encode(**box)
-    over = base.mark_rect(filled=False, stroke="white", strokeWidth=1.5).encode(**box, tooltip=tooltip)
-    text = base.mark_text(align="left", dx=4, color="white", fontWeight="bold", fontSize=11)
-    return [under, over, text.encode(x=frame.x("after"), y=y, text="rank:Q")]
-
-
-def _layer_styles(frame: _Frame) -> tuple[alt.Color, alt.StrokeDash]:
-    legend = alt.Legend(title=None, orient="top", symbolType="stroke", symbolSize=300, offset=8, columns=8)
-    several = legend if len(frame.names) > 1 else None
-    colours = [PALETTE[i % len(PALETTE)] for i in range(len(frame.names))]
-    dashes = [STROKES[i // len(PALETTE) % len(STROKES)] for i in range(len(frame.names))]
-    common = {"sort": frame.names, "legend": several}
-    return (
-        alt.Color("layer:N", scale=alt.Scale(domain=frame.names, range=colours), **common),
-        alt.StrokeDash("layer:N", scale=alt.Scale(domain=frame.names, range=dashes), **common),
-    )
-
-
-def _series(frame: _Frame, *, last: bool) -> alt.LayerChart:
-    colour, dash = _layer_styles(frame)
-    picked = alt.selection_point(name="picked", fields=["layer"], bind="legend")
-    faded = alt.when(picked).then(alt.value(1)).otherwise(alt.value(0.12))
-    x = frame.x("step", labels=last)
-    y = alt.Y("value:Q", title=VALUE_TITLE, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=6))
-    lines = (
-        _measured()
-        .transform_filter(f"datum.step >= {frame.low}")
-        .mark_line(strokeWidth=1.5, interpolate="linear")
-        .encode(x=x, y=y, color=colour, strokeDash=dash, opacity=faded)
-        .add_params(picked)
-    )
-    marks = (
-        _scaled(_chosen("jumps"), "datum.value")
-        .transform_filter(f"datum.step >= {frame.low}")
-        .transform_calculate(way="datum.score > 0 ? 'up' : 'down'")
-        .mark_point(size=26, strokeWidth=1.2)
-        .encode(
-            x=x, y=y, color=colour, opacity=faded,
-            shape=alt.Shape(
-                "way:N", scale=alt.Scale(domain=["up", "down"], range=["triangle-up", "triangle-down"]), legend=None
+            x=_steps(run, "from_step:Q"),
+            x2="step:Q",
+            y=alt.Y("layer:N", sort=names, title="layer, input at the top", axis=alt.Axis(grid=False)),
+            color=alt.Color(
+                "value:Q",
+                scale=alt.Scale(scheme="viridis"),
+                legend=alt.Legend(title=SHOWN, gradientLength=220, orient="top", titleOrient="left", offset=6),
             ),
-            fill=alt.when("datum.mode == 'seed'").then(alt.value("transparent")).otherwise(colour),
             tooltip=[
-                "layer:N", "mode:N", alt.Tooltip("step:Q", format=",d"),
-                alt.Tooltip("magnitude:Q", format="+.3~g"), alt.Tooltip("score:Q", format="+.1f"),
+                alt.Tooltip("layer:N"),
+                alt.Tooltip("step:Q"),
+                alt.Tooltip("value:Q", title=SHOWN, format=".4~g"),
+                alt.Tooltip("cap:Q", title="min(n - 1, d)"),
             ],
         )
-    )  # fmt: skip
-    return alt.layer(lines, marks).properties(height=250)
+    )
+    settled = (
+        alt.Chart(alt.NamedData("stabilization"))
+        .transform_filter("datum.dimension == dimension")
+        .mark_tick(thickness=3, color="white", size=ROW - 6)
+        .encode(
+            x=_steps(run),
+            y=alt.Y("layer:N", sort=names),
+            tooltip=["layer:N", alt.Tooltip("step:Q", title="settled at step")],
+        )
+    )
+    return alt.layer(shades, settled).properties(
+        height=ROW * len(names),
+        description=f"Heatmap of {run.name}: layers by training step, colour is the dimension that was chosen.",
+    )
 
 
-def _loss(run: RunTables, frame: _Frame) -> alt.LayerChart | None:
+def _series(run: RunTables, dimension: str) -> alt.Chart:
+    names = _layer_names(run)
+    legend = alt.Legend(title=None, orient="top", symbolType="stroke", symbolSize=300, offset=14, columns=8)
+    colour = alt.Color(
+        "layer:N",
+        sort=names,
+        scale=alt.Scale(domain=names, range=[PALETTE[i % len(PALETTE)] for i in range(len(names))]),
+        legend=legend,
+    )
+    dash = alt.StrokeDash(
+        "layer:N",
+        sort=names,
+        scale=alt.Scale(domain=names, range=[STROKES[i // len(PALETTE) % len(STROKES)] for i in range(len(names))]),
+        legend=legend,
+    )
+    lines = _value(alt.Chart(alt.NamedData("measurements")).add_params(*_params(dimension)))
+    lines = lines.mark_line(strokeWidth=1.6).encode(
+        x=_steps(run),
+        y=alt.Y("value:Q", title=SHOWN, scale=alt.Scale(zero=False)),
+        color=colour,
+        strokeDash=dash,
+    )
+    joined = alt.Chart(alt.NamedData("jumps")).transform_filter("datum.dimension == dimension")
+    marks = joined.mark_tick(orient="vertical", thickness=1.5, size=10, yOffset=6).encode(
+        x=_steps(run),
+        y=alt.value(0),
+        color=colour,
+        strokeDash=dash,
+        tooltip=[
+            "layer:N",
+            "step:Q",
+            alt.Tooltip("magnitude:Q", format="+.3~g"),
+            alt.Tooltip("score:Q", title="z", format="+.1f"),
+        ],
+    )
+    return alt.layer(lines, marks).properties(
+        height=230,
+        description=f"Series of {run.name}: one line a layer, the chosen dimension by training step; jumps are ticks "
+        "along the top edge.",
+    )
+
+
+def _loss(run: RunTables) -> alt.Chart | None:
     if run.loss.empty:
         return None
-    positive = float(run.loss.min()) > 0
-    scale = alt.Scale(type="log", nice=False) if positive else alt.Scale()
-    title = f"training loss{', log scale' if positive else ''}"
-    y = alt.Y("loss:Q", title=title, scale=scale, axis=alt.Axis(tickCount=4, format="~g", grid=False))
-    base = _of("loss").transform_filter(f"datum.step >= {frame.low}")
-    raw = base.mark_line(strokeWidth=0.6, opacity=0.4, color=LINE).encode(x=frame.x("step"), y=y)
-    smooth = base.mark_line(strokeWidth=1.6, color=LINE).encode(
-        x=frame.x("step"), y=alt.Y("smooth:Q", scale=scale, title=title)
+    scale = alt.Scale(type="log") if float(run.loss.min()) > 0 else alt.Scale()
+    axis = alt.Axis(tickCount=4, format="~g", grid=False)
+    base = alt.Chart(alt.NamedData("loss"))
+    raw = base.mark_line(strokeWidth=0.5, opacity=0.35, color="#888888").encode(
+        x=_steps(run), y=alt.Y("loss:Q", title="training loss", scale=scale, axis=axis)
     )
-    return alt.layer(raw, smooth).properties(height=110)
+    smooth = base.mark_line(strokeWidth=1.6, color="#888888").encode(
+        x=_steps(run),
+        y=alt.Y("smooth:Q", scale=scale),
+        tooltip=["step:Q", alt.Tooltip("smooth:Q", format=".3~g")],
+    )
+    return alt.layer(raw, smooth).properties(
+        height=110,
+        description=f"Training loss of {run.name} by step, a batch at a time (thin) and the mean of 25 steps (thick).",
+    )
 
 
-def _critical(frame: _Frame) -> alt.LayerChart:
-    """A band a layer, and in it a band a mode: periods of fast change as bars, peaks of acceleration as ticks."""
-    modes = frame.modes
-    y = frame.y(title="layer, input at the top")
-    offset = alt.YOffset("mode:N", sort=modes, scale=alt.Scale(domain=modes))
-    legend = alt.Legend(title="mode", orient="top", titleOrient="left") if len(modes) > 1 else None
-    colour = alt.Color("mode:N", scale=alt.Scale(domain=modes, range=list(MODE_COLOURS[: len(modes)])), legend=legend)
-    band = 20 if len(frame.names) <= 12 else 14
-    bars = (
-        _chosen("critical")
-        .transform_filter(f"datum.stop >= {frame.low}")
-        .transform_calculate(from_step=f"max(datum.start, {frame.low})")
-        .mark_bar(height=alt.RelativeBandSize(0.6), cornerRadius=0, minBandSize=1, stroke=None)
+def _critical(run: RunTables, dimension: str) -> alt.Chart:
+    names = _layer_names(run)
+    return (
+        alt.Chart(alt.NamedData("critical"))
+        .add_params(*_params(dimension))
+        .transform_filter("datum.dimension == dimension")
+        .mark_bar(height=ROW * 0.45, color="#D55E00", cornerRadius=1, minBandSize=1)
         .encode(
-            x=frame.x("from_step"), x2="stop:Q", y=y, yOffset=offset, color=colour,
-            tooltip=["layer:N", "mode:N", "start:Q", "stop:Q", alt.Tooltip("peak:Q", title="fastest at")],
+            x=_steps(run, "start:Q"),
+            x2="stop:Q",
+            y=alt.Y("layer:N", sort=names, scale=alt.Scale(domain=names), title="layer"),
+            tooltip=["layer:N", "start:Q", "stop:Q", alt.Tooltip("peak:Q", title="fastest at")],
         )
-    )  # fmt: skip
-    peaks = (
-        _chosen("transitions")
-        .transform_filter(f"datum.step >= {frame.low}")
-        .mark_tick(thickness=1, size=5, orient="vertical", color=LINE, yOffset=band * 0.5 - 3)
-        .encode(x=frame.x("step"), y=y, yOffset=offset)
+        .properties(
+            height=22 * len(names),
+            description=f"Periods of fast change of {run.name}: bars by layer and training step.",
+        )
     )
-    return alt.layer(bars, peaks).properties(height=band * len(frame.names) * len(modes))
 
 
-def _finished(chart: alt.LayerChart, frame: _Frame, dimension: str) -> dict:
-    shown = alt.param(name="dimension", value=dimension), alt.param(name="scale", value=SCALES[0])
-    specification = chart.add_params(*shown).properties(description=DESCRIPTION).to_dict(validate=True)
+def _finished(chart: alt.Chart) -> dict:
+    specification = chart.to_dict(validate=True)
     specification.pop("datasets", None)
-    axis = {"minExtent": frame.extent, "maxExtent": frame.extent}
-    specification["config"] = {"view": {"stroke": None}, "axisY": axis}
+    specification["config"] = {"view": {"stroke": None}, "axisY": {"minExtent": 90, "maxExtent": 90}}
     specification["autosize"] = {"type": "fit-x", "contains": "padding"}
     specification["width"] = "container"
     return specification
