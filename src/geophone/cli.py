@@ -54,14 +54,38 @@ def demo(
     About three minutes on two cores. Example: geophone demo --out try --steps 500
     """
     from geophone import study as stages
-    from geophone.terminal import StageProgress, say_summary
+    from geophone.terminal import StudyProgress, say_summary
 
-    with StageProgress() as progress:
-        made = stages.train_stage(out, stages.DEMO, steps=steps, on_step=progress.training)
-        tables = progress.stage("detect", lambda tick: stages.detect_stage(made, on_run=tick), total=len(made))
-        ranked = progress.stage("targets", lambda tick: stages.target_stage(made))
-        page = progress.stage("report", lambda tick: stages.report_stage(made))
-    say_summary(made, jumps=tables["jumps"], targets=ranked, page=page)
+    text = stages.DEMO.replace("steps = 2000", f"steps = {steps}")
+    with StudyProgress() as progress:
+        made = stages.run_study(stages.parse_study(text, where="the demo"), text, out, listener=progress)
+    say_summary(made)
+
+
+@app.command()
+def run(
+    study: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")],
+    out: Annotated[Path | None, typer.Option(help="The study's folder; default: the name in the file.")] = None,
+    until: Annotated[str | None, typer.Option(help="The last stage to do: train, detect, target or report.")] = None,
+    only: Annotated[str | None, typer.Option(help="Do this one stage, even if nothing has changed.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Runs at a time; default: cores / threads.")] = None,
+    ray: Annotated[str | None, typer.Option(help="Train on Ray: auto, local, or the address of a cluster.")] = None,
+    gpus: Annotated[float, typer.Option(min=0, help="GPUs that a run asks Ray for.")] = 0.0,
+) -> None:
+    """Do a whole study; run again, it goes on where it stopped and skips what has not changed.
+
+    Example: geophone run studies/catalogue.toml --until detect
+    """
+    from geophone import study as stages
+    from geophone.terminal import StudyProgress
+
+    read, text = stages.read_study_file(study)
+    engine = stages.Engine(workers=workers, ray=ray, gpus=gpus)
+    with StudyProgress() as progress:
+        made = stages.run_study(
+            read, text, out or Path(read.name), until=until, only=only, engine=engine, listener=progress
+        )
+    print(f"{made.folder}: {len(made)} runs")
 
 
 @app.command()

@@ -15,3 +15,7 @@ class StoreError(GeophoneError):
 
 class ReplayError(GeophoneError):
     """A network could not be had again exactly as it was."""
+
+
+class NewerFormatError(StoreError):
+    """A file was written by a later release; it is read by that one, and never repaired by this."""

@@ -1,8 +1,6 @@
 """A series from checkpoints that were saved earlier: a folder of files, or revisions of a Hugging Face model."""
 
-import importlib
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from geophone.record.probe import Probe
 from geophone.store.manifest import Manifest, read_manifest, versions_here
 from geophone.store.run import Run, is_run
 from geophone.store.writer import RunWriter
+from geophone.zoo.named import imported
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 _PREFIXES = ("module.", "_orig_mod.")
@@ -117,7 +116,7 @@ def checkpoint_files(paths: Sequence[Path | str], model: str | Callable[[], nn.M
         files[step] = str(path)
     if not files:
         raise InputError(f"no checkpoint ({', '.join(SUFFIXES)}) among {', '.join(map(str, paths))}.")
-    build = _imported(model) if isinstance(model, str) else model
+    build = imported(model) if isinstance(model, str) else model
 
     def load(key: str) -> nn.Module:
         network = build()
@@ -195,7 +194,7 @@ def read_probe(given: str) -> Any:
             return torch.load(path, "cpu", weights_only=True)
         except Exception as error:  # as in read_weights
             raise StoreError(f"the probe {path} cannot be read: {_first_line(error)}") from error
-    return _imported(given)()
+    return imported(given)()
 
 
 def _first_line(error: Exception) -> str:
@@ -204,24 +203,6 @@ def _first_line(error: Exception) -> str:
 
 def _alone(named: dict[str, torch.Tensor]) -> torch.Tensor | dict[str, torch.Tensor]:
     return next(iter(named.values())) if len(named) == 1 else named
-
-
-def _imported(name: str) -> Callable:
-    """The function that "module:function" names; the current folder counts as a place for modules."""
-    module, _, function = name.partition(":")
-    if not function:
-        raise InputError(f"{name!r}: write module:function, such as mymodels:build.")
-    if "" not in sys.path:
-        sys.path.insert(0, "")
-    try:
-        found = getattr(importlib.import_module(module), function)
-    except ModuleNotFoundError as error:
-        raise InputError(f"{name!r}: there is no module {error.name!r} here or installed.") from error
-    except AttributeError as error:
-        raise InputError(f"{name!r}: {module} has no {function!r}.") from error
-    if not callable(found):
-        raise InputError(f"{name!r} is not a function.")
-    return found
 
 
 def _expanded(paths: Sequence[Path | str]) -> Iterator[Path]:

@@ -1,6 +1,6 @@
 """The plain, deterministic training loop; any step of any run can be had again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from geophone.record.checkpoints import checkpoint_path, load_state, load_weight
 from geophone.record.probe import undisturbed
 from geophone.record.recorder import Recorder
 from geophone.record.schedule import Schedule
+from geophone.store.check import good_until
 from geophone.store.run import Run
 from geophone.store.study import Study, open_folder
 from geophone.zoo.catalogue import Experiment, experiment
@@ -21,6 +22,7 @@ from geophone.zoo.tasks import Task, task
 
 CHECKPOINT_EVERY = 100
 PROBE_SAMPLES = 256
+SEQUENCE_SAMPLES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +37,15 @@ class Outcome:
 class Training:
     """One experiment in training: network, optimizer and data, ready for step t = 1, 2, ...
 
-    The network is initialised from `seed`, and the batch of step t depends only on (seed, t); with the number of
-    torch threads they decide every weight at every step. Not a framework: no schedules, no mixed precision.
+    The network is initialised from `seed`, and the batch of step t depends only on (seed, t), in a fork on (seed, t,
+    fork); with the number of torch threads they decide every weight at every step. Not a framework: no schedules,
+    no mixed precision.
     """
 
     def __init__(self, spec: Experiment, *, seed: int) -> None:
         self.spec, self.seed = spec, seed
-        self.task: Task = task(spec.task)
+        self.fork: int | None = None
+        self.task: Task = task(spec.task) if isinstance(spec.task, str) else spec.task
         torch.manual_seed(seed)
         self.model: nn.Module = spec.build()
         self.model.train()
@@ -50,7 +54,8 @@ class Training:
 
     def step(self, *, norms: bool = False) -> Outcome:
         """One update. `norms` asks for the gradient norm too (else NaN)."""
-        rng = np.random.default_rng([self.seed, self.done + 1])
+        order = [] if self.fork is None else [1 + self.fork]
+        rng = np.random.default_rng([self.seed, self.done + 1, *order])
         x, y = self.task.batch(rng, self.spec.batch)
         self.optimizer.zero_grad(set_to_none=True)
         output = self.model(x)
@@ -77,39 +82,125 @@ def train(
     seed: int = 0,
     steps: int | None = None,
     every: int | Schedule = 5,
-    probe_samples: int = PROBE_SAMPLES,
+    probe_samples: int | None = None,
+    dimensions: Sequence[str] | None = None,
+    noise_every: int | None = None,
+    resume: bool = False,
     on_step: Callable[[int, int], None] | None = None,
 ) -> Run:
     """Train the experiment `name` of the zoo, recording as it goes, and return the run.
 
     Scalars at every step: loss and accuracy of the batch; at measured steps also gradient, weight and update
-    norm (Euclidean, over all parameters). Checkpoints at step 0, every 100 steps and at the end. `on_step(done,
-    steps)` is called after each update. Raises InputError for an unknown name or fewer than 1 step.
+    norm (Euclidean, over all parameters). Checkpoints at step 0, every 100 steps and at the end. The probe has
+    256 samples by default, 64 of tasks on sequences; with `noise_every` a second, disjoint probe is read at every so
+    many measurements. `resume` goes on with an interrupted run in `out` from its last good checkpoint, and ends in
+    the same rows as if nothing had happened. `on_step(done, steps)` is called after each update. Raises InputError
+    for an unknown name or fewer than 1 step, ReplayError when a resumed run takes another course.
     """
     spec = experiment(name)
     steps = spec.steps if steps is None else steps
     if steps < 1:
         raise InputError(f"steps={steps}: give 1 or more.")
-    training = Training(spec, seed=seed)
+    kind = (task(spec.task) if isinstance(spec.task, str) else spec.task).kind
+    samples = probe_samples or (SEQUENCE_SAMPLES if kind == "sequence" else PROBE_SAMPLES)
+    training, expected = _beginning(Path(out), name, seed) if resume else (Training(spec, seed=seed), {})
     recorder = Recorder(
         training.model,
-        training.task.probe(probe_samples)[0],
+        training.task.probe(samples)[0],
         out=out,
         every=every,
         layers=spec.layers,
-        name=f"{name}-seed{seed}",
-        about=about(spec, seed=seed, steps=steps),
+        dimensions=dimensions,
+        noise_probe=None if noise_every is None else training.task.probe(samples, second=True)[0],
+        noise_every=noise_every or 1,
+        alarms=None,
+        name=f"{spec.name}-seed{seed}",
+        about=about(spec, name=name, seed=seed, steps=steps),
+        start=training.done,
+        resume=resume,
     )
+    return _train_on(training, recorder, steps, expected=expected, on_step=on_step)
+
+
+def fork(
+    run: Run,
+    *,
+    at: int,
+    index: int,
+    steps: int,
+    out: Path | str,
+    resume: bool = False,
+    on_step: Callable[[int, int], None] | None = None,
+) -> Run:
+    """Train `run` on from its state after `at` updates with other minibatches, for `steps` more; everything else,
+    and everything that is recorded, stays the same.
+
+    Fork `index` has its own order of minibatches, so that the spread over forks is the noise of SGD itself. Otherwise
+    as `train`. A fork is a run of its own, with steps counted on from `at`, and can be replayed.
+    """
+    if index < 0 or steps < 1:
+        raise InputError(f"fork {index} of {steps} steps: give an index of 0 or more and 1 or more steps.")
+    manifest = run.manifest
+    name, seed = manifest.about.get("experiment"), manifest.about.get("seed")
+    if name is None or not 0 <= at <= manifest.about["total_steps"]:
+        raise InputError(f"{run.name} cannot be forked at step {at}: geophone did not train it to there.")
+    expected: dict[int, str] = {}
+    if resume:
+        training, expected = _beginning(Path(out), name, seed)
+    else:
+        training = _trained_to(run, at)
+        training.fork = index
+    recorder = Recorder(
+        training.model,
+        training.task.probe(manifest.probe["samples"])[0],
+        out=out,
+        every=Schedule(**{k: v for k, v in manifest.schedule.items() if k != "passed_over"}),
+        layers=[layer.name for layer in run.layers],
+        views={layer.name: layer.view for layer in run.layers},
+        rows=manifest.rows,
+        dimensions=run.dimensions,
+        alarms=None,
+        name=f"{run.name}-step{at}-fork{index}",
+        about=manifest.about | {"total_steps": at + steps, "fork": {"of": run.name, "at": at, "index": index}},
+        start=training.done,
+        resume=resume,
+    )
+    return _train_on(training, recorder, at + steps, expected=expected, on_step=on_step)
+
+
+def _train_on(
+    training: Training,
+    recorder: Recorder,
+    steps: int,
+    *,
+    expected: Mapping[int, str],
+    on_step: Callable[[int, int], None] | None,
+) -> Run:
+    """Train and record up to `steps`; where the run was before, its weights must be the `expected` ones again."""
     with recorder:
-        recorder.checkpoint(training.optimizer)
-        for step in range(1, steps + 1):
+        if not recorder.resumed:
+            recorder.checkpoint(training.optimizer)
+        for step in range(training.done + 1, steps + 1):
             _recorded_step(training, recorder)
             if step % CHECKPOINT_EVERY == 0 or step == steps:
-                recorder.checkpoint(training.optimizer)
+                found = recorder.checkpoint(training.optimizer)
+                if expected.get(step, found) != found:
+                    raise ReplayError(_other(recorder.folder.name, step, found, expected[step]))
             if on_step is not None:
                 on_step(step, steps)
         recorder.close(results={"test_accuracy": training.test_accuracy(), "chance": training.task.chance})
     return Run(recorder.folder, replay=replay)
+
+
+def _beginning(folder: Path, name: str, seed: int) -> tuple[Training, dict[int, str]]:
+    """The training of the unfinished run in `folder` at its last good checkpoint, and all digests it ever had."""
+    run = Run(folder)
+    if run.manifest.about.get("experiment") != name or run.manifest.about.get("seed") != seed:
+        raise InputError(f"{folder} holds {run.name}, not {name} with seed {seed}; nothing was touched.")
+    step = good_until(folder, run.manifest)
+    if step is None:
+        raise ReplayError(f"{folder} has no checkpoint to go on from; remove it to train the run anew.")
+    return resume(run, step), dict(run.manifest.checkpoints)
 
 
 def open(folder: Path | str) -> Run | Study:
@@ -117,12 +208,12 @@ def open(folder: Path | str) -> Run | Study:
     return open_folder(folder, replay=replay)
 
 
-def about(spec: Experiment, *, seed: int, steps: int) -> dict:
+def about(spec: Experiment, *, name: str, seed: int, steps: int) -> dict:
     """What a manifest says of an experiment; enough to train it again."""
     return {
-        "experiment": spec.name,
+        "experiment": name,
         "family": spec.family,
-        "task": spec.task,
+        "task": spec.task if isinstance(spec.task, str) else spec.task.name,
         "seed": seed,
         "total_steps": steps,
         "batch": spec.batch,
@@ -157,22 +248,25 @@ def replay(run: Run, step: int, model: nn.Module | None = None) -> nn.Module:
     network of the same shape and `step` one of the checkpointed steps. Raises InputError for a step outside the
     run, ReplayError when the step cannot be had or came out different.
     """
-    kept = run.manifest.checkpoints
-    name = run.manifest.about.get("experiment")
-    if name is None:
+    if run.manifest.about.get("experiment") is None:
         return _checkpointed(run, step, model)
-    total = run.manifest.about["total_steps"]
-    if not 0 <= step <= total:
-        raise InputError(f"{run.name} ran from step 0 to {total}; got step {step}.")
-    earlier = [s for s in kept if s <= step]
+    first, total = run.manifest.about.get("fork", {}).get("at", 0), run.manifest.about["total_steps"]
+    if not first <= step <= total:
+        raise InputError(f"{run.name} ran from step {first} to {total}; got step {step}.")
+    return _trained_to(run, step).model.eval()
+
+
+def _trained_to(run: Run, step: int) -> Training:
+    """The training of `run` after `step` updates, from the nearest earlier checkpoint; the digest is compared."""
+    earlier = [s for s in run.manifest.checkpoints if s <= step]
     if not earlier:
         raise ReplayError(f"{run.name} has no checkpoint at or before step {step}.")
-    with _rng_kept(), _threads(run.manifest.threads):
+    with _rng_kept(), threads(run.manifest.threads):
         training = resume(run, max(earlier))
         while training.done < step:
             training.step()
     _compare(run, step, training.model)
-    return training.model.eval()
+    return training
 
 
 def resume(run: Run, step: int) -> Training:
@@ -182,6 +276,7 @@ def resume(run: Run, step: int) -> Training:
     _compare(run, step, training.model)
     load_state(state_path(run.folder, step), training.optimizer)
     training.done = step
+    training.fork = run.manifest.about.get("fork", {}).get("index")
     return training
 
 
@@ -202,10 +297,14 @@ def _compare(run: Run, step: int, model: nn.Module) -> None:
     expected = run.manifest.checkpoints.get(step)
     found = weights_digest(model)
     if expected is not None and found != expected:
-        raise ReplayError(
-            f"{run.name} at step {step} came out with weights {found}, the run had {expected}. It was made with "
-            f"{run.manifest.versions}; other versions or another processor can differ in the last bit."
-        )
+        raise ReplayError(_other(run.name, step, found, expected))
+
+
+def _other(name: str, step: int, found: str, expected: str) -> str:
+    return (
+        f"{name} at step {step} came out with weights {found}, the run had {expected}. Other versions, another "
+        "number of threads or another processor can differ in the last bit; its manifest says what made it."
+    )
 
 
 def total_norm(tensors: list[torch.Tensor]) -> float:
@@ -221,7 +320,7 @@ def _optimizer(spec: Experiment, model: nn.Module) -> torch.optim.Optimizer:
 
 
 @contextmanager
-def _threads(count: int):
+def threads(count: int):
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

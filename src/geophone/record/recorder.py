@@ -45,6 +45,9 @@ class Recorder:
     `snapshots` keeps the weights around them; `on_record` is called with a flat dict a measurement, such as
     {"step": 5, "stable_rank/conv1": 3.2}, which `wandb.log` and its like accept as it is.
 
+    `start` is the number of updates the model has had already; counting goes on from there. With `resume` the run in
+    `out` is gone on with: what it holds of steps after `start` is dropped, and new rows follow the old ones.
+
     `name` defaults to the folder's name, `about` is kept in the manifest as it is. Hooks exist only while a measurement
     runs, and train flags, buffers and random state are put back: a training with a recorder ends in the same
     weights, bit for bit, as without. Under torch.distributed only rank 0 records, and nobody waits for it.
@@ -71,10 +74,14 @@ class Recorder:
         on_record: Callable[[dict[str, float]], Any] | None = None,
         name: str | None = None,
         about: Mapping[str, Any] | None = None,
+        start: int = 0,
+        resume: bool = False,
     ) -> None:
         self._muted = _rank() != 0
         self._open = not self._muted
-        self._steps = self._index = 0
+        if not isinstance(start, int) or start < 0:
+            raise InputError(f"start={start!r}: give the number of updates the model has had, 0 or more.")
+        self._steps, self._index = start, 0
         self._schedule = every if isinstance(every, Schedule) else Schedule(every)
         if self._muted:
             return
@@ -95,13 +102,16 @@ class Recorder:
         deferred = self._inband is not None or _is_lazy(model)
         if not deferred:
             self._plan = self._make_plan()
-        self._writer = RunWriter(Path(out))
+        self._writer = RunWriter(Path(out), resume=resume, after=start if resume else None)
         self._listener: Listener | None = None
         self._ring = SnapshotRing(bare(model), snapshots, self._keep_snapshot) if snapshots else None
         self._pace = Pace(self._schedule.overhead)
-        if not deferred:
+        self.resumed = resume
+        if resume:
+            self._go_on()
+        elif not deferred:
             self._begin()
-            if self._schedule.due(0):
+            if self._schedule.due(start):
                 self._record({}, due=True)
         self._arm()
 
@@ -129,11 +139,18 @@ class Recorder:
         self._arm()
         return alarms
 
-    def checkpoint(self, optimizer: torch.optim.Optimizer | None = None) -> None:
-        """Keep the weights of this moment, with the optimizer's state and the random state beside them."""
-        if not self._muted:
-            digest = save_checkpoint(self.folder, self._steps, model=bare(self._model), optimizer=optimizer)
-            self._writer.checkpoint(self._steps, digest)
+    def checkpoint(self, optimizer: torch.optim.Optimizer | None = None) -> str | None:
+        """Keep the weights of this moment, with the optimizer's state and the random state beside them.
+
+        What was recorded is written first, so that a run can go on from any of its checkpoints. Returns the digest of
+        the weights; None where nothing is recorded (under torch.distributed, on ranks other than 0).
+        """
+        if self._muted:
+            return None
+        self._writer.flush()
+        digest = save_checkpoint(self.folder, self._steps, model=bare(self._model), optimizer=optimizer)
+        self._writer.checkpoint(self._steps, digest)
+        return digest
 
     def close(self, status: str = "finished", *, note: str = "", results: Mapping[str, float] | None = None) -> None:
         """Write what is still in memory and end the run; `results` go into the manifest. Twice does nothing."""
@@ -187,6 +204,18 @@ class Recorder:
         if self._listened and layers:
             self._listener = Listener([layer.name for layer in layers], self._listened)
 
+    def _go_on(self) -> None:
+        """Take up the run that is in the folder, where its series ends."""
+        there, names = self._writer.manifest, {d.name: d.version for d in chosen(self._names)}
+        if there.definitions != names or (self._plan and there.layers != self._plan.layers):
+            raise InputError(
+                f"{self.folder} holds a run of other layers or dimensions ({len(there.layers)} layers, "
+                f"{len(there.definitions)} dimensions); go on with the same model and settings, or give a new folder."
+            )
+        self._index = self._writer.measured
+        if self._listened and there.layers:
+            self._listener = Listener([layer.name for layer in there.layers], self._listened)
+
     def _arm(self) -> None:
         if self._inband and self._schedule.due(self._steps + 1) and self._pace.allows():
             self._inband.arm()
@@ -210,7 +239,7 @@ class Recorder:
             self._plan = self._inband.plan if self._inband else self._make_plan()
             if self._plan is None:
                 return []
-            self._begin()
+            self._begin() if self._writer.manifest is None else self._go_on()
         rows = self._rows("main", self._heard(self._probe) if heard is None else heard)
         if self._noise and self._index % self._noise_every == 0:
             rows += self._rows("noise", self._heard(self._noise))

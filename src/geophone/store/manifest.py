@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from geophone.errors import StoreError
+from geophone.errors import NewerFormatError, StoreError
 from geophone.records import Layer
 from geophone.store.tables import write_text
 
@@ -22,7 +22,8 @@ class Manifest(BaseModel):
     `status` is "running" until the recorder ends it with "finished", "interrupted" (Ctrl-C) or "failed" (an
     exception inside the loop); `note` says why. `checkpoints` maps a step to the digest of its weights, `about`
     holds what the caller said of network, data and seed, `results` what came out (test accuracy, for one),
-    `definitions` the version of each stored dimension.
+    `definitions` the version of each stored dimension. `parts` maps the files of series and scalars to the SHA-256 of
+    their bytes; files that came after the manifest was last written are not in it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,6 +42,7 @@ class Manifest(BaseModel):
     threads: int
     steps: int = 0
     measurements: int = 0
+    parts: dict[str, str] = {}
     checkpoints: dict[int, str] = {}
     results: dict[str, float] = {}
     created: str = ""
@@ -51,7 +53,8 @@ class Manifest(BaseModel):
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of the run in `folder`. Raises StoreError when it is missing, damaged or too new."""
+    """The manifest of the run in `folder`. Raises StoreError when it is missing or damaged, NewerFormatError
+    when a later release wrote it."""
     path = folder / FILE
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
@@ -64,7 +67,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise StoreError(f"{path} is not a geophone manifest: it has no format number.")
     if found > FORMAT:
         newer = raw.get("versions", {}).get("geophone", "a later release")
-        raise StoreError(
+        raise NewerFormatError(
             f"{path} has format {found}; this release reads up to {FORMAT}. It was written by geophone {newer}: "
             "update to read it."
         )

@@ -1,6 +1,8 @@
 """The one that writes a run: rows gather in memory and reach disk as parts, the manifest last."""
 
 import fcntl
+import os
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -11,7 +13,7 @@ import pandas as pd
 
 from geophone.errors import InputError, StoreError
 from geophone.store.manifest import Manifest, read_manifest
-from geophone.store.tables import parts, write_tables
+from geophone.store.tables import clear_temporaries, file_digest, parts, read_table, write_table, write_tables
 
 LOCK = ".lock"
 
@@ -21,12 +23,22 @@ class RunWriter:
 
     A part is written every `part_rows` measurements or `part_seconds` seconds, whichever comes first. The folder
     must be new or empty: a folder that holds anything is refused (InputError) and left as it was. With `resume` it
-    holds a run instead, which is added to: new parts after the old ones, under the same `manifest`.
+    holds a run instead, which is added to: new parts after the old ones, under the same `manifest`. `after` then drops
+    what that run holds of later steps, rows and checkpoints; `measured` is the number of measurements that stay.
     """
 
-    def __init__(self, folder: Path, *, part_rows: int = 100, part_seconds: float = 30.0, resume: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        part_rows: float = 100,
+        part_seconds: float = 30.0,
+        resume: bool = False,
+        after: int | None = None,
+    ) -> None:
         self.folder = folder
         self._part_rows, self._part_seconds = part_rows, part_seconds
+        self._digests: dict[str, str] = {}
         self._series: list[Mapping[str, Any]] = []
         self._scalars: list[Mapping[str, Any]] = []
         self._measured = 0
@@ -34,12 +46,32 @@ class RunWriter:
         if not resume:
             claim_empty(folder)
         self._lock = lock(folder)
+        clear_temporaries(folder)
+        if resume and after is not None:
+            self._drop_later(after)
         self._parts = {kind: len(parts(folder / kind)) for kind in ("series", "scalars")}
         self._flushed = time.monotonic()
 
     def begin(self, manifest: Manifest) -> None:
         self.manifest = manifest.model_copy(update={"created": now()})
         self.manifest.write(self.folder)
+
+    def _drop_later(self, step: int) -> None:
+        """Take the rows and checkpoints after `step` away, the last ones first, so that no gap is ever left."""
+        for kind in ("scalars", "series"):
+            for path in reversed(parts(self.folder / kind)):
+                if _kept_to(path, step):
+                    break
+        kept = {s: digest for s, digest in self.manifest.checkpoints.items() if s <= step}
+        update = {"checkpoints": kept, "status": "running", "note": "", "ended": "", "results": {}}
+        self.manifest = self.manifest.model_copy(update=update)
+        self._write_manifest()
+
+    @property
+    def measured(self) -> int:
+        """How many measurements the folder's series holds."""
+        found = parts(self.folder / "series")
+        return 1 + int(read_table(found[-1], columns=["index"])["index"].max()) if found else 0
 
     def add(self, series: Sequence[Mapping[str, Any]], scalars: Mapping[str, Any] | None) -> None:
         """Take the rows of one step; `series` is empty on steps that were not measured."""
@@ -66,6 +98,16 @@ class RunWriter:
     def checkpoint(self, step: int, digest: str) -> None:
         known = self.manifest.checkpoints | {step: digest}
         self.manifest = self.manifest.model_copy(update={"checkpoints": known})
+        self._write_manifest()
+
+    def _write_manifest(self) -> None:
+        """Written last, so that it never names a part that is not there."""
+        for kind in ("series", "scalars"):
+            for path in parts(self.folder / kind):
+                name = f"{kind}/{path.name}"
+                if name not in self._digests:
+                    self._digests[name] = file_digest(path)
+        self.manifest = self.manifest.model_copy(update={"parts": dict(sorted(self._digests.items()))})
         self.manifest.write(self.folder)
 
     def finish(self, status: str, **last: Any) -> None:
@@ -73,9 +115,24 @@ class RunWriter:
         try:
             self.flush()
             self.manifest = self.manifest.model_copy(update={"status": status, "ended": now(), **last})
-            self.manifest.write(self.folder)
+            self._write_manifest()
         finally:
             self._lock.close()
+
+
+def _kept_to(path: Path, step: int) -> bool:
+    """Whether `path` still has rows when those after `step` are gone; a part that cannot be read goes whole."""
+    try:
+        rows = read_table(path)
+    except StoreError:
+        path.unlink()
+        return False
+    kept = rows[rows["step"] <= step]
+    if kept.empty:
+        path.unlink()
+    elif len(kept) < len(rows):
+        write_table(path, kept)
+    return not kept.empty
 
 
 def claim_empty(folder: Path) -> None:
@@ -96,12 +153,24 @@ def claim_empty(folder: Path) -> None:
 
 def lock(folder: Path):
     """Hold `folder` for this process, until the returned handle is closed. Raises StoreError if it is held."""
-    handle = open(folder / LOCK, "a")  # noqa: SIM115 - the lock lives as long as the handle
+    try:
+        handle = open(folder / LOCK, "a+")  # noqa: SIM115 - the lock lives as long as the handle
+    except OSError as error:
+        raise StoreError(f"cannot write in {folder}: {error.strerror}.") from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
+        handle.seek(0)
+        holder = handle.read().strip() or "another process"
         handle.close()
-        raise StoreError(f"{folder} is being written by another process.") from error
+        raise StoreError(f"{folder} is being written by {holder}; nothing was touched.") from error
+    try:
+        handle.truncate(0)
+        handle.write(f"process {os.getpid()} on {socket.gethostname()}, since {now()}\n")
+        handle.flush()
+    except OSError as error:
+        handle.close()
+        raise StoreError(f"cannot write in {folder}: {error.strerror}.") from error
     return handle
 
 

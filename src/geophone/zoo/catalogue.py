@@ -1,5 +1,6 @@
 """The 44 experiments that can be trained by name."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -11,6 +12,8 @@ from torch import nn
 from geophone.errors import InputError
 from geophone.zoo.cnn import CNN
 from geophone.zoo.mlp import MLP
+from geophone.zoo.named import imported
+from geophone.zoo.tasks import Task
 from geophone.zoo.transformer import Decoder, VisionTransformer
 
 
@@ -18,7 +21,8 @@ from geophone.zoo.transformer import Decoder, VisionTransformer
 class Experiment:
     """A network, a task, and how the one is trained on the other.
 
-    The name is kind_variant_depth_task; the plain variant is left out of it. `family` is "mlp", "cnn" or
+    The catalogue's names are kind_variant_depth_task; the plain variant is left out of them. `task` is the name of one
+    of the zoo's tasks, or a Task of your own. `family` is "mlp", "cnn" or
     "transformer". `build` initialises from torch's global random state, which the caller seeds. `layers` are the
     module paths to record, in order of execution, each the representation after its non-linearity. `depth` counts
     hidden layers or blocks, `width` is the greatest number of units, channels or stream dimensions. With `grokking`
@@ -27,7 +31,7 @@ class Experiment:
 
     name: str
     family: str
-    task: str
+    task: str | Task
     build: Callable[[], nn.Module]
     layers: tuple[str, ...]
     variant: str
@@ -209,7 +213,19 @@ def names(pattern: str = "*") -> list[str]:
 
 
 def experiment(name: str) -> Experiment:
-    """The experiment called `name`. Raises InputError with the nearest names when there is none."""
+    """The experiment called `name`, or the one that the user's own `module:function` returns.
+
+    Raises InputError with the nearest names when there is none, or when the function returns something else.
+    """
+    if ":" in name:
+        made = imported(name)()
+        if not isinstance(made, Experiment):
+            raise InputError(
+                f"{name} returned {type(made).__name__}; a study wants a geophone.zoo.catalogue.Experiment."
+            )
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", made.name):
+            raise InputError(f"{name}: {made.name!r} cannot name a folder; use letters, digits, '_', '.' and '-'.")
+        return made
     for found in CATALOGUE:
         if found.name == name:
             return found

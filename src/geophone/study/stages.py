@@ -9,11 +9,9 @@ from geophone.detect.tables import run_tables
 from geophone.errors import InputError
 from geophone.store.run import Run
 from geophone.store.study import Study, open_folder
-from geophone.store.writer import claim_empty
+from geophone.study.file import DetectOptions, TargetOptions
 from geophone.target import targets
-from geophone.train import replay, train
-
-DEMO = ("mlp_4_mnist", "cnn_4_mnist", "vit_2_mnist")
+from geophone.train import replay
 
 
 def open_study(folder: Path | str) -> Study:
@@ -24,22 +22,9 @@ def open_study(folder: Path | str) -> Study:
     return found
 
 
-def train_stage(
-    folder: Path, names: tuple[str, ...], *, steps: int | None, on_step: Callable[[str, int, int], None]
-) -> Study:
-    """Train `names` one after the other into the new study folder `folder`; `on_step(name, done, steps)` follows."""
-    claim_empty(folder)
-    for name in names:
-        train(
-            name,
-            out=folder / "runs" / name,
-            steps=steps,
-            on_step=lambda done, of, name=name: on_step(name, done, of),
-        )
-    return open_study(folder)
-
-
-def detect_stage(study: Study, *, on_run: Callable[[str], None] = lambda name: None) -> dict[str, pd.DataFrame]:
+def detect_stage(
+    study: Study, options: DetectOptions | None = None, *, on_run: Callable[[str], None] = lambda name: None
+) -> dict[str, pd.DataFrame]:
     """Phase 1 of every run and dimension; writes `phenomena/*.parquet` and returns the tables by kind."""
     found: dict[str, list[pd.DataFrame]] = {}
     for run in study:
@@ -54,9 +39,10 @@ def detect_stage(study: Study, *, on_run: Callable[[str], None] = lambda name: N
     return tables
 
 
-def target_stage(study: Study) -> pd.DataFrame:
+def target_stage(study: Study, options: TargetOptions | None = None) -> pd.DataFrame:
     """Rank the targets; writes `targets.parquet` and returns the table."""
-    table = targets(study)
+    options = options or TargetOptions()
+    table = targets(study, dimension=options.dimension, mode=options.mode)
     study.write("targets", table)
     return table
 

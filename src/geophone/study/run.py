@@ -1,0 +1,165 @@
+"""A whole study from its file: every stage in order, each only when something it needs has changed."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from geophone.engine import Outcome, run_local, run_ray
+from geophone.errors import InputError, StoreError
+from geophone.store.study import Study
+from geophone.store.tables import write_text
+from geophone.store.writer import claim_empty, lock
+from geophone.study.file import StudyFile
+from geophone.study.memo import Memo, files_digest, series_digest, stage_key
+from geophone.study.stages import detect_stage, open_study, report_stage, target_stage
+from geophone.study.training import RunPlan, fork_plans, is_done, run_plans, train_tasks
+
+STAGES = ("train", "detect", "target", "report")
+STUDY_FILE = "study.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Where runs are trained: on `workers` local processes (default: cores / threads of a run), or on the Ray cluster
+    at `ray`, with `gpus` GPUs a run."""
+
+    workers: int | None = None
+    ray: str | None = None
+    gpus: float = 0.0
+
+
+class Listener(Protocol):
+    """Who is told what happens: the terminal, or nobody."""
+
+    def training(self, plans: list[RunPlan], there: int) -> None: ...
+
+    def progress(self, name: str, done: int, steps: int) -> None: ...
+
+    def ended(self, outcome: Outcome) -> None: ...
+
+    def stage(self, name: str, *, skipped: bool) -> None: ...
+
+
+class Silent:
+    def training(self, plans: list[RunPlan], there: int) -> None: ...
+
+    def progress(self, name: str, done: int, steps: int) -> None: ...
+
+    def ended(self, outcome: Outcome) -> None: ...
+
+    def stage(self, name: str, *, skipped: bool) -> None: ...
+
+
+def run_study(
+    study: StudyFile,
+    text: str,
+    out: Path,
+    *,
+    until: str | None = None,
+    only: str | None = None,
+    engine: Engine | None = None,
+    listener: Listener | None = None,
+) -> Study:
+    """Do the stages of `study` in the folder `out`, and return it. `text` is the study file as its author wrote it.
+
+    Run again, finished runs are left alone, unfinished ones go on, damaged ones are made again, and a later stage is
+    done only when its inputs, its options or its code have changed. `until` is the last stage to do; `only` does one
+    stage, whatever it was made of before. Raises InputError for a stage that does not exist or a folder that holds
+    something else, StoreError when another process holds it or when runs failed (the others are then complete).
+    """
+    for stage in (until, only):
+        if stage is not None and stage not in STAGES:
+            raise InputError(f"there is no stage {stage!r}; there are {', '.join(STAGES)}.")
+    listener = listener or Silent()
+    _claim(out)
+    with lock(out):
+        write_text(out / STUDY_FILE, text)
+        wanted = [only] if only else list(STAGES[: 1 + STAGES.index(until)] if until else STAGES)
+        if "train" in wanted:
+            _train(study, out, engine or Engine(), listener)
+        made = open_study(out)
+        memo = Memo(out)
+        for stage in wanted:
+            if stage != "train":
+                _do(stage, made, study, memo, force=only is not None, listener=listener)
+    return made
+
+
+def _claim(out: Path) -> None:
+    if not (out / STUDY_FILE).is_file():
+        claim_empty(out)
+    (out / "runs").mkdir(exist_ok=True)
+
+
+def _train(study: StudyFile, out: Path, engine: Engine, listener: Listener) -> None:
+    for plans in (run_plans(study, out), fork_plans(study, out)):
+        todo = [plan for plan in plans if not is_done(plan)]
+        if plans:
+            listener.training(todo, len(plans) - len(todo))
+        outcomes = _work(todo, study, engine, listener)
+        failed = [outcome for outcome in outcomes if outcome.error]
+        for outcome in failed:
+            if outcome.trace:
+                write_text(out / "logs" / f"{outcome.name.replace('/', '-')}.txt", outcome.trace)
+        if failed:
+            more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
+            log = " (logs/ has the trace)" if any(outcome.trace for outcome in failed) else ""
+            raise StoreError(
+                f"{len(failed)} of {len(plans)} runs failed; the others are complete, and running again goes on. "
+                f"{failed[0].name}: {failed[0].error}{log}{more}"
+            )
+
+
+def _work(todo: list[RunPlan], study: StudyFile, engine: Engine, listener: Listener) -> list[Outcome]:
+    if not todo:
+        return []
+    tasks, told = train_tasks(todo), {"on_progress": listener.progress, "on_end": listener.ended}
+    if engine.ray is not None:
+        return run_ray(tasks, address=engine.ray, threads=study.threads, gpus=engine.gpus, **told)
+    workers = engine.workers or max(1, _cores() // study.threads)
+    return run_local(tasks, workers=workers, threads=study.threads, **told)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _do(stage: str, made: Study, study: StudyFile, memo: Memo, *, force: bool, listener: Listener) -> None:
+    work, rooms, inputs, outputs = _stage(stage, made, study)
+    key = stage_key(rooms=rooms, inputs=inputs)
+    skipped = not force and memo.holds(stage, key)
+    listener.stage(stage, skipped=skipped)
+    if not skipped:
+        work()
+        memo.keep(stage, key, outputs())
+
+
+def _stage(
+    stage: str, made: Study, study: StudyFile
+) -> tuple[Callable[[], object], tuple[str, ...], dict, Callable[[], list[Path]]]:
+    """What a stage does, the rooms whose code decides it, its inputs, and the files it leaves."""
+    folder = made.folder
+    tables = sorted((folder / "phenomena").glob("*.parquet"))
+    if stage == "detect":
+        return (
+            lambda: detect_stage(made, study.detect),
+            ("detect", "study/stages"),
+            {"series": series_digest(made), "options": study.detect.model_dump()},
+            lambda: list((folder / "phenomena").glob("*.parquet")),
+        )
+    if stage == "target":
+        return (
+            lambda: target_stage(made, study.target),
+            ("target", "study/stages"),
+            {"series": series_digest(made), "tables": files_digest(tables), "options": study.target.model_dump()},
+            lambda: [folder / "targets.parquet"],
+        )
+    ranked = [p for p in [folder / "targets.parquet"] if p.is_file()]
+    return (
+        lambda: report_stage(made),
+        ("report",),
+        {"series": series_digest(made), "tables": files_digest([*tables, *ranked])},
+        lambda: [folder / "report" / "index.html"],
+    )

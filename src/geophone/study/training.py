@@ -1,0 +1,215 @@
+"""The runs of a study: which there are to be, which of them are there, and the task that makes one."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from geophone.dimensions import chosen
+from geophone.engine import Task
+from geophone.errors import InputError, NewerFormatError, ReplayError, StoreError
+from geophone.record.schedule import Schedule
+from geophone.store.check import damaged_files, good_until
+from geophone.store.manifest import Manifest, read_manifest
+from geophone.store.run import Run, is_run
+from geophone.store.tables import clear_temporaries
+from geophone.store.writer import is_held
+from geophone.study.file import StudyFile
+from geophone.train import fork, replay, threads, train
+from geophone.zoo.catalogue import experiment
+
+_PATIENCE = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """One run that a study is to hold; `fork` is (step, index) where it is a fork of the run in `parent`."""
+
+    folder: Path
+    network: str
+    seed: int
+    steps: int
+    study: StudyFile
+    parent: Path | None = None
+    fork: tuple[int, int] | None = None
+
+    @property
+    def name(self) -> str:
+        return self.folder.name if self.fork is None else f"{self.folder.parent.name}/{self.folder.name}"
+
+
+def run_plans(study: StudyFile, folder: Path) -> list[RunPlan]:
+    """A plan for each network and seed."""
+    plans = []
+    for network in study.networks:
+        spec = experiment(network)
+        for seed in study.seeds:
+            place = folder / "runs" / f"{spec.name}-seed{seed}"
+            plans.append(RunPlan(place, network, seed, study.steps or spec.steps, study))
+    doubled = {plan.folder.name for plan in plans if [p.folder for p in plans].count(plan.folder) > 1}
+    if doubled:
+        raise InputError(f"two networks of the study would both be called {sorted(doubled)[0]}.")
+    return plans
+
+
+def fork_plans(study: StudyFile, folder: Path) -> list[RunPlan]:
+    """A plan for each fork of each run that `study` wants forked; a step past a run's end is left out."""
+    if study.forks is None:
+        return []
+    wanted = study.forks
+    return [
+        RunPlan(
+            folder / "forks" / plan.folder.name / f"step{at}-fork{index}",
+            plan.network, plan.seed, at + wanted.steps, study, plan.folder, (at, index),
+        )
+        for plan in run_plans(study, folder)
+        if any(fnmatchcase(plan.folder.name, pattern) for pattern in wanted.of)
+        for at in wanted.at
+        if at <= plan.steps
+        for index in range(wanted.replicates)
+    ]  # fmt: skip
+
+
+def is_done(plan: RunPlan) -> bool:
+    """Whether the run is there, finished and undamaged. Raises InputError when another run is in its place,
+    NewerFormatError when a later release wrote it."""
+    try:
+        manifest = read_manifest(plan.folder)
+    except NewerFormatError:
+        raise
+    except StoreError:
+        return False
+    check_same(plan, manifest)
+    return manifest.status == "finished" and not damaged_files(plan.folder, manifest)
+
+
+def check_same(plan: RunPlan, manifest: Manifest) -> None:
+    """Raises InputError unless `manifest` is of the run that `plan` wants."""
+    wanted = {
+        "network": (manifest.about.get("experiment"), plan.network),
+        "seed": (manifest.about.get("seed"), plan.seed),
+        "steps": (manifest.about.get("total_steps"), plan.steps),
+        "schedule": (manifest.schedule, Schedule(**plan.study.schedule).as_dict()),
+        "threads": (manifest.threads, plan.study.threads),
+        "dimensions": (list(manifest.definitions), [d.name for d in chosen(plan.study.dimensions)]),
+    }
+    if plan.fork is not None:
+        made = manifest.about.get("fork", {})
+        wanted["fork"] = ((made.get("at"), made.get("index")), plan.fork)
+    if plan.study.probe_samples is not None:
+        wanted["probe_samples"] = (manifest.probe.get("samples"), plan.study.probe_samples)
+    for what, (found, asked) in wanted.items():
+        if what == "schedule":
+            found = {k: v for k, v in found.items() if k != "passed_over"}
+            found, asked = ({k: list(v) if isinstance(v, tuple) else v for k, v in d.items()} for d in (found, asked))
+        if found != asked:
+            raise InputError(
+                f"{plan.folder} was made with {what} {found}, the study says {asked}; nothing was touched. "
+                "Give the changed study another folder with --out."
+            )
+
+
+def train_tasks(plans: list[RunPlan]) -> list[Task]:
+    return [Task(plan.name, ensure_run, {"plan": plan}) for plan in plans]
+
+
+def ensure_run(plan: RunPlan, *, tell: Callable[[int, int], None]) -> None:
+    """Leave the run of `plan` finished: train it, go on with it, or mend it; nothing if it is there.
+
+    An unfinished run goes on from its last good checkpoint. A finished one with a damaged file is trained again
+    beside it, and takes its place only if the weights agree at every checkpoint that the old one knew. A folder whose
+    manifest cannot be read is put into `damaged/`. Raises what `train` does.
+    """
+    _wait_for(plan.folder)
+    if is_done(plan):
+        return
+    with threads(plan.study.threads):
+        manifest = _manifest(plan.folder)
+        if manifest is None:
+            _put_aside(plan)
+            _make(plan, plan.folder, resume=False, tell=tell)
+        elif manifest.status == "finished":
+            _mend(plan, manifest, tell)
+        elif good_until(plan.folder, manifest) is None:
+            shutil.rmtree(plan.folder)
+            _make(plan, plan.folder, resume=False, tell=tell)
+        else:
+            _make(plan, plan.folder, resume=True, tell=tell)
+
+
+def _make(plan: RunPlan, folder: Path, *, resume: bool, tell: Callable[[int, int], None]) -> Run:
+    if plan.fork is not None:
+        at, index = plan.fork
+        parent = Run(plan.parent, replay=replay)
+        return fork(parent, at=at, index=index, steps=plan.steps - at, out=folder, resume=resume, on_step=tell)
+    return train(
+        plan.network,
+        out=folder,
+        seed=plan.seed,
+        steps=plan.steps,
+        every=Schedule(**plan.study.schedule),
+        probe_samples=plan.study.probe_samples,
+        dimensions=plan.study.dimensions,
+        noise_every=plan.study.noise_every,
+        resume=resume,
+        on_step=tell,
+    )
+
+
+def _mend(plan: RunPlan, old: Manifest, tell: Callable[[int, int], None]) -> None:
+    beside = _study_folder(plan) / "repairs" / plan.name.replace("/", "-")
+    shutil.rmtree(beside, ignore_errors=True)
+    made = _make(plan, beside, resume=False, tell=tell)
+    other = [s for s, digest in old.checkpoints.items() if made.manifest.checkpoints.get(s) != digest]
+    if other:
+        raise ReplayError(
+            f"{plan.folder} is damaged ({damaged_files(plan.folder, old)[0].name}), and training it again gave other "
+            f"weights at step {min(other)}; it was left as it is, the new one is in {beside}."
+        )
+    damaged = beside.with_name(f"{beside.name}.damaged")
+    plan.folder.rename(damaged)
+    beside.rename(plan.folder)
+    shutil.rmtree(damaged)
+
+
+def _manifest(folder: Path) -> Manifest | None:
+    try:
+        return read_manifest(folder)
+    except NewerFormatError:
+        raise
+    except StoreError:
+        return None
+
+
+def _put_aside(plan: RunPlan) -> None:
+    """Make way for a new run: what a killed writer left is removed, what cannot be read is moved to `damaged/`."""
+    folder = plan.folder
+    if not folder.exists():
+        return
+    clear_temporaries(folder)
+    if not is_run(folder) and not any(p.is_file() and p.name != ".lock" for p in folder.rglob("*")):
+        shutil.rmtree(folder)
+        return
+    shelf = _study_folder(plan) / "damaged"
+    shelf.mkdir(exist_ok=True)
+    folder.rename(next(p for p in _numbered(shelf / plan.name.replace("/", "-")) if not p.exists()))
+
+
+def _numbered(path: Path) -> Iterator[Path]:
+    number = 1
+    while True:
+        yield path.with_name(f"{path.name}-{number}")
+        number += 1
+
+
+def _study_folder(plan: RunPlan) -> Path:
+    return plan.folder.parents[1] if plan.fork is None else plan.folder.parents[2]
+
+
+def _wait_for(folder: Path) -> None:
+    """A worker whose study was killed a moment ago may still hold the folder until it notices."""
+    until = time.monotonic() + _PATIENCE
+    while is_held(folder) and time.monotonic() < until:
+        time.sleep(0.1)
