@@ -27,7 +27,8 @@ class Layer:
 class Stabilization:
     """When a series settled. `index` and `step` are None unless `status` is "stable".
 
-    status: "stable" | "not reached" (the criterion never held) | "dead" (no finite value) | "too short".
+    status: "stable" | "not reached" (the criterion never held) | "censored" (the run ended before it can be said) |
+    "dead" (no finite value) | "too short".
     """
 
     index: int | None

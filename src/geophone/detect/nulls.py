@@ -111,8 +111,8 @@ def reference_surrogates(measurements: int, *, count: int, drift: bool, rng: np.
 def block_surrogates(
     residuals: np.ndarray | Sequence[np.ndarray], measurements: int, *, count: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Surrogates stitched of blocks of 25 measurements of `residuals` (series, at least 25 measurements each), each drawn
-    at random from all of them and with a random sign.
+    """Surrogates stitched of blocks of 25 measurements of `residuals` (series, 25 measurements or more each), drawn
+    at random from all of them, each with a random sign.
 
     Flipping the blocks of one series in place is not enough: a window of 10 measurements lies within a block 6 times
     in 10, so that the surrogate's greatest scan is nearly always the series' own (LOG.md). Many series' blocks make

@@ -1,6 +1,7 @@
 """Whether shallow layers settle before deep ones."""
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -9,24 +10,32 @@ from scipy import stats
 
 from geophone.detect.stabilization import stabilization
 from geophone.errors import InputError
-from geophone.records import ConvergenceOrder
+from geophone.records import ConvergenceOrder, Stabilization
 
 EXACT_UP_TO = 12
+LAST = 2**62  # a step that no run reaches
 
 
 def convergence_order(table: pd.DataFrame, *, mode: str) -> ConvergenceOrder:
     """Spearman's rho between depth and stabilisation step of the columns of `table` (steps x layers, depth order).
 
-    Layers that did not stabilise do not count in mode "seed". verdict: rho > 0.6 "bottom-up", rho < -0.6
-    "top-down", |rho| < 0.3 "simultaneous", otherwise "weak"; "undefined" when fewer than 3 layers count or all of
-    them tie. With few layers a large rho is common by chance (P(rho > 0.6) = 0.17 for 4 layers): read `p` with it.
+    Layers that did not stabilise do not count in mode "seed"; in mode "robust" a censored layer counts as later than
+    all that settled, and censored layers tie with each other: in rho, in its exact p and in Kendall's tau-b. verdict:
+    rho > 0.6 "bottom-up", rho < -0.6 "top-down", |rho| < 0.3 "simultaneous", otherwise "weak"; "undefined" when fewer
+    than 3 layers count or all of them tie. With few layers a large rho is common by chance (P(rho > 0.6) = 0.17 for 4
+    layers): read `p` with it.
     Raises InputError unless `table` is a DataFrame.
     """
     if not isinstance(table, pd.DataFrame):
         raise InputError(f"convergence order is of a table of layers; got {type(table).__name__}.")
-    settled = [stabilization(table[layer], mode=mode).step for layer in table.columns]
-    depths = [depth for depth, step in enumerate(settled) if step is not None]
-    return order_of(depths, [step for step in settled if step is not None])
+    return order_of_layers([stabilization(table[layer], mode=mode) for layer in table.columns])
+
+
+def order_of_layers(settled: Sequence[Stabilization]) -> ConvergenceOrder:
+    """Convergence order of layers in depth order, from when each settled."""
+    steps = [found.step if found.status != "censored" else LAST for found in settled]
+    depths = [depth for depth, step in enumerate(steps) if step is not None]
+    return order_of(depths, [step for step in steps if step is not None])
 
 
 def order_of(depths: list[int], steps: list[int]) -> ConvergenceOrder:

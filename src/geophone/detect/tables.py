@@ -1,18 +1,23 @@
 """Phase 1 of a run as tables: every phenomenon of every series, with where it is."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from math import log
 
+import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from geophone.detect.critical import critical_periods, transitions
-from geophone.detect.jumps import Z, jumps
-from geophone.detect.order import order_of
+from geophone.detect.critical import critical_periods, periods_of, transitions, turns_of
+from geophone.detect.cusum import WARM_UP
+from geophone.detect.jumps import ALPHA, Found, Z, alarms, change_points, describe, jumps, significant
+from geophone.detect.nulls import Null, log_series, scan
+from geophone.detect.order import order_of_layers
 from geophone.detect.stabilization import stabilization
 from geophone.records import Layer
 
+# Alarms of the online detector per measurement on its nulls, at most (docs/online.md).
+ONLINE_RATE = 0.001
 _SERIES = ("run", "layer", "depth", "dimension", "mode")
 COLUMNS: dict[str, tuple[str, ...]] = {
     "stabilization": (*_SERIES, "index", "step", "status"),
@@ -23,7 +28,19 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "critical": (*_SERIES, "start", "stop", "peak"),
     "transitions": (*_SERIES, "index", "step", "acceleration"),
+    "detection": (*_SERIES, "detected", "expected_false", "status"),
 }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesNulls:
+    """What nothing looks like, for the series of one dimension: the nulls of the robust forms, and PELT's penalty (None
+    leaves PELT out)."""
+
+    jump: tuple[Null, ...]
+    velocity: Null
+    acceleration: Null
+    penalty: float | None = None
 
 
 def run_tables(
@@ -32,56 +49,128 @@ def run_tables(
     run: str,
     layers: Sequence[Layer],
     total_steps: int,
-    modes: Sequence[str] = ("seed",),
+    nulls: Mapping[str, SeriesNulls] | None = None,
 ) -> dict[str, pd.DataFrame]:
-    """Stabilisation, order, jumps, critical periods and transitions of one run, for every dimension and mode.
+    """Stabilisation, order, jumps, critical periods and transitions of one run, for every dimension, in every mode.
 
-    `series` maps a dimension to its table (steps x layers). Returns a table a phenomenon with the columns of
-    `COLUMNS`, empty where nothing was found. In "jumps", `relative_depth` = depth / (layers - 1), `log_phase` =
-    ln step / ln total steps, and `expected_false` is how many jumps the null alone yields in that series.
+    `series` maps a dimension to its table (steps x layers); `nulls` does so for the robust forms, which are left out
+    without it. Returns a table a phenomenon with the columns of `COLUMNS`, empty where nothing was found. In "jumps",
+    `relative_depth` = depth / (layers - 1), `log_phase` = ln step / ln total steps, and `expected_false` is how many
+    jumps the null alone yields in that series; "detection" has a row for every series and jump detector, also where
+    nothing was found, with its status: "ok", "too short", "dead" (no finite value), "not positive", "constant".
     """
     rows: dict[str, list[dict]] = {kind: [] for kind in COLUMNS}
-    for dimension, table in series.items():
-        for mode in modes:
-            key = {"run": run, "dimension": dimension, "mode": mode}
-            settled = []
-            for layer in layers:
-                place = {**key, "layer": layer.name, "depth": layer.depth}
-                values = table[layer.name]
-                stable = stabilization(values, mode=mode)
-                settled.append((layer.depth, stable.step))
-                rows["stabilization"].append({**place, **asdict(stable)})
-                rows["jumps"] += _jump_rows(values, place, mode=mode, total=total_steps, layers=len(layers))
-                rows["critical"] += _rows(place, critical_periods(values, mode=mode))
-                rows["transitions"] += _rows(place, transitions(values, mode=mode))
-            reached = [(depth, step) for depth, step in settled if step is not None]
-            order = order_of([depth for depth, _ in reached], [step for _, step in reached])
-            rows["order"].append({**key, **asdict(order)})
+    names = [layer.name for layer in layers]
+    stacked = {d: table[names].to_numpy(dtype=float).T for d, table in series.items()}
+    # The causal detector goes measurement by measurement: all series of the run at once.
+    heard = alarms(np.concatenate(list(stacked.values()))) if nulls is not None and stacked else []
+    for at, (dimension, table) in enumerate(series.items()):
+        place = _Place(run, dimension, tuple(layers), total_steps)
+        _seed_rows(rows, table, place)
+        if nulls is not None:
+            mine = heard[at * len(names) : (at + 1) * len(names)]
+            _robust_rows(rows, stacked[dimension], table.index.to_numpy(), place, (nulls[dimension], mine))
+            _settle(rows, table, place, "robust")
     return {kind: _frame(found, COLUMNS[kind]) for kind, found in rows.items()}
 
 
-def _jump_rows(values: pd.Series, place: dict, *, mode: str, total: int, layers: int) -> list[dict]:
-    differences = int(values.diff().notna().sum())
+@dataclass(frozen=True, slots=True)
+class _Place:
+    run: str
+    dimension: str
+    layers: tuple[Layer, ...]
+    total: int
+
+    def row(self, layer: Layer, mode: str) -> dict:
+        key = {"run": self.run, "layer": layer.name, "depth": layer.depth}
+        return {**key, "dimension": self.dimension, "mode": mode}
+
+
+def _seed_rows(rows: dict[str, list[dict]], table: pd.DataFrame, place: _Place) -> None:
+    for layer in place.layers:
+        values, key = table[layer.name], place.row(layer, "seed")
+        expected = int(values.diff().notna().sum()) * 2 * float(norm.sf(Z))
+        found = jumps(values, mode="seed", total_steps=place.total)
+        _add_jumps(rows, key, [asdict(j) for j in found], place, expected=expected, values=values.to_numpy())
+        rows["critical"] += _rows(key, critical_periods(values, mode="seed"))
+        rows["transitions"] += _rows(key, transitions(values, mode="seed"))
+    _settle(rows, table, place, "seed")
+
+
+def _robust_rows(
+    rows: dict[str, list[dict]],
+    values: np.ndarray,
+    steps: np.ndarray,
+    place: _Place,
+    judged: tuple[SeriesNulls, list[Found]],
+) -> None:
+    nulls, heard = judged
+    y = log_series(values)
+    jump, velocity, acceleration = (scan(y, kind=kind) for kind in ("jump", "velocity", "acceleration"))
+    expected = {
+        "robust": min(null.expected for null in nulls.jump),
+        "online": ONLINE_RATE * max(len(steps) - WARM_UP, 0),
+        "pelt": ALPHA,
+    }
+    for i, layer in enumerate(place.layers):
+        found = {"robust": significant(jump[i], nulls.jump), "online": heard[i]}
+        if nulls.penalty is not None:
+            found["pelt"] = change_points(y[i], penalty=nulls.penalty)
+        for mode, places in found.items():
+            described = [
+                asdict(describe(values[i], steps, at, total=place.total, score=score, p=p)) for at, score, p in places
+            ]
+            _add_jumps(rows, place.row(layer, mode), described, place, expected=expected[mode], values=values[i])
+        key = place.row(layer, "robust")
+        rows["critical"] += _rows(key, periods_of(velocity[i], steps, nulls.velocity))
+        rows["transitions"] += _rows(key, turns_of(y[i], acceleration[i], steps, nulls.acceleration))
+
+
+def _settle(rows: dict[str, list[dict]], table: pd.DataFrame, place: _Place, mode: str) -> None:
+    settled = [stabilization(table[layer.name], mode=mode) for layer in place.layers]
+    for layer, found in zip(place.layers, settled, strict=True):
+        rows["stabilization"].append({**place.row(layer, mode), **asdict(found)})
+    key = {"run": place.run, "dimension": place.dimension, "mode": mode}
+    rows["order"].append({**key, **asdict(order_of_layers(settled))})
+
+
+def _add_jumps(
+    rows: dict[str, list[dict]], key: dict, found: list[dict], place: _Place, *, expected: float, values: np.ndarray
+) -> None:
+    layers = len(place.layers)
+    status = _status(values, positive=key["mode"] != "seed")
+    expected = expected if status == "ok" else 0.0
     extra = {
         "layers": layers,
-        "relative_depth": place["depth"] / max(layers - 1, 1),
-        "expected_false": differences * 2 * float(norm.sf(Z)),
+        "relative_depth": key["depth"] / max(layers - 1, 1),
+        "expected_false": expected,
     }
-    found = jumps(values, mode=mode, total_steps=total)
-    return [{**place, **asdict(j), **extra, "log_phase": _log_phase(j.step, total)} for j in found]
+    rows["jumps"] += [{**key, **jump, **extra, "log_phase": _log_phase(jump["step"], place.total)} for jump in found]
+    rows["detection"].append({**key, "detected": len(found), "expected_false": expected, "status": status})
+
+
+def _status(values: np.ndarray, *, positive: bool) -> str:
+    finite = values[np.isfinite(values)]
+    if len(finite) == 0:
+        return "dead"
+    if len(values) < 20:
+        return "too short"
+    if np.ptp(finite) == 0:
+        return "constant"
+    return "not positive" if positive and (finite <= 0).mean() > 0.5 else "ok"
 
 
 def _log_phase(step: int, total: int) -> float:
     return log(max(step, 1)) / log(total) if total > 1 else 1.0
 
 
-def _rows(place: dict, found: Iterable) -> list[dict]:
-    return [{**place, **asdict(record)} for record in found]
+def _rows(key: dict, found: Iterable) -> list[dict]:
+    return [{**key, **asdict(record)} for record in found]
 
 
 def _frame(rows: list[dict], columns: Sequence[str]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=list(columns))
-    whole = [c for c in ("index", "step", "depth", "start", "stop", "peak", "sign") if c in table]
+    whole = [c for c in ("index", "step", "depth", "start", "stop", "peak", "sign", "detected") if c in table]
     text = [c for c in ("run", "layer", "dimension", "mode", "status", "verdict") if c in table]
     other = [c for c in table if c not in whole and c not in text]
     kinds = dict.fromkeys(whole, "Int64") | dict.fromkeys(text, "str") | dict.fromkeys(other, "float64")

@@ -33,10 +33,12 @@ class Forks(_Table):
 
 
 class DetectOptions(_Table):
-    """`surrogates` draws of each null, from the random seed `seed`."""
+    """`surrogates` draws of each null, from the random seed `seed`. `headline` names the dimensions for which jump
+    types, coordination, lags and coupling to the loss are worked out besides."""
 
     surrogates: Whole = 999
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
+    headline: tuple[str, ...] = ("stable_rank", "participation_ratio")
 
 
 class TargetOptions(_Table):

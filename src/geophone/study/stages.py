@@ -9,7 +9,9 @@ from geophone.detect.tables import run_tables
 from geophone.errors import InputError
 from geophone.store.run import Run
 from geophone.store.study import Study, open_folder
+from geophone.study.across import across_runs
 from geophone.study.file import DetectOptions, TargetOptions
+from geophone.study.phase1 import StudyNulls, read_series
 from geophone.target import targets
 from geophone.train import replay
 
@@ -26,14 +28,25 @@ def detect_stage(
     study: Study, options: DetectOptions | None = None, *, on_run: Callable[[str], None] = lambda name: None
 ) -> dict[str, pd.DataFrame]:
     """Phase 1 of every run and dimension; writes `phenomena/*.parquet` and returns the tables by kind."""
+    options = options or DetectOptions()
+    runs, series = read_series(study, on_run)
+    if not runs:
+        raise InputError(f"{study.folder} holds no run with a measurement.")
+    nulls = StudyNulls(study, series, options)
     found: dict[str, list[pd.DataFrame]] = {}
-    for run in study:
-        total = run.manifest.about.get("total_steps", run.manifest.steps)
-        tables = run_tables(run.all_series(), run=run.name, layers=run.layers, total_steps=total)
+    for run in runs:
+        mine = series[run.name]
+        tables = run_tables(
+            mine,
+            run=run.name,
+            layers=run.layers,
+            total_steps=run.manifest.about.get("total_steps", run.manifest.steps),
+            nulls={dimension: nulls.of(dimension, len(table)) for dimension, table in mine.items()},
+        )
         for kind, table in tables.items():
             found.setdefault(kind, []).append(table)
-        on_run(run.name)
     tables = {kind: _joined(parts) for kind, parts in found.items()}
+    tables |= across_runs(runs, series, tables, options)
     for kind, table in tables.items():
         study.write(f"phenomena/{kind}", table)
     return tables

@@ -1,0 +1,114 @@
+"""Kill a study with `kill -9` at random moments, start it again each time, and compare what is there in the end.
+
+    python benchmarks/kill.py [--kills 25] [--seed 0]
+
+A study of 6 short runs is done once without interruption. Then it is started in a new folder, killed after a random
+time (half of the times the whole process group, half of the times only the main process, whose workers must notice),
+and started again, until it is finished; then in another folder, until there were enough kills. Every finished folder
+must hold the same as the first: tables and checkpoints byte for byte, manifests but for their times of day.
+Exit status 1 when one differs.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+STUDY = """
+name = "short"
+networks = ["mlp_1_digits", "mlp_1_parity", "cnn_3_digits"]
+seeds = [0, 1]
+steps = 250
+probe_samples = 64
+"""
+TIMES = ("created", "ended")
+
+
+def start(study: Path, folder: Path) -> subprocess.Popen:
+    code = "from geophone.cli import main; main()"
+    command = [sys.executable, "-c", code, "run", str(study), "--out", str(folder), "--until", "target"]
+    return subprocess.Popen(
+        command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file of a study by name, manifests without their times of day; locks and copies of the memo left out."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        if not path.is_file() or path.name == ".lock":
+            continue
+        if path.name == "run.json":
+            manifest = {k: v for k, v in json.loads(path.read_text()).items() if k not in TIMES}
+            found[name] = json.dumps(manifest, sort_keys=True).encode()
+        else:
+            found[name] = path.read_bytes()
+    return found
+
+
+def differing(a: dict[str, bytes], b: dict[str, bytes]) -> list[str]:
+    return sorted(name for name in a.keys() | b.keys() if a.get(name) != b.get(name))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=25)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    rng = np.random.default_rng(arguments.seed)
+    with tempfile.TemporaryDirectory() as place:
+        study = Path(place) / "short.toml"
+        study.write_text(STUDY)
+        began = time.monotonic()
+        if start(study, Path(place) / "whole").wait() != 0:
+            print("the uninterrupted study failed")
+            return 1
+        took = time.monotonic() - began
+        whole = contents(Path(place) / "whole")
+        print(f"uninterrupted: {took:.0f} s, {len(whole)} files")
+        kills, finished, wrong = 0, 0, 0
+        while kills < arguments.kills or not finished:
+            folder, here = Path(place) / f"killed-{finished}", 0
+            while True:
+                process = start(study, folder)
+                last = kills >= arguments.kills
+                if last or not killed(process, rng, after=rng.uniform(0, took)):
+                    _, said = process.communicate()
+                    if process.returncode == 0:
+                        break
+                    print(f"after {here} kills it would not go on: {said}")
+                    return 1
+                kills, here = kills + 1, here + 1
+            finished += 1
+            other = differing(whole, contents(folder))
+            wrong += bool(other)
+            print(f"folder {finished}: {here} kills, {'equal' if not other else f'differs in {other[:5]}'}", flush=True)
+    print(f"{kills} kills, {finished} folders finished, {wrong} differ")
+    return int(wrong > 0)
+
+
+def killed(process: subprocess.Popen, rng: np.random.Generator, *, after: float) -> bool:
+    """Kill `process` after so many seconds; False when it ended before."""
+    try:
+        process.wait(timeout=after)
+        return False
+    except subprocess.TimeoutExpired:
+        pass
+    if rng.random() < 0.5:
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+    process.wait()
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Resampling, effect sizes and tests: arrays in, records out."""

@@ -1,0 +1,72 @@
+"""Permutation tests: what a statistic does when labels carry nothing."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from geophone.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """One test: its statistic, p (NaN where nothing can be said), how many units it rests on, and why not if not.
+
+    status: "tested" | "not enough data". p = (1 + draws at least as extreme) / (1 + draws), greater is more extreme.
+    """
+
+    statistic: float
+    p: float
+    n: int
+    status: str
+
+
+def permutation_test(
+    values: np.ndarray,
+    labels: Sequence,
+    statistic: Callable[[np.ndarray, np.ndarray], float],
+    *,
+    rng: np.random.Generator,
+    draws: int = 9999,
+) -> Tested:
+    """Whether `statistic(values, labels)` is large beside what it is when the labels are permuted.
+
+    One value and one label a unit, and units must be exchangeable: give runs, not layers or jumps. A value may be an
+    array (values of shape (units, ...)). Units with a NaN are left out. "not enough data" with fewer than two
+    labels, or when every unit has a label of its own. Raises InputError when values and labels differ in length.
+    """
+    values, labels = np.asarray(values, dtype=np.float64), np.asarray(labels)
+    if len(values) != len(labels):
+        raise InputError(f"{len(values)} values with {len(labels)} labels: give one label a value.")
+    there = np.isfinite(values).reshape(len(values), -1).all(axis=1)
+    values, labels = values[there], labels[there]
+    kinds = len(np.unique(labels))
+    if kinds < 2 or kinds == len(labels):
+        return Tested(np.nan, np.nan, len(values), "not enough data")
+    found = statistic(values, labels)
+    if not np.isfinite(found):
+        return Tested(np.nan, np.nan, len(values), "not enough data")
+    reached = sum(statistic(values, rng.permutation(labels)) >= found - 1e-12 * abs(found) for _ in range(draws))
+    return Tested(float(found), (1 + reached) / (1 + draws), len(values), "tested")
+
+
+def kruskal_wallis(values: np.ndarray, labels: np.ndarray) -> float:
+    """The Kruskal-Wallis H, corrected for ties; NaN when all values tie."""
+    n = len(values)
+    ranks = stats.rankdata(values)
+    _, ties = np.unique(values, return_counts=True)
+    correction = 1 - (ties**3 - ties).sum() / (n**3 - n)
+    if correction == 0:
+        return float("nan")
+    _, group = np.unique(labels, return_inverse=True)
+    sums, sizes = np.bincount(group, weights=ranks), np.bincount(group)
+    return float((12 / (n * (n + 1)) * (sums**2 / sizes).sum() - 3 * (n + 1)) / correction)
+
+
+def contingency(counts: np.ndarray, labels: np.ndarray) -> float:
+    """Pearson's chi-square of the table labels x kinds; `counts` (units, kinds) says how many of each a unit has."""
+    table = np.stack([counts[labels == kind].sum(axis=0) for kind in np.unique(labels)])
+    table = table[:, table.sum(axis=0) > 0]
+    expected = table.sum(1, keepdims=True) * table.sum(0, keepdims=True) / max(table.sum(), 1)
+    return float((np.divide((table - expected) ** 2, expected, out=np.zeros_like(expected), where=expected > 0)).sum())
