@@ -12,6 +12,7 @@ FLOORS = {
     "store": 2, "engine": 2,
     "record": 3,
     "train": 4, "target": 4, "integrations": 4, "measure": 4, "imports": 4,
+    "opening": 5,
     "dig": 5,
     "evidence": 6, "prove": 6,
     "report": 7,

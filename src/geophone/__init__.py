@@ -19,7 +19,7 @@ _HOME = {
     "dimensions": "geophone.dimensions",
     "jumps": "geophone.detect",
     "layers": "geophone.record",
-    "open": "geophone.train",
+    "open": "geophone.opening",
     "stabilization": "geophone.detect",
     "targets": "geophone.target",
     "train": "geophone.train",

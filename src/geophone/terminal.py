@@ -74,7 +74,8 @@ class StudyProgress:
         return self
 
     def __exit__(self, *exc) -> None:
-        self._bars.stop()
+        if self._bars.live.is_started:
+            self._bars.stop()
 
     def training(self, plans: list[RunPlan], there: int) -> None:
         self._steps = {plan.name: plan.steps - (plan.fork[0] if plan.fork else 0) for plan in plans}
@@ -153,11 +154,31 @@ def say_measured(done: Measured) -> None:
         print(f"left out {key}: {why}", file=sys.stderr)
 
 
-def say_phenomena(tables: dict[str, pd.DataFrame]) -> None:
-    """Phase 1 of the stable rank in a few lines a run."""
-    order, jumps = tables["order"], tables["jumps"]
-    for row in order[order["dimension"] == "stable_rank"].itertuples():
-        mine = jumps[(jumps["run"] == row.run) & (jumps["dimension"] == row.dimension) & (jumps["mode"] == row.mode)]
+def say_phenomena(tables: dict[str, pd.DataFrame], *, dimension: str = "stable_rank") -> None:
+    """Phase 1 of one dimension: a line a run and mode, then what all runs say together, each beside its null."""
+    order, found = tables["order"], tables["detection"]
+    order = order[order["dimension"] == dimension]
+    for row in order.itertuples():
+        mine = found[(found["run"] == row.run) & (found["dimension"] == dimension) & (found["mode"] == row.mode)]
         rho = "undefined" if pd.isna(row.rho) else f"{row.rho:+.2f} (p = {row.p:.3f})"
-        print(f"{row.run} [{row.mode}]: order {row.verdict}, rho {rho}, {row.layers} layers; {len(mine)} jumps")
+        print(
+            f"{row.run} [{row.mode}]: order {row.verdict}, rho {rho}, {row.layers} layers; {mine['detected'].sum()} "
+            f"jumps, {mine['expected_false'].sum():.1f} by chance alone"
+        )
+    print(f"\nAll runs, {dimension}:")
+    totals = found[found["dimension"] == dimension].groupby("mode", sort=False)[["detected", "expected_false"]].sum()
+    for mode, row in totals.iterrows():
+        print(f"  jumps [{mode}]: {row['detected']:.0f}, where the null alone yields {row['expected_false']:.1f}")
+    tests = tables["order_tests"]
+    for row in tests[tests["dimension"] == dimension].itertuples():
+        p = f"p = {row.p:.3f}" if row.status == "tested" else row.status
+        bottom_up = int((order[order["mode"] == row.mode]["verdict"] == "bottom-up").sum())
+        print(
+            f"  order [{row.mode}]: {bottom_up} bottom-up, {row.expected_bottom_up:.1f} by chance; "
+            f"differs by family: {p} ({row.runs} runs)"
+        )
+    types = tables["types"]
+    for mode, mine in types[types["dimension"] == dimension].groupby("mode", sort=False):
+        names = f": {', '.join(mine['name'])}" if len(mine) > 1 else ""
+        print(f"  jump types [{mode}]: {mine['status'].iloc[0]}{names}")
     print(_NOISE)

@@ -16,7 +16,6 @@ from geophone.record.recorder import Recorder
 from geophone.record.schedule import Schedule
 from geophone.store.check import good_until
 from geophone.store.run import Run
-from geophone.store.study import Study, open_folder
 from geophone.zoo.catalogue import Experiment, experiment
 from geophone.zoo.tasks import Task, task
 
@@ -203,11 +202,6 @@ def _beginning(folder: Path, name: str, seed: int) -> tuple[Training, dict[int, 
     return resume(run, step), dict(run.manifest.checkpoints)
 
 
-def open(folder: Path | str) -> Run | Study:
-    """The run or the study in `folder`; a Study is iterable over its runs. Raises StoreError when it holds neither."""
-    return open_folder(folder, replay=replay)
-
-
 def about(spec: Experiment, *, name: str, seed: int, steps: int) -> dict:
     """What a manifest says of an experiment; enough to train it again."""
     return {
@@ -253,7 +247,8 @@ def replay(run: Run, step: int, model: nn.Module | None = None) -> nn.Module:
     first, total = run.manifest.about.get("fork", {}).get("at", 0), run.manifest.about["total_steps"]
     if not first <= step <= total:
         raise InputError(f"{run.name} ran from step {first} to {total}; got step {step}.")
-    return _trained_to(run, step).model.eval()
+    with _rng_kept():
+        return _trained_to(run, step).model.eval()
 
 
 def _trained_to(run: Run, step: int) -> Training:
@@ -261,7 +256,7 @@ def _trained_to(run: Run, step: int) -> Training:
     earlier = [s for s in run.manifest.checkpoints if s <= step]
     if not earlier:
         raise ReplayError(f"{run.name} has no checkpoint at or before step {step}.")
-    with _rng_kept(), threads(run.manifest.threads):
+    with threads(run.manifest.threads):
         training = resume(run, max(earlier))
         while training.done < step:
             training.step()

@@ -25,8 +25,8 @@ def scan(y: np.ndarray, *, kind: str) -> np.ndarray:
 
     D_i = mean(y_i ... y_i+4) - mean(y_i-5 ... y_i-1). The drift is the running median of D over 41 measurements; the
     noise s is that of D - drift: over 101 measurements the greater of 1.4826 median |D - drift| and 1.2533 mean |D -
-    drift|, and at least 1e-6. kind "jump": (D - drift) / s; "velocity": D / s; "acceleration": the same of D_i+5 -
-    D_i-5, whose drift is taken to be zero. Both windows shrink on short series. 0 where a window has a gap (NaN) in
+    drift|, and at least 1e-6. kind "jump": (D - drift) / s; "velocity": D / s; "acceleration": (D_i+5 -
+    D_i-5) / s. Both windows shrink on short series. 0 where a window has a gap (NaN) in
     it or leaves the series, and everywhere on fewer than 20 measurements. Memory: a few copies of `y`.
     """
     y = np.asarray(y, dtype=np.float64)
@@ -38,17 +38,16 @@ def scan(y: np.ndarray, *, kind: str) -> np.ndarray:
         return z
     filled, gaps = _filled(y)
     difference, holes = _mean_difference(filled), _mean_difference(gaps, both=True) > 0
-    first = HALF_WINDOW
-    if kind == "acceleration":
-        difference = difference[:, 2 * HALF_WINDOW :] - difference[:, : -2 * HALF_WINDOW]
-        holes = holes[:, 2 * HALF_WINDOW :] | holes[:, : -2 * HALF_WINDOW]
-        first += HALF_WINDOW
-    if difference.shape[1] < HALF_WINDOW:
-        return z
-    drift = 0.0 if kind == "acceleration" else _running_median(difference, DRIFT_WINDOW)
-    around = difference - drift
+    around = difference - _running_median(difference, DRIFT_WINDOW)
+    noise, first = _noise(around), HALF_WINDOW
     change = around if kind == "jump" else difference
-    z[:, first : first + difference.shape[1]] = np.where(holes, 0.0, change / _noise(around))
+    if kind == "acceleration":
+        if difference.shape[1] <= 2 * HALF_WINDOW:
+            return z
+        change = difference[:, 2 * HALF_WINDOW :] - difference[:, : -2 * HALF_WINDOW]
+        holes = holes[:, 2 * HALF_WINDOW :] | holes[:, : -2 * HALF_WINDOW]
+        noise, first = noise[:, HALF_WINDOW:-HALF_WINDOW], 2 * HALF_WINDOW
+    z[:, first : first + change.shape[1]] = np.where(holes, 0.0, change / noise)
     return z
 
 

@@ -50,7 +50,7 @@ def standard_null(kind: str, *, series: int, rng: np.random.Generator, measureme
     if kind == "random_walk":
         return white.cumsum(1)
     if kind == "decaying":
-        return 5 * np.exp(-t / 100) * white
+        return _decay(measurements) * white
     if kind == "drift":
         turns, phase = rng.uniform(0.5, 1.5, (series, 1)), rng.uniform(0, 6, (series, 1))
         return 8 * np.sin(2 * np.pi * t / 400 * turns + phase) + white
@@ -76,13 +76,14 @@ def planted_jumps(
     measurements: int = 400,
     noise: float = NOISE,
 ) -> Synthetic:
-    """Series of the null `kind` with `count` jumps each, up or down by `size` noise deviations, at random places at
-    least 30 measurements from each other and from the ends. Raises InputError when they do not fit in."""
+    """Series of the null `kind` with `count` jumps each, up or down by `size` local noise deviations, at random places
+    at least 30 measurements from each other and from the ends. Raises InputError when they do not fit in."""
     y = standard_null(kind, series=series, rng=rng, measurements=measurements)
     places = _places(count, series, measurements, gap=30, rng=rng)
     for row, at in zip(y, places, strict=True):
         for start in at:
-            row[start:] += size * rng.choice((-1, 1))
+            local = _decay(measurements)[start] if kind == "decaying" else 1.0
+            row[start:] += size * local * rng.choice((-1, 1))
     return Synthetic(_positive(y, noise), jumps=places)
 
 
@@ -108,6 +109,10 @@ def planted_plateau(
     approach = 50 * np.exp(-np.log(100) * np.arange(measurements) / settles)
     y = approach + rng.normal(size=(series, measurements))
     return Synthetic(_positive(y, noise), plateaus=(((settles, measurements - 1),),) * series)
+
+
+def _decay(measurements: int) -> np.ndarray:
+    return 5 * np.exp(-np.arange(measurements) * 400 / measurements / 100)
 
 
 def _positive(y: np.ndarray, noise: float) -> np.ndarray:

@@ -44,7 +44,8 @@ def save_checkpoint(
     if optimizer is not None:
         tensors, plain = _optimizer_tensors(optimizer)
         tensors[_RNG] = torch.get_rng_state()
-        metadata = {"optimizer": json.dumps(plain), "step": str(step)}
+        # One entry only: safetensors writes several in any order, and equal states are to be equal files.
+        metadata = {"optimizer": json.dumps(plain)}
         replace_file(state_path(folder, step), lambda path: save_file(tensors, path, metadata=metadata))
     return save_weights(folder, step, model.state_dict())
 
@@ -54,7 +55,7 @@ def save_weights(folder: Path, step: int, weights: Mapping[str, torch.Tensor]) -
     digest = _digest(weights)
     # Cloning gives tied weights a place each; loading copies both back into the one that they share.
     tensors = {name: t.detach().cpu().contiguous().clone() for name, t in weights.items()}
-    metadata = {"step": str(step), "digest": digest}
+    metadata = {"digest": digest}
     replace_file(checkpoint_path(folder, step), lambda path: save_file(tensors, path, metadata=metadata))
     return digest
 

@@ -14,7 +14,7 @@ from geophone.store.writer import claim_empty, lock
 from geophone.study.file import StudyFile
 from geophone.study.memo import Memo, files_digest, series_digest, stage_key
 from geophone.study.stages import detect_stage, open_study, report_stage, target_stage
-from geophone.study.training import RunPlan, fork_plans, is_done, run_plans, train_tasks
+from geophone.study.training import RunPlan, check_plans, fork_plans, is_done, run_plans, train_tasks
 
 STAGES = ("train", "detect", "target", "report")
 STUDY_FILE = "study.toml"
@@ -73,6 +73,7 @@ def run_study(
         if stage is not None and stage not in STAGES:
             raise InputError(f"there is no stage {stage!r}; there are {', '.join(STAGES)}.")
     listener = listener or Silent()
+    check_plans([*run_plans(study, out), *fork_plans(study, out)])
     _claim(out)
     with lock(out):
         write_text(out / STUDY_FILE, text)

@@ -85,6 +85,14 @@ def is_done(plan: RunPlan) -> bool:
     return manifest.status == "finished" and not damaged_files(plan.folder, manifest)
 
 
+def check_plans(plans: list[RunPlan]) -> None:
+    """Raises InputError when another run is in the place of one of `plans`, NewerFormatError when a later release
+    wrote it; reads manifests only."""
+    for plan in plans:
+        if manifest := _manifest(plan.folder):
+            check_same(plan, manifest)
+
+
 def check_same(plan: RunPlan, manifest: Manifest) -> None:
     """Raises InputError unless `manifest` is of the run that `plan` wants."""
     wanted = {
@@ -107,7 +115,7 @@ def check_same(plan: RunPlan, manifest: Manifest) -> None:
         if found != asked:
             raise InputError(
                 f"{plan.folder} was made with {what} {found}, the study says {asked}; nothing was touched. "
-                "Give the changed study another folder with --out."
+                "Give the changed study a folder with --out that is new or empty."
             )
 
 

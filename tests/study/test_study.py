@@ -1,0 +1,213 @@
+"""A study that is interrupted, damaged or fought over ends as if nothing had happened."""
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+
+import geophone as gp
+from geophone.errors import InputError, NewerFormatError, StoreError
+from geophone.record.checkpoints import checkpoint_path, weights_digest
+from geophone.store.writer import lock
+from geophone.study import Engine, open_study, parse_study, run_study
+from geophone.study.phase1 import fork_groups
+from geophone.study.training import ensure_run, fork_plans, is_done, run_plans
+from geophone.train import train
+
+TEXT = """
+name = "short"
+networks = ["mlp_1_digits", "mlp_1_parity"]
+steps = 230
+probe_samples = 64
+[detect]
+surrogates = 99
+[forks]
+of = ["mlp_1_digits*"]
+at = [100]
+replicates = 2
+steps = 130
+"""
+STUDY = parse_study(TEXT, where="here")
+
+
+class Heard:
+    def __init__(self):
+        self.trained, self.stages = [], {}
+
+    def training(self, plans, there):
+        self.trained += [plan.name for plan in plans]
+
+    def progress(self, name, done, steps): ...
+
+    def ended(self, outcome): ...
+
+    def stage(self, name, *, skipped):
+        self.stages[name] = skipped
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("studies") / "whole"
+    run_study(STUDY, TEXT, folder, until="target")
+    return folder
+
+
+@pytest.fixture
+def study(whole, tmp_path):
+    return shutil.copytree(whole, tmp_path / "study")
+
+
+def tables(folder):
+    found = {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*.parquet")}
+    return found | {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*.safetensors")}
+
+
+def again(folder, **options):
+    heard = Heard()
+    run_study(STUDY, TEXT, folder, until="target", listener=heard, **options)
+    return heard
+
+
+def test_run_again_nothing_is_done(study, whole):
+    heard = again(study)
+    assert heard.trained == [] and heard.stages == {"detect": True, "target": True}
+    assert tables(study) == tables(whole)
+
+
+def test_a_stage_is_done_again_when_its_options_or_its_tables_change(study):
+    other = parse_study(TEXT.replace("surrogates = 99", "surrogates = 49"), where="here")
+    heard = Heard()
+    run_study(other, TEXT, study, until="target", listener=heard)
+    assert heard.stages["detect"] is False
+    (study / "targets.parquet").unlink()
+    assert again(study).stages["target"] is False
+
+
+def unfinish(folder, *, to):
+    """Leave a run as `kill -9` does: running, with everything after step `to` lost but a half-written part."""
+    manifest = json.loads((folder / "run.json").read_text())
+    manifest |= {"status": "running", "ended": "", "results": {}}
+    manifest["checkpoints"] = {s: d for s, d in manifest["checkpoints"].items() if int(s) <= to}
+    (folder / "run.json").write_text(json.dumps(manifest))
+    (folder / "series" / ".part-00009.parquet.77.tmp").write_bytes(b"half")
+
+
+@pytest.mark.parametrize("to", [0, 100, 200])
+def test_an_interrupted_run_goes_on_from_its_last_checkpoint(study, whole, to):
+    unfinish(study / "runs" / "mlp_1_parity-seed0", to=to)
+    assert open_study(study).run("mlp_1_parity-seed0").status == "interrupted"
+    assert again(study).trained == ["mlp_1_parity-seed0"]
+    assert tables(study) == tables(whole)
+
+
+@pytest.mark.parametrize(
+    "victim",
+    ["series/part-00001.parquet", "scalars/part-00000.parquet", "checkpoints/step-00000200.safetensors",
+     "checkpoints/step-00000100.state.safetensors"],
+)  # fmt: skip
+@pytest.mark.parametrize("harm", ["cut", "flip", "gone"])
+def test_a_damaged_file_of_a_finished_run_is_made_again(study, whole, victim, harm):
+    if harm == "flip" and "checkpoints" in victim:
+        pytest.skip("a changed bit among weights is found by replay, through the digest")
+    path = study / "runs" / "mlp_1_digits-seed0" / victim
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.unlink() if harm == "gone" else path.write_bytes(data[: len(data) // 2] if harm == "cut" else data)
+    assert not is_done(run_plans(STUDY, study)[0])
+    assert again(study).trained == ["mlp_1_digits-seed0"]
+    assert tables(study) == tables(whole)
+
+
+def test_an_unreadable_manifest_is_put_aside_and_the_run_made_again(study, whole):
+    path = study / "runs" / "mlp_1_digits-seed0" / "run.json"
+    path.write_text(path.read_text()[:100])
+    again(study)
+    assert {k: v for k, v in tables(study).items() if k.parts[0] != "damaged"} == tables(whole)
+    assert (study / "damaged" / "mlp_1_digits-seed0-1" / "run.json").exists()
+
+
+def test_a_later_releases_run_is_left_alone(study):
+    path = study / "runs" / "mlp_1_digits-seed0" / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99}))
+    before = path.read_text()
+    with pytest.raises(NewerFormatError, match="format 99"):
+        again(study)
+    assert path.read_text() == before
+
+
+def test_another_studys_run_is_refused_and_nothing_is_touched(study):
+    other = TEXT.replace("steps = 230", "steps = 240")
+    before = {p: p.stat().st_mtime_ns for p in study.rglob("*")}
+    with pytest.raises(InputError, match="was made with steps 230, the study says 240"):
+        run_study(parse_study(other, where="here"), other, study)
+    assert {p: p.stat().st_mtime_ns for p in study.rglob("*")} == before
+
+
+def test_the_second_of_two_studies_says_who_holds_the_folder(study):
+    with lock(study), pytest.raises(StoreError, match=r"is being written by process \d+ on .+, since 20"):
+        again(study)
+
+
+def test_a_run_that_trains_differently_is_not_taken(study):
+    folder = study / "runs" / "mlp_1_digits-seed0"
+    manifest = json.loads((folder / "run.json").read_text())
+    manifest["checkpoints"]["200"] = "0" * 16
+    (folder / "run.json").write_text(json.dumps(manifest))
+    (folder / "series" / "part-00000.parquet").unlink()
+    with pytest.raises(StoreError, match="other weights at step 200"):
+        again(study)
+    assert checkpoint_path(folder, 200).exists()
+
+
+def test_forks_share_the_past_and_differ_by_their_minibatches_alone(whole):
+    group = fork_groups(open_study(whole))[0]
+    parent = open_study(whole).run("mlp_1_digits-seed0")
+    assert [run.manifest.checkpoints[100] for run in group] == [parent.manifest.checkpoints[100]] * 2
+    ends = {run.manifest.checkpoints[230] for run in group} | {parent.manifest.checkpoints[230]}
+    assert len(ends) == 3
+    first = [run.series("stable_rank").iloc[0] for run in group]
+    pd.testing.assert_series_equal(first[0], parent.series("stable_rank").loc[100])
+    pd.testing.assert_series_equal(first[0], first[1])
+    assert group[0].series("stable_rank").index[-1] == 230
+    plan = fork_plans(STUDY, whole)[1]
+    # A fork is a run like any other, and can be replayed.
+    assert weights_digest(gp.open(plan.folder).at(230)) == group[1].manifest.checkpoints[230]
+
+
+def test_the_number_of_workers_changes_nothing(whole, tmp_path):
+    run_study(STUDY, TEXT, tmp_path / "one", until="target", engine=Engine(workers=1))
+    assert tables(tmp_path / "one") == tables(whole)
+
+
+def test_a_network_of_ones_own(tmp_path, monkeypatch):
+    (tmp_path / "mynets.py").write_text(
+        "from torch import nn\nfrom geophone.zoo.catalogue import Experiment\n"
+        "def build():\n    return nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))\n"
+        "def small():\n    return Experiment(name='small', family='mlp', task='digits', build=build,"
+        " layers=('2', '3'), variant='own', depth=1, width=16)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    text = 'name = "own"\nnetworks = ["mynets:small"]\nsteps = 40\n'
+    made = run_study(parse_study(text, where="here"), text, tmp_path / "own", until="train")
+    run = made.run("small-seed0")
+    assert weights_digest(run.at(40)) == run.manifest.checkpoints[40]
+
+
+def test_a_stage_that_does_not_exist_is_refused(study):
+    with pytest.raises(InputError, match="no stage 'digg'; there are train, detect"):
+        run_study(STUDY, TEXT, study, until="digg")
+
+
+def test_a_run_killed_before_its_manifest_leaves_no_trace(tmp_path):
+    plan = run_plans(STUDY, tmp_path)[1]
+    (plan.folder / "checkpoints").mkdir(parents=True)
+    (plan.folder / ".run.json.12.tmp").write_text("{")
+    ensure_run(plan, tell=lambda done, of: None)
+    assert is_done(plan)
+
+
+def test_resuming_another_run_is_refused(tmp_path):
+    train("mlp_1_digits", out=tmp_path / "run", steps=10)
+    with pytest.raises(InputError, match="not mlp_1_parity"):
+        train("mlp_1_parity", out=tmp_path / "run", steps=10, resume=True)
