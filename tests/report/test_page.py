@@ -11,9 +11,9 @@ import pytest
 from geophone.detect.tables import run_tables
 from geophone.errors import StoreError
 from geophone.records import Layer
-from geophone.report.charts import SHOWN, measurements, run_charts, run_data
+from geophone.report.charts import SHOWN, measurements, order_plot, run_charts, run_data
 from geophone.report.page import run_tables_of, write_page
-from geophone.report.words import finding, order_line
+from geophone.report.words import finding, order_count, order_line
 from geophone.store.manifest import Manifest
 from geophone.store.study import Study
 from geophone.store.writer import RunWriter
@@ -107,6 +107,24 @@ def test_the_heatmap_has_a_row_a_layer_in_depth_order(study):
     chart = run_charts(tables_of(study), dimension="stable_rank")["heatmap"]
     assert chart["layer"][0]["encoding"]["y"]["sort"] == ["conv1", "fc"]
     assert len(measurements(tables_of(study))) == 2 * 60
+
+
+def test_the_order_of_all_runs_is_one_plot_with_a_row_a_run_and_a_mark_where_there_is_an_order(study):
+    order = pd.DataFrame(
+        {"run": ["a", "b", "a", "b"], "mode": ["seed", "seed", "robust", "robust"], "rho": [0.5, np.nan, -0.2, 0.9],
+         "p": [0.1, np.nan, 0.4, 0.01], "verdict": ["weak", "undefined", "simultaneous", "bottom-up"]}
+    )  # fmt: skip
+    chart = order_plot(order, {"a": "mlp", "b": "cnn"})
+    rows = chart["layer"][1]["data"]["values"]
+    assert [(r["run"], r["family"], r["mode"], r["rho"]) for r in rows] == [
+        ("a", "mlp", "seed", 0.5), ("b", "cnn", "seed", None), ("a", "mlp", "robust", -0.2), ("b", "cnn", "robust", 0.9)
+    ]  # fmt: skip
+    assert chart["layer"][0]["data"]["values"] == [{"rho": -0.6}, {"rho": 0.6}]
+    said = (
+        "Layers settle bottom-up in the stable rank of 0 of 2 runs by the seed rule (1 undefined), 1 of 2 runs by the"
+    )
+    assert order_count(order, "stable_rank").startswith(said)
+    assert "Layers settle bottom-up in the stable rank of" in write_page(study).read_text()
 
 
 def test_titles_follow_from_the_numbers(study):

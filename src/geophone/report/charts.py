@@ -240,6 +240,40 @@ def _critical(run: RunTables, dimension: str) -> alt.Chart:
     )
 
 
+def order_plot(order: pd.DataFrame, families: dict[str, str]) -> dict:
+    """The convergence order of every run of a study: Spearman's rho, a row a run, the seed form beside the robust one.
+
+    `order` holds the rows of one dimension of the order table, `families` the family of each run. Runs whose order is
+    undefined have a row without a mark. A specification on its own, readable on light and dark ground.
+    """
+    shown = order.assign(family=order["run"].map(families))
+    first = shown[shown["mode"] == "seed"].sort_values(["family", "rho", "run"], na_position="last")
+    names = [*dict.fromkeys([*first["run"], *shown["run"]])]
+    # A plain grey for words and lines, since the drawing cannot know the ground it lies on.
+    grey = "#808080"
+    rows = alt.Data(values=_records(shown[["run", "family", "mode", "rho", "p"]]))
+    title = "Spearman rho of depth with settling step (right: shallow layers first)"
+    forms = alt.Scale(domain=["seed", "robust"], range=["circle", "diamond"])
+    zones = alt.Chart(alt.Data(values=[{"rho": -0.6}, {"rho": 0.6}])).mark_rule(strokeDash=[4, 4], color=grey)
+    marks = alt.Chart(rows).mark_point(size=60, filled=True, opacity=0.9)
+    chart = zones.encode(x="rho:Q") + marks.encode(
+        x=alt.X("rho:Q", title=title, scale=alt.Scale(domain=[-1, 1])),
+        y=alt.Y("run:N", sort=names, title=None, axis=alt.Axis(labelLimit=260)),
+        color=alt.Color("family:N", title="family", scale=alt.Scale(range=list(PALETTE))),
+        shape=alt.Shape("mode:N", title="form", scale=forms),
+    )
+    described = (
+        "Convergence order, a row a run: Spearman's rho of layer depth with the step at which the layer settled."
+    )
+    chart = chart.properties(width=520, height=alt.Step(18), background="transparent", description=described)
+    chart = chart.configure_axis(labelColor=grey, titleColor=grey, gridOpacity=0.25, tickColor=grey, domainColor=grey)
+    return (
+        chart.configure_legend(labelColor=grey, titleColor=grey, symbolBaseFillColor=grey)
+        .configure_view(stroke=None)
+        .to_dict()
+    )
+
+
 def _finished(chart: alt.Chart) -> dict:
     specification = chart.to_dict(validate=True)
     specification.pop("datasets", None)

@@ -1,6 +1,7 @@
 """One self-contained page: it opens from disk and asks no network for anything."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from geophone.dimensions import CATALOGUE
-from geophone.report.charts import RunTables, run_charts, run_data
-from geophone.report.words import finding, gap_line, jump_line, order_line, plain, unit
+from geophone.report.charts import RunTables, order_plot, run_charts, run_data
+from geophone.report.words import finding, gap_line, jump_line, order_count, order_line, plain, unit
 from geophone.store.manifest import versions_here
 from geophone.store.run import Run
 from geophone.store.study import Study
@@ -37,6 +38,7 @@ def write_page(study: Study, *, out: Path | None = None) -> Path:
     html = environment.get_template("page.html.j2").render(
         title=study.folder.resolve().name,
         runs=runs,
+        order=_order(study, phenomena["order"], shown),
         dimensions=[_described(name) for name in shown],
         first=FIRST if FIRST in shown else shown[0],
         targets=targets.head(TARGETS_SHOWN).to_dict("records"),
@@ -97,6 +99,17 @@ def _section(run: Run, phenomena: dict[str, pd.DataFrame], number: int) -> dict[
         "layers": run.layers,
         "payload": {"charts": run_charts(tables, dimension=first), "data": run_data(tables), "words": words},
     }
+
+
+def _order(study: Study, order: pd.DataFrame, shown: list[str]) -> dict[str, str]:
+    """The convergence order of all runs: a drawing, and what it shows in words."""
+    name = FIRST if FIRST in shown else shown[0]
+    mine = order[order["dimension"] == name]
+    families = {run.name: str(run.manifest.about.get("family", "unknown")) for run in study}
+    drawing = vl_convert.vegalite_to_svg(json.dumps(order_plot(mine, families)))
+    # Inside HTML an SVG needs no namespace, and the page is to name no address.
+    drawing = re.sub(r' xmlns(:xlink)?="[^"]*"', "", drawing)
+    return {"title": order_count(mine, name), "svg": drawing, "dimension": plain(name)}
 
 
 def _facts(run: Run) -> list[str]:

@@ -47,6 +47,16 @@ def order_line(row) -> str:
     )
 
 
+def order_count(order: pd.DataFrame, dimension: str) -> str:
+    """How many runs settle bottom-up by each form, of the rows of one dimension in the order table."""
+    counts = {
+        mode: ((rows["verdict"] == "bottom-up").sum(), (rows["verdict"] == "undefined").sum(), len(rows))
+        for mode, rows in order.groupby("mode", sort=False)
+    }
+    said = [f"{up} of {n} runs by the {mode} rule ({not_} undefined)" for mode, (up, not_, n) in counts.items()]
+    return f"Layers settle bottom-up in the {plain(dimension)} of {', '.join(said)}"
+
+
 def jump_line(run: RunTables, dimension: str) -> str:
     """How many jumps there are, beside how many noise alone would give."""
     rows = run.jumps[run.jumps["dimension"] == dimension]
