@@ -26,8 +26,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         *_SERIES, "index", "step", "magnitude", "log_ratio", "speed", "phase", "sign", "score", "p",
         "layers", "log_phase", "relative_depth", "expected_false",
     ),
-    "critical": (*_SERIES, "start", "stop", "peak"),
-    "transitions": (*_SERIES, "index", "step", "acceleration"),
+    "critical": (*_SERIES, "start", "stop", "peak", "expected_false"),
+    "transitions": (*_SERIES, "index", "step", "acceleration", "expected_false"),
     "detection": (*_SERIES, "detected", "expected_false", "status"),
 }  # fmt: skip
 
@@ -56,7 +56,8 @@ def run_tables(
     `series` maps a dimension to its table (steps x layers); `nulls` does so for the robust forms, which are left out
     without it. Returns a table a phenomenon with the columns of `COLUMNS`, empty where nothing was found. In "jumps",
     `relative_depth` = depth / (layers - 1), `log_phase` = ln step / ln total steps, and `expected_false` is how many
-    jumps the null alone yields in that series; "detection" has a row for every series and jump detector, also where
+    jumps the null alone yields in that series (in "critical" and "transitions" likewise, missing for the seed forms,
+    which are a tenth of any run); "detection" has a row for every series and jump detector, also where
     nothing was found, with its status: "ok", "too short", "dead" (no finite value), "not positive", "constant".
     """
     rows: dict[str, list[dict]] = {kind: [] for kind in COLUMNS}
@@ -122,8 +123,9 @@ def _robust_rows(
             ]
             _add_jumps(rows, place.row(layer, mode), described, place, expected=expected[mode], values=values[i])
         key = place.row(layer, "robust")
-        rows["critical"] += _rows(key, periods_of(velocity[i], steps, nulls.velocity))
-        rows["transitions"] += _rows(key, turns_of(y[i], acceleration[i], steps, nulls.acceleration))
+        moving, turning = ({**key, "expected_false": null.expected} for null in (nulls.velocity, nulls.acceleration))
+        rows["critical"] += _rows(moving, periods_of(velocity[i], steps, nulls.velocity))
+        rows["transitions"] += _rows(turning, turns_of(y[i], acceleration[i], steps, nulls.acceleration))
 
 
 def _settle(rows: dict[str, list[dict]], table: pd.DataFrame, place: _Place, mode: str) -> None:
