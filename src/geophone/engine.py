@@ -120,15 +120,23 @@ def _work(task: Task, mouth: Connection) -> None:
             mouth.send(("at", done, of))
 
     try:
-        task.function(**task.arguments, tell=tell)
-        mouth.send(("done",))
-    except GeophoneError as error:
-        mouth.send(("error", str(error), ""))
+        error, trace = _attempt(task, tell)
     except KeyboardInterrupt:
-        mouth.send(("error", "stopped by hand", ""))
+        error, trace = "stopped by hand", ""
+    mouth.send(("done",) if error is None else ("error", error, trace))
+
+
+def _attempt(task: Task, tell: Callable[[int, int], None]) -> tuple[str | None, str]:
+    """Do `task`; None and nothing when it is done, else one sentence and, of a defect, the trace."""
+    try:
+        task.function(**task.arguments, tell=tell)
+    except GeophoneError as error:
+        return str(error), ""
     except Exception as error:
-        # A defect of ours or of the user's own network; the trace goes to a log, the sentence to the terminal.
-        mouth.send(("error", f"{type(error).__name__}: {error}", traceback.format_exc()))
+        # Whatever else a network of the user's own, or a defect of ours, may raise: it ends this task alone, the
+        # sentence goes to the terminal and the trace to a log.
+        return f"{type(error).__name__}: {error}", traceback.format_exc()
+    return None, ""
 
 
 def _end_with_parent() -> None:
@@ -210,10 +218,4 @@ def run_ray(
 
 
 def _work_remotely(task: Task) -> tuple[str | None, str]:
-    try:
-        task.function(**task.arguments, tell=lambda done, of: None)
-    except GeophoneError as error:
-        return str(error), ""
-    except Exception as error:
-        return f"{type(error).__name__}: {error}", traceback.format_exc()
-    return None, ""
+    return _attempt(task, lambda done, of: None)

@@ -44,7 +44,7 @@ class Training:
     def __init__(self, spec: Experiment, *, seed: int) -> None:
         self.spec, self.seed = spec, seed
         self.fork: int | None = None
-        self.task: Task = task(spec.task) if isinstance(spec.task, str) else spec.task
+        self.task: Task = task(spec.task)
         torch.manual_seed(seed)
         self.model: nn.Module = spec.build()
         self.model.train()
@@ -100,7 +100,7 @@ def train(
     steps = spec.steps if steps is None else steps
     if steps < 1:
         raise InputError(f"steps={steps}: give 1 or more.")
-    kind = (task(spec.task) if isinstance(spec.task, str) else spec.task).kind
+    kind = task(spec.task).kind
     samples = probe_samples or (SEQUENCE_SAMPLES if kind == "sequence" else PROBE_SAMPLES)
     training, expected = _beginning(Path(out), name, seed) if resume else (Training(spec, seed=seed), {})
     recorder = Recorder(
@@ -207,7 +207,7 @@ def about(spec: Experiment, *, name: str, seed: int, steps: int) -> dict:
     return {
         "experiment": name,
         "family": spec.family,
-        "task": spec.task if isinstance(spec.task, str) else spec.task.name,
+        "task": task(spec.task).name,
         "seed": seed,
         "total_steps": steps,
         "batch": spec.batch,

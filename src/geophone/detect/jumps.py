@@ -7,6 +7,7 @@ import numpy as np
 from geophone.detect.cusum import OnlineCusum
 from geophone.detect.nulls import (
     FLOOR,
+    HALF_WINDOW,
     Null,
     block_surrogates,
     log_series,
@@ -21,7 +22,6 @@ from geophone.errors import InputError
 from geophone.records import Jump
 
 MODES = ("seed", "robust", "pelt", "online")
-HALF_WINDOW = 5
 Z = 2.0
 ALPHA = 0.05
 SURROGATES = 999
@@ -110,8 +110,8 @@ def alarms(values: np.ndarray) -> list[Found]:
 
 
 def _pelt(values: np.ndarray, rng, nulls) -> Found:
-    y, gaps = log_series(values), ~np.isfinite(log_series(values))
-    rest = residuals(y[~gaps][None])
+    y = log_series(values)
+    rest = residuals(y[np.isfinite(y)][None])
     if not len(rest):
         return []
     return change_points(y, penalty=pelt_penalty(rest, len(rest[0]), rng=_needed(rng, "pelt")))
@@ -141,7 +141,7 @@ def _cost(row: np.ndarray, ends: Sequence[int]) -> float:
 
 
 def change_points(y: np.ndarray, *, penalty: float) -> Found:
-    """PELT's change points of one log series `y`, gaps left out: index, change of the means in units of noise, NaN.."""
+    """PELT's change points of one log series `y`, gaps left out: index, change of the means in units of noise, NaN."""
     from ruptures import KernelCPD
 
     there = np.flatnonzero(np.isfinite(y))

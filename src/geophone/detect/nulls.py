@@ -21,34 +21,38 @@ FLOOR = 1e-6
 
 
 def scan(y: np.ndarray, *, kind: str) -> np.ndarray:
-    """The change at every measurement of `y` (series, measurements), in units of its own local noise; same shape.
+    """One kind of `scans`. Raises InputError for a kind that there is not."""
+    if kind not in KINDS:
+        raise InputError(f"unknown scan {kind!r}; known are {', '.join(KINDS)}.")
+    return scans(y)[kind]
+
+
+def scans(y: np.ndarray) -> dict[str, np.ndarray]:
+    """The change at every measurement of `y` (series, measurements), in units of its own local noise, by kind; each of
+    the shape of `y`.
 
     D_i = mean(y_i ... y_i+4) - mean(y_i-5 ... y_i-1). The drift is the running median of D over 41 measurements; the
     noise s is that of D - drift: over 101 measurements the greater of 1.4826 median |D - drift| and 1.2533 mean |D -
-    drift|, and at least 1e-6. kind "jump": (D - drift) / s; "velocity": D / s; "acceleration": (D_i+5 -
-    D_i-5) / s. Both windows shrink on short series. 0 where a window has a gap (NaN) in
-    it or leaves the series, and everywhere on fewer than 20 measurements. Memory: a few copies of `y`.
+    drift|, and at least 1e-6. "jump": (D - drift) / s; "velocity": D / s; "acceleration": (D_i+5 - D_i-5) / s. Both
+    windows shrink on short series. 0 where a window has a gap (NaN) in it or leaves the series, and everywhere on
+    fewer than 20 measurements. Memory: a few copies of `y`.
     """
     y = np.asarray(y, dtype=np.float64)
-    series, length = y.shape
-    z = np.zeros((series, length))
-    if kind not in KINDS:
-        raise InputError(f"unknown scan {kind!r}; known are {', '.join(KINDS)}.")
-    if length < LEAST:
-        return z
+    found = {kind: np.zeros(y.shape) for kind in KINDS}
+    if y.shape[1] < LEAST:
+        return found
     filled, gaps = _filled(y)
     difference, holes = _mean_difference(filled), _mean_difference(gaps, both=True) > 0
     around = difference - _running_median(difference, DRIFT_WINDOW)
-    noise, first = _noise(around), HALF_WINDOW
-    change = around if kind == "jump" else difference
-    if kind == "acceleration":
-        if difference.shape[1] <= 2 * HALF_WINDOW:
-            return z
-        change = difference[:, 2 * HALF_WINDOW :] - difference[:, : -2 * HALF_WINDOW]
-        holes = holes[:, 2 * HALF_WINDOW :] | holes[:, : -2 * HALF_WINDOW]
-        noise, first = noise[:, HALF_WINDOW:-HALF_WINDOW], 2 * HALF_WINDOW
-    z[:, first : first + change.shape[1]] = np.where(holes, 0.0, change / noise)
-    return z
+    noise = _noise(around)
+    inner = slice(HALF_WINDOW, HALF_WINDOW + difference.shape[1])
+    for kind, change in (("jump", around), ("velocity", difference)):
+        found[kind][:, inner] = np.where(holes, 0.0, change / noise)
+    wide = 2 * HALF_WINDOW
+    if difference.shape[1] > wide:
+        turn = (difference[:, wide:] - difference[:, :-wide]) / noise[:, HALF_WINDOW:-HALF_WINDOW]
+        found["acceleration"][:, wide : wide + turn.shape[1]] = np.where(holes[:, wide:] | holes[:, :-wide], 0.0, turn)
+    return found
 
 
 def log_series(values: np.ndarray) -> np.ndarray:

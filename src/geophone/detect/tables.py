@@ -11,7 +11,7 @@ from scipy.stats import norm
 from geophone.detect.critical import critical_periods, periods_of, transitions, turns_of
 from geophone.detect.cusum import WARM_UP
 from geophone.detect.jumps import ALPHA, Found, Z, alarms, change_points, describe, jumps, significant
-from geophone.detect.nulls import Null, log_series, scan
+from geophone.detect.nulls import Null, log_series, scans
 from geophone.detect.order import order_of_layers
 from geophone.detect.stabilization import stabilization
 from geophone.records import Layer
@@ -107,14 +107,14 @@ def _robust_rows(
 ) -> None:
     nulls, heard = judged
     y = log_series(values)
-    jump, velocity, acceleration = (scan(y, kind=kind) for kind in ("jump", "velocity", "acceleration"))
+    z = scans(y)
     expected = {
         "robust": min(null.expected for null in nulls.jump),
         "online": ONLINE_RATE * max(len(steps) - WARM_UP, 0),
         "pelt": ALPHA,
     }
     for i, layer in enumerate(place.layers):
-        found = {"robust": significant(jump[i], nulls.jump), "online": heard[i]}
+        found = {"robust": significant(z["jump"][i], nulls.jump), "online": heard[i]}
         if nulls.penalty is not None:
             found["pelt"] = change_points(y[i], penalty=nulls.penalty)
         for mode, places in found.items():
@@ -124,8 +124,8 @@ def _robust_rows(
             _add_jumps(rows, place.row(layer, mode), described, place, expected=expected[mode], values=values[i])
         key = place.row(layer, "robust")
         moving, turning = ({**key, "expected_false": null.expected} for null in (nulls.velocity, nulls.acceleration))
-        rows["critical"] += _rows(moving, periods_of(velocity[i], steps, nulls.velocity))
-        rows["transitions"] += _rows(turning, turns_of(y[i], acceleration[i], steps, nulls.acceleration))
+        rows["critical"] += _rows(moving, periods_of(z["velocity"][i], steps, nulls.velocity))
+        rows["transitions"] += _rows(turning, turns_of(y[i], z["acceleration"][i], steps, nulls.acceleration))
 
 
 def _settle(rows: dict[str, list[dict]], table: pd.DataFrame, place: _Place, mode: str) -> None:

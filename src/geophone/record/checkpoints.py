@@ -11,17 +11,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from geophone.errors import StoreError
+from geophone.store.check import checkpoint_path, state_path
 from geophone.store.tables import replace_file
 
 _RNG = "rng.torch"
-
-
-def checkpoint_path(folder: Path, step: int) -> Path:
-    return folder / "checkpoints" / f"step-{step:08d}.safetensors"
-
-
-def state_path(folder: Path, step: int) -> Path:
-    return folder / "checkpoints" / f"step-{step:08d}.state.safetensors"
 
 
 def weights_digest(model: nn.Module) -> str:

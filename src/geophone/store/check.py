@@ -44,9 +44,16 @@ def is_sound(path: Path) -> bool:
         return False
 
 
+def checkpoint_path(folder: Path, step: int) -> Path:
+    return folder / "checkpoints" / f"step-{step:08d}.safetensors"
+
+
+def state_path(folder: Path, step: int) -> Path:
+    return folder / "checkpoints" / f"step-{step:08d}.state.safetensors"
+
+
 def _files(folder: Path, step: int) -> tuple[Path, Path]:
-    stem = folder / "checkpoints" / f"step-{step:08d}"
-    return stem.with_suffix(".safetensors"), stem.with_suffix(".state.safetensors")
+    return checkpoint_path(folder, step), state_path(folder, step)
 
 
 def _is_whole(path: Path, digest: str) -> bool:

@@ -42,6 +42,11 @@ class Run:
         return tuple(self.manifest.definitions)
 
     @property
+    def total_steps(self) -> int:
+        """How many steps the run was meant to have; where that is not known, how many it had."""
+        return int(self.manifest.about.get("total_steps", self.manifest.steps))
+
+    @property
     def status(self) -> str:
         """The manifest's status; "interrupted" where it says "running" but nobody is writing any more."""
         if self.manifest.status == "running" and not is_held(self.folder):

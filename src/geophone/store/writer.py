@@ -31,7 +31,7 @@ class RunWriter:
         self,
         folder: Path,
         *,
-        part_rows: float = 100,
+        part_rows: int = 100,
         part_seconds: float = 30.0,
         resume: bool = False,
         after: int | None = None,

@@ -36,9 +36,7 @@ def across_runs(runs: list[Run], series: Series, tables: Mapping[str, pd.DataFra
 
 def _about(run: Run) -> dict:
     known = run.manifest.about
-    steps = known.get("total_steps", run.manifest.steps)
-    words = {key: str(known.get(key, "unknown")) for key in ("experiment", "family", "task")}
-    return {"run": run.name, **words, "steps": int(steps)}
+    return {"run": run.name, **{key: str(known.get(key, "unknown")) for key in ("experiment", "family", "task")}}
 
 
 def _order_tests(order: pd.DataFrame, about: pd.DataFrame, options: DetectOptions) -> pd.DataFrame:
@@ -131,7 +129,7 @@ def _bin(value: float, edges: Iterable[float]) -> str:
 def _best_periods(critical: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
     """The runs with the best-defined critical periods, by dimension: the share of layers that have a robust period at
     all, times the share of the run that lies outside of them (a run that is always critical has no period)."""
-    steps = {run.name: max(run.manifest.about.get("total_steps", run.manifest.steps), 1) for run in runs}
+    steps = {run.name: max(run.total_steps, 1) for run in runs}
     count = {run.name: len(run.layers) for run in runs}
     rows = []
     for (dimension, run), mine in critical[critical["mode"] == "robust"].groupby(["dimension", "run"], sort=False):
@@ -229,7 +227,7 @@ def _together(runs: list[Run], series: Series, tables: Mapping[str, pd.DataFrame
         for mode in ("seed", "robust"):
             for kind, name, group in _loss_groups(able):
                 key = {"dimension": dimension, "mode": mode, "group": name, "grouped_by": kind}
-                row, curve = _coupling(group, tables["jumps"], series, losses, key, options)
+                row, curve = _coupling(group, tables["jumps"], losses, key, options)
                 coupled.append(row)
                 curves += curve
     return {
@@ -278,7 +276,7 @@ def _loss(run: Run) -> pd.Series | None:
 
 
 def _coupling(
-    group: list[Run], jumps: pd.DataFrame, series: Series, losses: dict, key: dict, options: DetectOptions
+    group: list[Run], jumps: pd.DataFrame, losses: dict, key: dict, options: DetectOptions
 ) -> tuple[dict, list[dict]]:
     group = [run for run in group if losses[run.name] is not None]
     length = min((len(losses[run.name]) for run in group), default=0)

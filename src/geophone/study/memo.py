@@ -57,15 +57,8 @@ def stage_key(*, rooms: Sequence[str], inputs: Any) -> str:
 
 def series_digest(study: Study) -> dict[str, str]:
     """A digest of each run's series and scalars, as they are on disk."""
-    return {run.folder.name: _digest(run.folder) for run in study}
-
-
-def _digest(folder: Path) -> str:
-    total = hashlib.sha256()
-    for kind in ("series", "scalars"):
-        for path in parts(folder / kind):
-            total.update(file_digest(path).encode())
-    return total.hexdigest()
+    kinds = ("series", "scalars")
+    return {run.folder.name: files_digest(p for kind in kinds for p in parts(run.folder / kind)) for run in study}
 
 
 def files_digest(paths: Iterable[Path]) -> str:

@@ -5,20 +5,20 @@ from pathlib import Path
 
 import pandas as pd
 
+from geophone import opening
 from geophone.detect.tables import run_tables
 from geophone.errors import InputError
 from geophone.store.run import Run
-from geophone.store.study import Study, open_folder
+from geophone.store.study import Study
 from geophone.study.across import across_runs
 from geophone.study.file import DetectOptions, TargetOptions
 from geophone.study.phase1 import StudyNulls, read_series
 from geophone.target import targets
-from geophone.train import replay
 
 
 def open_study(folder: Path | str) -> Study:
     """The study in `folder`. Raises InputError when it holds a single run."""
-    found = open_folder(folder, replay=replay)
+    found = opening.open(folder)
     if isinstance(found, Run):
         raise InputError(f"{folder} holds one run, not a study; a study keeps its runs in runs/.")
     return found
@@ -40,7 +40,7 @@ def detect_stage(
             mine,
             run=run.name,
             layers=run.layers,
-            total_steps=run.manifest.about.get("total_steps", run.manifest.steps),
+            total_steps=run.total_steps,
             nulls={dimension: nulls.of(dimension, len(table)) for dimension, table in mine.items()},
         )
         for kind, table in tables.items():

@@ -75,11 +75,8 @@ def fork_plans(study: StudyFile, folder: Path) -> list[RunPlan]:
 def is_done(plan: RunPlan) -> bool:
     """Whether the run is there, finished and undamaged. Raises InputError when another run is in its place,
     NewerFormatError when a later release wrote it."""
-    try:
-        manifest = read_manifest(plan.folder)
-    except NewerFormatError:
-        raise
-    except StoreError:
+    manifest = _manifest(plan.folder)
+    if manifest is None:
         return False
     check_same(plan, manifest)
     return manifest.status == "finished" and not damaged_files(plan.folder, manifest)

@@ -202,9 +202,13 @@ def task_names() -> list[str]:
     return list(_TASKS)
 
 
+def task(name: str | Task) -> Task:
+    """The task called `name`, made once; a Task is itself. Raises InputError with the known names."""
+    return name if isinstance(name, Task) else _made(name)
+
+
 @cache
-def task(name: str) -> Task:
-    """The task called `name`, made once. Raises InputError with the known names."""
+def _made(name: str) -> Task:
     if name not in _TASKS:
         raise InputError(f"unknown task {name!r}; known are {', '.join(_TASKS)}.")
     return _TASKS[name]()
