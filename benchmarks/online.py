@@ -11,34 +11,9 @@ import argparse
 import numpy as np
 
 from geophone.detect.cusum import THRESHOLD, OnlineCusum, false_alarm_rate
+from geophone.detect.synthetic import NOISE, NULLS, null_series
 
 LENGTH = 400
-NOISE = 0.02
-
-
-def nulls(series: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Series without a change, in units of the noise, by kind: (series, LENGTH)."""
-    t = np.arange(LENGTH)
-    white = rng.normal(size=(series, LENGTH))
-    waves = np.sin(2 * np.pi * t / LENGTH * rng.uniform(0.5, 1.5, (series, 1)) + rng.uniform(0, 6, (series, 1)))
-    return {
-        "white noise": white,
-        "AR(.5)": autoregressive(0.5, series, rng),
-        "AR(.9)": autoregressive(0.9, series, rng),
-        "random walk": rng.normal(size=(series, LENGTH)).cumsum(1),
-        "decaying noise": 5 * np.exp(-t / 100) * rng.normal(size=(series, LENGTH)),
-        "smooth drift": 8 * waves + rng.normal(size=(series, LENGTH)),
-        "learning curve": 60 * np.exp(-t / 15) + 20 * (1 - np.exp(-t / 120)) + rng.normal(size=(series, LENGTH)),
-    }
-
-
-def autoregressive(rho: float, series: int, rng: np.random.Generator) -> np.ndarray:
-    shocks = rng.normal(size=(series, LENGTH)) * np.sqrt(1 - rho**2)
-    found = np.empty_like(shocks)
-    found[:, 0] = rng.normal(size=series)
-    for i in range(1, LENGTH):
-        found[:, i] = rho * found[:, i - 1] + shocks[:, i]
-    return found
 
 
 def delays(height: float, series: int, rng: np.random.Generator, *, at: int = 200) -> np.ndarray:
@@ -60,8 +35,9 @@ def main() -> None:
     arguments = parser.parse_args()
     rng = np.random.default_rng(arguments.seed)
     print(f"threshold {THRESHOLD}\n\n| null | false alarms in 1,000 measurements |\n|---|---:|")
-    for kind, x in nulls(arguments.series, rng).items():
-        print(f"| {kind} | {1000 * false_alarm_rate(np.exp(1 + NOISE * x)):.2f} |")
+    for kind in NULLS:
+        made = null_series(kind, series=arguments.series, measurements=LENGTH, rng=rng)
+        print(f"| {kind} | {1000 * false_alarm_rate(made.values):.2f} |")
     print("\n| planted step | heard within 10 | median delay |\n|---|---:|---:|")
     for height in (3, 4, 6, 10):
         first = delays(height, arguments.series, rng)

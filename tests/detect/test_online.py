@@ -4,29 +4,14 @@ import numpy as np
 import pytest
 
 from geophone.detect.cusum import THRESHOLD, OnlineCusum, cusum_threshold, false_alarm_rate
+from geophone.detect.synthetic import NULLS, standard_null
 from geophone.errors import InputError
 
 LENGTH, SERIES = 400, 300
 
 
-def autoregressive(rho, rng):
-    x = rng.normal(size=(SERIES, LENGTH + 50))
-    for i in range(1, LENGTH + 50):
-        x[:, i] = rho * x[:, i - 1] + np.sqrt(1 - rho**2) * x[:, i]
-    return x[:, 50:]
-
-
 def null(kind, rng):
-    t, white = np.arange(LENGTH), rng.normal(size=(SERIES, LENGTH))
-    return {
-        "white": lambda: white,
-        "AR(.5)": lambda: autoregressive(0.5, rng),
-        "AR(.9)": lambda: autoregressive(0.9, rng),
-        "random walk": lambda: white.cumsum(1),
-        "decaying": lambda: 5 * np.exp(-t / 100) * white,
-        "drift": lambda: 8 * np.sin(2 * np.pi * t / LENGTH + rng.uniform(0, 6, (SERIES, 1))) + white,
-        "learning curve": lambda: 60 * np.exp(-t / 15) + 20 * (1 - np.exp(-t / 120)) + white,
-    }[kind]()
+    return standard_null(kind, series=SERIES, measurements=LENGTH, rng=rng)
 
 
 def alarms(x):
@@ -35,7 +20,7 @@ def alarms(x):
     return np.stack([detector.update(values) for values in np.exp(1 + 0.02 * x).T], axis=1)
 
 
-@pytest.mark.parametrize("kind", ["white", "AR(.5)", "AR(.9)", "random walk", "decaying", "drift", "learning curve"])
+@pytest.mark.parametrize("kind", NULLS)
 def test_at_most_one_false_alarm_in_a_thousand_measurements(kind):
     x = null(kind, np.random.default_rng([7, len(kind)]))
     assert false_alarm_rate(np.exp(1 + 0.02 * x)) <= 1e-3
@@ -83,7 +68,7 @@ def test_gaps_zeros_and_constant_series_are_passed_over():
 
 
 def test_the_threshold_is_the_least_that_keeps_the_rate():
-    x = np.exp(1 + 0.02 * null("AR(.5)", np.random.default_rng(8)))
+    x = np.exp(1 + 0.02 * null("ar5", np.random.default_rng(8)))
     found = cusum_threshold(x, rate=1e-3)
     assert found <= THRESHOLD
     assert false_alarm_rate(x, threshold=found) <= 1e-3 < false_alarm_rate(x, threshold=found - 0.5)
