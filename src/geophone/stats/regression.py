@@ -1,0 +1,112 @@
+"""How much of y a straight line in x explains: where it was fitted, and where it was not."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from geophone.errors import InputError
+from geophone.stats.clusters import LEAST, Interval, grouped, studentised, sums
+
+FOLDS = 5
+
+
+def r2_in_sample(
+    x: np.ndarray, y: np.ndarray, *, clusters: Sequence, rng: np.random.Generator, draws: int = 1999
+) -> Interval:
+    """R^2 = 1 - SSE / SST of ordinary least squares of `y` (n,) on `x` (n, k) and a constant, on the rows it was
+    fitted to (the seed form): it never falls when a column is added, and is above 0 on noise, by about k / rows.
+
+    The interval is `studentised` over clusters on ln(1 - R^2), mapped back; its lower end is cut at 0. It does not
+    take out the optimism. "not enough data" with fewer than k + 2 rows, or columns that say the same.
+    """
+    number, (x, y) = grouped(clusters, _columns(x), y)
+    count = int(number.max()) + 1 if len(number) else 0
+    k = x.shape[1]
+    if len(y) < k + 2 or np.ptp(y) == 0 or not _independent(x):
+        return _nothing(len(y), count)
+    a = np.column_stack([np.ones(len(y)), (x - x.mean(0)) / x.std(0), (y - y.mean()) / y.std()])
+    products = a[:, :, None] * a[:, None, :]
+    shares = sums(number, *products.reshape(len(y), -1).T)
+    logs = lambda s: np.log(np.maximum(_unexplained(s, k), 1e-12))  # noqa: E731
+    low, high, error = studentised(shares, logs, rng=rng, draws=draws)
+    value = 1 - float(_unexplained(shares.sum(axis=0), k))
+    return _back(value, low, high, error, (len(y), count), floor=0.0)
+
+
+def _unexplained(s: np.ndarray, k: int) -> np.ndarray:
+    """SSE / SST from sums (..., (k+2)^2) of products of (1, x_1 .. x_k, y)."""
+    m = s.reshape(*s.shape[:-1], k + 2, k + 2)
+    a, b, yy = m[..., : k + 1, : k + 1], m[..., : k + 1, -1], m[..., -1, -1]
+    # A draw whose columns coincide has no unique line; the ridge of rounding size gives it one.
+    a = a + 1e-9 * m[..., :1, :1] * np.eye(k + 1)
+    beta = np.linalg.solve(a, b[..., None])[..., 0]
+    return (yy - (b * beta).sum(axis=-1)) / (yy - b[..., 0] ** 2 / m[..., 0, 0])
+
+
+def r2_left_out(
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    clusters: Sequence,
+    parts: Sequence,
+    rng: np.random.Generator,
+    draws: int = 1999,
+) -> Interval:
+    """R^2 on rows the line was not fitted to: each of `parts` (n,) in turn is left out and predicted from the rest.
+
+    R^2 = 1 - sum (y - predicted)^2 / sum (y - mean)^2 over all rows together, as scikit-learn's r2_score of
+    cross_val_predict; below 0 when the mean of everything would have done better. A cluster must lie in one part (see
+    `run_folds`); families as parts give leave-one-architecture-out. The interval is `studentised` over clusters on
+    ln(1 - R^2) with the predictions held fixed. "not enough data" with fewer than two parts, or too few rows to fit.
+    """
+    parts = np.asarray(parts)
+    _, codes = np.unique(parts, return_inverse=True)
+    number, (x, y, codes) = grouped(clusters, _columns(x), y, codes.astype(float))
+    count = int(number.max()) + 1 if len(number) else 0
+    different = np.unique(codes)
+    if len(different) < 2 or np.ptp(y) == 0:
+        return _nothing(len(y), count)
+    if any(len(np.unique(codes[number == g])) > 1 for g in range(count)):
+        raise InputError("a cluster lies in more than one part: what is left out would be known from its own rows.")
+    predicted = np.empty_like(y)
+    for code in different:
+        out = codes == code
+        if (~out).sum() < x.shape[1] + 2 or not _independent(x[~out]):
+            return _nothing(len(y), count)
+        fit = np.linalg.lstsq(np.column_stack([np.ones((~out).sum()), x[~out]]), y[~out], rcond=None)[0]
+        predicted[out] = fit[0] + x[out] @ fit[1:]
+    shares = sums(number, (y - predicted) ** 2, (y - y.mean()) ** 2)
+    low, high, error = studentised(shares, lambda s: np.log(s[..., 0] / s[..., 1]), rng=rng, draws=draws)
+    total = shares.sum(axis=0)
+    return _back(float(1 - total[0] / total[1]), low, high, error, (len(y), count), floor=-np.inf)
+
+
+def run_folds(clusters: Sequence, *, rng: np.random.Generator, folds: int = FOLDS) -> np.ndarray:
+    """A fold for every row, such that a cluster lies in one fold; clusters are dealt out in random order. As many folds
+    as clusters where there are fewer than `folds`."""
+    names, number = np.unique(np.asarray(clusters), return_inverse=True)
+    return (rng.permutation(len(names)) % max(folds, 1))[number] if len(names) else np.empty(0, int)
+
+
+def _columns(x: np.ndarray) -> np.ndarray:
+    x = np.asarray(x, dtype=np.float64)
+    return x[:, None] if x.ndim == 1 else x
+
+
+def _independent(x: np.ndarray) -> bool:
+    if len(x) == 0:
+        return False
+    spread = x.std(axis=0)
+    if (spread <= 1e-12 * np.abs(x).max(axis=0, initial=0)).any():
+        return False
+    return bool(np.linalg.matrix_rank((x - x.mean(0)) / spread, tol=1e-8 * len(x) ** 0.5) == x.shape[1])
+
+
+def _nothing(n: int, clusters: int) -> Interval:
+    return Interval(np.nan, np.nan, np.nan, np.nan, n, clusters, "not enough data")
+
+
+def _back(value: float, low: float, high: float, error: float, counts: tuple[int, int], *, floor: float) -> Interval:
+    ends = (max(float(-np.expm1(high)), floor), float(-np.expm1(low)))
+    status = "ok" if np.isfinite(error) and counts[1] >= LEAST else "not enough data"
+    return Interval(value, *(ends if status == "ok" else (np.nan, np.nan)), error, *counts, status)
