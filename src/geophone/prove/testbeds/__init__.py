@@ -1,0 +1,1 @@
+"""The testbeds, a module each."""
