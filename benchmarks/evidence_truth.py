@@ -1,0 +1,140 @@
+"""The statistics of evidence on simulated studies whose truth is known.
+
+    python benchmarks/evidence_truth.py [--studies 200] [--runs 12] [--draws 299] [--seed 0]
+
+Prints the tables of docs/evidence.md: how often each test rejects, how often each interval covers the truth, how often
+an effect of the size that a study says it can see is found, and on which list a finding lands.
+"""
+
+import argparse
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from geophone.evidence import statistics
+from geophone.evidence.synthetic import FAMILIES, Truth, simulated
+
+LISTS = ("holds_in_all", "specific_to_one", "undecided", "not_enough_data")
+CORRELATION = "correlation/log_magnitude/new_types"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    name: str
+    truth: Truth
+    runs: int
+
+    @property
+    def share(self) -> float:
+        """Of the runs, how many carry the effect."""
+        return 1 / len(FAMILIES) if self.truth.only else 1.0
+
+
+def scenarios(runs: int, seen: tuple[float, float]) -> list[Scenario]:
+    rise, r = seen
+    return [
+        Scenario("nothing", Truth(), runs),
+        Scenario("drift only", Truth(drift=0.02), runs),
+        Scenario("r = 0.5, rise 0.03, drift", Truth(drift=0.02, rise=0.03, r=0.5), runs),
+        Scenario("in CNNs only: r = 0.8, rise 0.06", Truth(rise=0.06, r=0.8, only="cnn"), runs),
+        Scenario("strong nesting", Truth(drift=0.02, nesting=2.0), runs),
+        Scenario("strong nesting, r = 0.5, rise 0.03", Truth(drift=0.02, rise=0.03, r=0.5, nesting=2.0), runs),
+        Scenario("a third of the runs, drift", Truth(drift=0.02), max(runs // 3, 2)),
+        Scenario("a third of the runs, r = 0.5, rise 0.03", Truth(rise=0.03, r=0.5), max(runs // 3, 2)),
+        Scenario(f"what it can see: r = {r:.2f}, rise {rise:.3f}", Truth(rise=rise, r=r), runs),
+    ]
+
+
+def studied(scenario: Scenario, studies: int, draws: int, seed: int) -> list[dict]:
+    rng = np.random.default_rng([seed, sum(scenario.name.encode())])
+    found = []
+    for study in range(studies):
+        made = simulated(scenario.truth, rng=rng, runs=scenario.runs)
+        found.append(statistics(made.table, order=made.order, detection=made.detection, seed=study, draws=draws))
+    return found
+
+
+def number(statistics: dict, name: str) -> dict:
+    return next(n for n in statistics["numbers"] if n["id"] == name)
+
+
+def rejected(studies: list[dict], name: str) -> str:
+    ps = [number(s, name)["p"] for s in studies]
+    return f"{100 * np.mean([p is not None and p < 0.05 for p in ps]):.1f}"
+
+
+def covered(studies: list[dict], name: str, truth: float) -> str:
+    rows = [number(s, name) for s in studies]
+    hits = [n["low"] <= truth <= n["high"] for n in rows if n["low"] is not None and n["high"] is not None]
+    return f"{100 * np.mean(hits):.1f}"
+
+
+def listed(studies: list[dict], finding: str, where: str) -> str:
+    hits = [any(row["finding"] == finding for row in s["architectures"][where]) for s in studies]
+    return f"{100 * np.mean(hits):.1f}"
+
+
+def rejections(results: list[tuple[Scenario, list[dict]]]) -> None:
+    tests = {
+        "paired t (seed)": "selectivity/seed", "DiD, sign flips": "selectivity/did",
+        "DiD, Wilcoxon": "selectivity/did-wilcoxon", "DiD, mixed": "selectivity/mixed", "r (seed)": "diversity/seed",
+        "r, score flips": "diversity/pearson", "r, mixed": "diversity/mixed", "R^2, F (seed)": "depth/seed",
+        "R^2, score flips": "depth/left-out-runs",
+    }  # fmt: skip
+    print("\n| rejects, % of studies | " + " | ".join(tests) + " |\n|---|" + "---:|" * len(tests))
+    for scenario, studies in results:
+        print(f"| {scenario.name} | " + " | ".join(rejected(studies, name) for name in tests.values()) + " |")
+
+
+def coverages(results: list[tuple[Scenario, list[dict]]]) -> None:
+    heads = ("drift", "DiD", "DiD, mixed", "r, over runs", "r, rows (seed)", "R^2 in-sample", "R^2 left out")
+    print("\n| covers the truth, % | " + " | ".join(heads) + " |\n|---|" + "---:|" * len(heads))
+    for scenario, studies in results:
+        truth, share = scenario.truth, scenario.share
+        r, rise = truth.r * share, truth.rise * share
+        row = [
+            covered(studies, "selectivity/drift", truth.drift), covered(studies, "selectivity/did", rise),
+            covered(studies, "selectivity/mixed", rise), covered(studies, "diversity/pearson", r),
+            covered(studies, "diversity/seed", r), covered(studies, "depth/in-sample", r**2),
+            covered(studies, "depth/left-out-runs", r**2),
+        ]  # fmt: skip
+        print(f"| {scenario.name} | " + " | ".join(row) + " |")
+
+
+def lists(results: list[tuple[Scenario, list[dict]]]) -> None:
+    for finding, says in (("selectivity", "selectivity"), (CORRELATION, "correlation with new types")):
+        print(f"\n| {says}, % of studies | all | one | undecided | not enough data |\n|---|---:|---:|---:|---:|")
+        for scenario, studies in results:
+            print(f"| {scenario.name} | " + " | ".join(listed(studies, finding, where) for where in LISTS) + " |")
+    print("\nOf the one-architecture findings under 'in CNNs only', the architecture named:")
+    for scenario, studies in results:
+        if scenario.truth.only:
+            named = [row["only"] for s in studies for row in s["architectures"]["specific_to_one"]]
+            print({kind: named.count(kind) for kind in FAMILIES})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--studies", type=int, default=200)
+    parser.add_argument("--runs", type=int, default=12, help="of each architecture")
+    parser.add_argument("--draws", type=int, default=299)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    began = time.monotonic()
+    pilot = studied(Scenario("pilot", Truth(), arguments.runs), 20, arguments.draws, arguments.seed)
+    seen = tuple(
+        float(np.median([number(s, name)["smallest"] for s in pilot]))
+        for name in ("selectivity/did", "diversity/pearson")
+    )
+    results = []
+    for scenario in scenarios(arguments.runs, seen):
+        results.append((scenario, studied(scenario, arguments.studies, arguments.draws, arguments.seed)))
+        print(f"{scenario.name}: {time.monotonic() - began:.0f} s", flush=True)
+    rejections(results)
+    coverages(results)
+    lists(results)
+
+
+if __name__ == "__main__":
+    main()

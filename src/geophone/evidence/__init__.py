@@ -1,0 +1,7 @@
+"""From digs to evidence: one table, honest tests, and what they say in words."""
+
+from geophone.evidence.statistics import statistics, write_evidence
+from geophone.evidence.table import evidence_table
+from geophone.evidence.words import said
+
+__all__ = ["evidence_table", "said", "statistics", "write_evidence"]

@@ -1,0 +1,199 @@
+"""The founding document's three questions, as it asked them and as a careful reviewer would."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from geophone.evidence.numbers import (
+    ALPHA,
+    TOO_FEW,
+    Named,
+    Number,
+    Random,
+    correlation_number,
+    mean_number,
+    r2_number,
+)
+from geophone.stats.mixed import Mixed, mixed_model
+from geophone.stats.naive import correlation, paired_t, wilcoxon
+from geophone.stats.paired import tost
+from geophone.stats.power import smallest_r2
+from geophone.stats.regression import run_folds
+
+FAMILY = "the three questions"
+R, P, R2 = 0.6, 0.05, 0.4  # the founding document's criteria
+MARGIN = 0.02  # a selectivity change below this is as good as none
+WALD = "95 %, Wald, mixed model"
+
+
+def diversity(targets: pd.DataFrame, pairs: pd.DataFrame, random: Random) -> list[Number]:
+    """Question 1: do larger jumps bring more new feature types?"""
+    r, p = correlation(targets["magnitude"], targets["new_types_after"])
+    seed = _seed(
+        Named("diversity/seed", "jump magnitude with new feature types after, Pearson, rows as independent"),
+        (r, p), random, interval="95 %, Fisher", test="Pearson's r, t distribution",
+    )  # fmt: skip
+    columns = ("log_magnitude", "new_types_excess")
+    says = "log ratio of the jump with new feature types, target minus control"
+    named = Named("diversity/pearson", f"{says}, Pearson over runs", FAMILY)
+    rank = Named("diversity/spearman", f"{says}, Spearman over runs")
+    found = [
+        seed,
+        correlation_number(named, pairs, columns, random),
+        correlation_number(rank, pairs, columns, random, method="spearman"),
+    ]
+    fitted = mixed_model(pairs[columns[1]], pairs[columns[0]], clusters=pairs["run"], kinds=pairs["family"])
+    mixed = Named("diversity/mixed", f"{says}: slope, types a nat; mixed model, runs random, architecture fixed")
+    return [*found, _mixed(mixed, fitted, random)]
+
+
+def selectivity(targets: pd.DataFrame, pairs: pd.DataFrame, random: Random) -> list[Number]:
+    """Question 2: does selectivity rise over a jump, more than it does anyway?"""
+    before, after = targets["selectivity_before"], targets["selectivity_after"]
+    seed = _seed(
+        Named("selectivity/seed", "selectivity after minus before at targets, rows as independent"),
+        paired_t(before, after), random, interval="95 %, paired t", test="paired t",
+    )  # fmt: skip
+    excess, runs = pairs["selectivity_excess"], pairs["run"]
+    says = "selectivity change at targets minus at controls"
+    found = [
+        seed,
+        mean_number(Named("selectivity/did", f"{says}, mean over runs", FAMILY), excess, runs, random),
+        mean_number(
+            Named("selectivity/drift", "selectivity change at controls, mean over runs: what happens anyway"),
+            pairs["selectivity_control"], runs, random,
+        ),
+    ]  # fmt: skip
+    means = excess.groupby(runs.to_numpy(str)).mean().dropna().to_numpy(float)
+    interval, t = paired_t(np.zeros(len(means)), means)
+    beside = Named("selectivity/did-t", f"{says}, t test over run means")
+    found.append(_seed(beside, (interval, t), random, interval="95 %, t over runs", test="t", form="robust"))
+    w = wilcoxon(means)
+    found.append(
+        Number(
+            "selectivity/did-wilcoxon", f"{says}, Wilcoxon over run means", "robust",
+            float(np.median(means)) if len(means) else np.nan, p=w.p, test="Wilcoxon signed rank" if w.n else "",
+            n=w.n, runs=len(means), status="ok" if w.status == "tested" else TOO_FEW, seed=random.seed,
+        )
+    )  # fmt: skip
+    mixed = Named("selectivity/mixed", f"{says}; mixed model, runs random, architecture fixed")
+    found.append(_mixed(mixed, mixed_model(excess, clusters=runs, kinds=pairs["family"]), random))
+    return found
+
+
+def depth(targets: pd.DataFrame, random: Random) -> list[Number]:
+    """Question 3: does dimensionality predict compositional depth?"""
+    y = "compositional_depth_after"
+    rows = targets[["run", "family", "magnitude", "log_magnitude", "num_jumps", y]].dropna()
+    seed_columns, columns = ("magnitude", "num_jumps", y), ("log_magnitude", "num_jumps", y)
+    says = "compositional depth from jump size and number of jumps"
+    seed = r2_number(Named("depth/seed", f"{says}, R^2 in-sample"), rows, seed_columns, random)
+    seed = _with_f(seed, len(columns) - 1)
+    folds = run_folds(rows["run"].to_numpy(str), rng=random.stream("depth/folds"))
+    kinds = rows["family"].to_numpy(str)
+    inside = Named("depth/in-sample", f"{says} (log ratio), R^2 in-sample")
+    by_run = Named("depth/left-out-runs", f"{says} (log ratio), R^2 in runs left out", FAMILY)
+    by_kind = Named("depth/left-out-architectures", f"{says} (log ratio), R^2 in architectures left out")
+    found = [
+        seed,
+        r2_number(inside, rows, columns, random),
+        r2_number(by_run, rows, columns, random, parts=folds),
+        r2_number(by_kind, rows, columns, random, parts=kinds),
+    ]
+    return [_seen(number, len(columns) - 1) for number in found]
+
+
+def _with_f(number: Number, columns: int) -> Number:
+    """The seed's R^2 with the F test of rows as independent; its interval is over runs, since the seed has none."""
+    left = number.n - columns - 1
+    if np.isnan(number.value) or left < 1:
+        return replace(number, form="seed")
+    f = number.value / columns / max((1 - number.value) / left, 1e-300)
+    p = float(stats.f.sf(f, columns, left))
+    return replace(number, form="seed", p=p, test="F, rows as independent", status="ok")
+
+
+def _seen(number: Number, columns: int) -> Number:
+    return replace(number, smallest=smallest_r2(number.runs, columns)) if number.status == "ok" else number
+
+
+def _seed(named: Named, found, random: Random, *, interval: str, test: str, form: str = "seed") -> Number:
+    estimate, tested = found
+    ok = tested.status == "tested"
+    return Number(
+        named.id, named.says, form, estimate.statistic, estimate.low, estimate.high, interval if ok else "",
+        p=tested.p, test=test if ok else "", n=tested.n, runs=tested.n if form == "robust" else 0,
+        status="ok" if ok else "not enough data", seed=random.seed,
+    )  # fmt: skip
+
+
+def _mixed(named: Named, found: Mixed, random: Random) -> Number:
+    ok = found.status.startswith("fitted")
+    return Number(
+        named.id, named.says, "robust", found.slope, found.low, found.high, WALD if ok else "", p=found.p,
+        test="Wald" if ok else "", n=found.n, runs=found.clusters,
+        status={"fitted": "ok", "not enough data": TOO_FEW}.get(found.status, found.status), seed=random.seed,
+    )  # fmt: skip
+
+
+def criteria(numbers: list[Number], pairs: pd.DataFrame) -> list[dict]:
+    """The founding document's criteria: seed form by its own number, robust form by the interval.
+
+    Robust |r| > 0.6: met when the whole interval lies beyond 0.6 on one side, not met when it lies within +- 0.6.
+    Robust selectivity rise: met when adjusted p < .05 and the mean is above 0; not met when it is below 0 so, or TOST
+    shows it within +- `MARGIN`. Robust R^2 > 0.4: met when the interval in runs left out lies above 0.4; not met when
+    it and the in-sample one (which errs upward) lie below. Otherwise undecided.
+    """
+    by = {number.id: number for number in numbers}
+    return [
+        _verdict("diversity", "|r| > 0.6", by["diversity/seed"], _by_value(abs(by["diversity/seed"].value), R)),
+        _verdict("diversity", "|r| > 0.6", by["diversity/pearson"], _robust_r(by["diversity/pearson"])),
+        _verdict("selectivity", "a rise with p < 0.05", by["selectivity/seed"], _seed_rise(by["selectivity/seed"])),
+        _verdict("selectivity", "a rise with p < 0.05", by["selectivity/did"], _rise(by["selectivity/did"], pairs)),
+        _verdict("depth", "R^2 > 0.4", by["depth/seed"], _by_value(by["depth/seed"].value, R2)),
+        _verdict("depth", "R^2 > 0.4", by["depth/left-out-runs"],
+                 _robust_r2(by["depth/left-out-runs"], by["depth/in-sample"])),
+    ]  # fmt: skip
+
+
+def _verdict(question: str, criterion: str, number: Number, verdict: str) -> dict:
+    fields = ("id", "form", "value", "low", "high", "interval", "p", "p_adjusted", "test", "n", "runs", "status")
+    shown = {f: getattr(number, f) for f in fields}
+    return {"question": question, "criterion": criterion, "verdict": verdict, **shown, "number": shown.pop("id")}
+
+
+def _by_value(value: float, bar: float) -> str:
+    return "undecided" if np.isnan(value) else "met" if value > bar else "not met"
+
+
+def _seed_rise(number: Number) -> str:
+    if np.isnan(number.p):
+        return "undecided"
+    return "met" if number.p < P and number.value > 0 else "not met"
+
+
+def _robust_r(number: Number) -> str:
+    if np.isnan(number.low):
+        return "undecided"
+    if number.low > R or number.high < -R:
+        return "met"
+    return "not met" if number.low > -R and number.high < R else "undecided"
+
+
+def _rise(number: Number, pairs: pd.DataFrame) -> str:
+    if np.isnan(number.p_adjusted):
+        return "undecided"
+    if number.p_adjusted < P:
+        return "met" if number.value > 0 else "not met"
+    means = pairs["selectivity_excess"].groupby(pairs["run"].to_numpy(str)).mean().to_numpy(float)
+    return "not met" if tost(means, margin=MARGIN, alpha=ALPHA).status == "equivalent" else "undecided"
+
+
+def _robust_r2(number: Number, inside: Number) -> str:
+    if np.isnan(number.low) or np.isnan(inside.high):
+        return "undecided"
+    if number.low > R2:
+        return "met"
+    return "not met" if max(number.high, inside.high) < R2 else "undecided"

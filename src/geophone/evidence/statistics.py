@@ -1,0 +1,226 @@
+"""From the evidence table to statistics.json: every number with its interval, its test and what it rests on."""
+
+import json
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from geophone.errors import StoreError
+from geophone.evidence import questions
+from geophone.evidence.columns import CHANGING
+from geophone.evidence.families import LEAST_RUNS, Finding, across, correlation_finding, mean_finding
+from geophone.evidence.numbers import ALPHA, Named, Number, Random, adjusted, correlation_number, plain
+from geophone.evidence.table import evidence_table
+from geophone.stats.clusters import LEAST
+from geophone.store.study import Study
+from geophone.store.tables import replace_file, write_text
+
+FORMAT = 1
+CHANGES = (
+    "sparsity", "pattern_pr", "types", "typed", "hill", "new_types", "turnover", "probe_accuracy", "silhouette",
+    "compositional_depth", "ablation_impact",
+)  # fmt: skip
+OUTCOMES = ("new_types", "types", "pattern_pr", "selectivity", "turnover", "compositional_depth")
+SIZES = {"log_magnitude": "log ratio of the jump", "size": "size of the jump, up or down"}
+ORDER_MODES = ("seed", "robust")
+
+
+def write_evidence(study: Study, *, seed: int = 0, draws: int = 1999) -> dict:
+    """Write `evidence.parquet`, `evidence.csv` and `statistics.json` into the study's folder; returns the statistics.
+
+    The same study and seed give the same files, byte for byte. Raises InputError when there are no targets yet.
+    """
+    table = evidence_table(study)
+    about = pd.DataFrame([(run.name, str(run.manifest.about.get("family", "unknown"))) for run in study])
+    family = dict(about.itertuples(index=False, name=None)) if len(about) else {}
+    order, detection = (_with_family(_phenomena(study, kind), family) for kind in ("order", "detection"))
+    found = statistics(table, order=order, detection=detection, seed=seed, draws=draws)
+    found["study"]["targets_found"] = len(study.targets())
+    study.write("evidence", table)
+    replace_file(study.folder / "evidence.csv", lambda path: table.to_csv(path, index=False, float_format="%.10g"))
+    write_text(study.folder / "statistics.json", json.dumps(found, indent=1, allow_nan=False) + "\n")
+    return found
+
+
+def _phenomena(study: Study, kind: str) -> pd.DataFrame:
+    try:
+        return study.phenomena(kind)
+    except StoreError:
+        if (study.folder / "phenomena" / f"{kind}.parquet").is_file():
+            raise
+        return pd.DataFrame({"run": pd.Series(dtype=str)})
+
+
+def _with_family(table: pd.DataFrame, family: dict[str, str]) -> pd.DataFrame:
+    return table.assign(family=[family.get(run, "unknown") for run in table["run"]])
+
+
+def statistics(
+    table: pd.DataFrame, *, order: pd.DataFrame, detection: pd.DataFrame, seed: int = 0, draws: int = 1999
+) -> dict:
+    """Everything that can be said of an evidence table, as JSON has it (NaN is null).
+
+    `order` and `detection` are the tables of phase 1, with a column `family`. `draws` bootstrap draws and permutations,
+    5 `draws` + 4 sign flips, all from `seed`. Keys: "study" (what there was), "numbers" (see `Number`), "criteria"
+    (met, not met or undecided), "architectures" (numbers by architecture, and the lists "holds_in_all",
+    "specific_to_one", "undecided", "not_enough_data" with the "rules" that made them), "families_of_tests". A study
+    that is too small gives the same keys, with statuses in place of numbers.
+    """
+    random = Random(seed, draws)
+    targets, pairs = table[table["role"] == "target"], paired(table)
+    asked = [
+        *questions.diversity(targets, pairs, random),
+        *questions.selectivity(targets, pairs, random),
+        *questions.depth(targets, random),
+    ]
+    findings = _findings(pairs, order, detection, _dimension(table), random)
+    whole = [finding.make(finding.named, finding.rows) for finding in findings if finding.named.family]
+    ranks = _rank_correlations(pairs, random)
+    numbers = adjusted([*asked, *whole, *ranks])
+    kinds = across(findings, random) | {"convergence": _verdicts(order, _dimension(table))}
+    return plain(
+        {
+            "format": FORMAT, "seed": seed, "draws": draws, "alpha": ALPHA,
+            "study": _about(table, pairs),
+            "criteria": questions.criteria(numbers, pairs),
+            "numbers": numbers,
+            "architectures": kinds,
+            "families_of_tests": _tests([*numbers, *kinds["numbers"]]),
+        }
+    )  # fmt: skip
+
+
+def paired(table: pd.DataFrame) -> pd.DataFrame:
+    """One row a pair that has a control: the target's place and jump, and for every measure that changes
+    `NAME_target`, `NAME_control` (its change over the window) and `NAME_excess` = target - control, the
+    difference-in-differences; for `new_types` and `turnover`, which are changes already, the value after."""
+    place = ["pair", "run", "family", "layer", "magnitude", "log_magnitude", "size", "num_jumps"]
+    changes = {f"{name}_change": name for name in CHANGING}
+    changes |= {f"{name}_after": name for name in ("new_types", "new_units", "turnover")}
+    target, control = (table[table["role"] == role].set_index("pair") for role in ("target", "control"))
+    target = target.loc[[pair for pair in target.index if pair in control.index]]
+    control = control.loc[target.index]
+    found = target.reset_index()[place]
+    added = {}
+    for column, name in changes.items():
+        added[f"{name}_target"] = target[column].to_numpy(float)
+        added[f"{name}_control"] = control[column].to_numpy(float)
+        added[f"{name}_excess"] = added[f"{name}_target"] - added[f"{name}_control"]
+    return pd.concat([found, pd.DataFrame(added, index=found.index)], axis=1)
+
+
+def _dimension(table: pd.DataFrame) -> str:
+    return str(table["dimension"].iloc[0]) if len(table) else "stable_rank"
+
+
+def _findings(
+    pairs: pd.DataFrame, order: pd.DataFrame, detection: pd.DataFrame, dimension: str, random: Random
+) -> list[Finding]:
+    """What is asked of all runs and of each architecture; those with a family of tests are new here, the two without
+    are the questions' own."""
+    found = [
+        mean_finding(
+            Named("selectivity", "selectivity change, target minus control"), pairs, "selectivity_excess", random
+        ),
+        *_changes(pairs, random),
+        *_correlations(pairs, random),
+    ]
+    for mode in ORDER_MODES:
+        says = f"convergence order of {dimension}, {mode}: mean rho (above 0: shallow layers first)"
+        rows = _of(order, dimension, mode)
+        found.append(mean_finding(Named(f"order/{mode}", says, "convergence order"), rows, "rho", random))
+    for mode in ORDER_MODES:
+        says = f"jumps of {dimension} a layer, {mode}, beyond what the null yields"
+        rows = _of(detection, dimension, mode)
+        if {"detected", "expected_false"} <= set(rows.columns):
+            rows = rows.assign(beyond=rows["detected"].astype(float) - rows["expected_false"].astype(float))
+        named = Named(f"jumps/{mode}", says, "number of jumps")
+        found.append(mean_finding(named, _kept(rows, "beyond"), "beyond", random))
+    return found
+
+
+def _changes(pairs: pd.DataFrame, random: Random) -> list[Finding]:
+    made = []
+    for name in CHANGES:
+        named = Named(f"change/{name}", f"{name} change, target minus control", "changes over a jump")
+        made.append(mean_finding(named, pairs, f"{name}_excess", random))
+    return made
+
+
+def _correlations(pairs: pd.DataFrame, random: Random) -> list[Finding]:
+    made = []
+    for size, says in SIZES.items():
+        for name in OUTCOMES:
+            # The first of them is question 1 itself.
+            family = "" if (size, name) == ("log_magnitude", "new_types") else "correlations with the jump"
+            named = Named(f"correlation/{size}/{name}", f"{says} with {name} change, target minus control", family)
+            made.append(correlation_finding(named, pairs, (size, f"{name}_excess"), random))
+    return made
+
+
+def _rank_correlations(pairs: pd.DataFrame, random: Random) -> list[Number]:
+    found = []
+    for size, says in SIZES.items():
+        for name in OUTCOMES:
+            if (size, name) != ("log_magnitude", "new_types"):
+                words = f"{says} with {name} change, target minus control, Spearman"
+                named = Named(f"rank/{size}/{name}", words, "correlations with the jump")
+                columns = (size, f"{name}_excess")
+                found.append(correlation_number(named, pairs, columns, random, method="spearman"))
+    return found
+
+
+def _of(rows: pd.DataFrame, dimension: str, mode: str) -> pd.DataFrame:
+    if not {"dimension", "mode", "family"} <= set(rows.columns):
+        return _kept(rows.iloc[:0], "rho")
+    return _kept(rows[(rows["dimension"] == dimension) & (rows["mode"] == mode)], "rho")
+
+
+def _kept(rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    """`rows` with the columns that a finding needs, empty ones added."""
+    kinds = {"run": str, "family": str, column: float}
+    empty = {name: pd.Series(np.nan, index=rows.index).astype(kind) for name, kind in kinds.items() if name not in rows}
+    return rows.assign(**empty)
+
+
+def _verdicts(order: pd.DataFrame, dimension: str) -> list[dict]:
+    """How many runs of each architecture have which convergence order, in every mode."""
+    found = []
+    for mode in ORDER_MODES:
+        rows = _of(order, dimension, mode)
+        if "verdict" in rows:
+            counts = rows.groupby("family")["verdict"].value_counts()
+            for family in sorted(set(rows["family"])):
+                mine = {str(verdict): int(count) for verdict, count in sorted(counts[family].items())}
+                found.append({"mode": mode, "architecture": str(family), "runs": sum(mine.values()), "verdicts": mine})
+    return found
+
+
+def _about(table: pd.DataFrame, pairs: pd.DataFrame) -> dict:
+    targets = table[table["role"] == "target"]
+    runs = targets.groupby("family")["run"].nunique() if len(targets) else pd.Series(dtype=int)
+    notes = []
+    if targets["run"].nunique() < LEAST:
+        notes.append(f"too few runs for an interval: {targets['run'].nunique()}, {LEAST} are needed.")
+    notes += [
+        f"{family} has {count} run{'s' if count > 1 else ''}, {LEAST_RUNS} are needed to speak of it by itself."
+        for family, count in runs.items()
+        if count < LEAST_RUNS
+    ]
+    empty = [c for c in table.columns if c.endswith("_change") and table[c].isna().all()]
+    if empty:
+        notes.append(f"never measured: {', '.join(c.removesuffix('_change') for c in empty)}.")
+    return {
+        "targets_dug": len(targets), "pairs": len(pairs), "runs": int(targets["run"].nunique()),
+        "runs_by_architecture": {str(k): int(v) for k, v in runs.items()},
+        "dimension": _dimension(table), "modes": sorted(set(targets["mode"])), "notes": notes,
+    }  # fmt: skip
+
+
+def _tests(numbers: Iterable[Number]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for number in numbers:
+        if number.family_of_tests:
+            found.setdefault(number.family_of_tests, []).append(number.id)
+    return found
