@@ -14,8 +14,8 @@ RULES = (
     f"An architecture takes part with {LEAST_RUNS} or more runs that have the numbers; a finding needs two of them.",
     f"Holds in all: in every architecture that takes part, tested by itself, p < {ALPHA}, all on the same side. No "
     "correction is due, since all must pass; it says nothing of architectures that do not take part.",
-    f"Specific to one: architectures differ (adjusted p < {ALPHA} in the heterogeneity test, labels permuted over runs); "
-    f"exactly one has p < {ALPHA} after Bonferroni over architectures, and no other has p < {ALPHA} even uncorrected. "
+    f"Specific to one: architectures differ (adjusted p < {ALPHA}, labels permuted over runs); exactly one has "
+    f"p < {ALPHA} after Bonferroni over architectures, and no other has p < {ALPHA} even uncorrected. "
     "That the others show nothing is not a proof that nothing is there.",
     "Undecided: none of these. Not enough data: fewer than two architectures take part.",
 )

@@ -1,0 +1,232 @@
+"""The evidence table of a study made by hand: every number traced back to the stored one it came from."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from geophone.errors import InputError, StoreError
+from geophone.evidence import evidence_table, said, write_evidence
+from geophone.evidence.columns import COLUMNS, as_markdown
+from geophone.records import Layer
+from geophone.store.manifest import Manifest
+from geophone.store.study import Study
+from geophone.store.tables import write_table
+
+LAYERS = (Layer("a", 0, "flat", 9, 20, (9,)), Layer("b", 1, "flat", 9, 20, (9,)), Layer("c", 2, "flat", 9, 20, (9,)))
+STEPS = np.arange(5, 205, 5)
+DIMENSION = "stable_rank"
+HORIZONS = ("100", "500", "plateau")
+
+
+def series(layer, step):
+    return 2.0 + layer.depth + step / 100
+
+
+def make_run(folder, name, family, seed=0):
+    about = {"experiment": f"{family}_net", "family": family, "task": "digits", "seed": seed, "total_steps": 200}
+    Manifest(
+        name=name, status="finished", layers=LAYERS, rows=20, definitions={DIMENSION: 1}, versions={}, threads=1,
+        steps=200, measurements=len(STEPS), about=about,
+    ).write(folder / "runs" / name)  # fmt: skip
+    rows = [
+        {"index": i, "step": int(step), "probe": "main", "layer": layer.name, "depth": layer.depth, "status": "ok",
+         DIMENSION: series(layer, step)}
+        for i, step in enumerate(STEPS) for layer in LAYERS
+    ]  # fmt: skip
+    write_table(folder / "runs" / name / "series" / "part-00000.parquet", pd.DataFrame(rows))
+
+
+def jump(run, step, mode="seed", score=3.0, layer="b"):
+    return {"run": run, "layer": layer, "depth": 1, "dimension": DIMENSION, "mode": mode, "index": step // 5 - 1,
+            "step": step, "log_ratio": 0.1, "score": score}  # fmt: skip
+
+
+def target(rank, run, step, control=150):
+    there = control is not None
+    return {
+        "rank": rank, "run": run, "layer": "b", "depth": 1, "dimension": DIMENSION, "step": step, "before": step - 25,
+        "after": step + 25, "score": 0.3, "reason": "", "control_step": control if there else None,
+        "control_before": control - 25 if there else None, "control_after": control + 25 if there else None,
+    }  # fmt: skip
+
+
+def dig(folder, run, step, *, tables=("moments", "composition", "ablation", "recovery"), shift=0.0):
+    place = folder / "digs" / f"{run}.b.step{step:08d}"
+    place.mkdir(parents=True)
+    at = {"before": 0.1, "during": 0.2, "after": 0.4}
+    roles = {"target": 1.0, "control": 0.5}
+    keys = [(role, k, moment, v) for role, k in roles.items() for moment, v in at.items()]
+    made = {
+        "moments": [
+            {"role": role, "moment": m, "step": 0, "selectivity": k * v + shift, "types": 10 * k * v,
+             "new_types": np.nan if m == "before" else k, "turnover": v, "accuracy": v, "loss": -v,
+             "probe_accuracy": v, "pattern_pr": 3.0}
+            for role, k, m, v in keys
+        ],
+        "composition": [
+            {"role": role, "moment": m, "early": "a", "late": late, "compositional_depth": int(20 * k * v)}
+            for role, k, m, v in keys for late in "bc"
+        ],
+        "ablation": [
+            {"role": role, "moment": m, "layer": layer, "kind": kind, "accuracy": 0.9 - off * k * v,
+             "loss": 1.0 + off * k * v, "baseline_accuracy": 0.9, "baseline_loss": 1.0}
+            for role, k, m, v in keys for layer in "ab" for kind, off in (("zero", 2.0), ("resample", 1.0))
+        ],
+        "recovery": [
+            {"moment": m, "arm": arm, "horizon": horizon, "accuracy": 0.5, "deficit": v * (arm == "ablated") / n}
+            for m, v in at.items() for arm in ("ablated", "sham") for n, horizon in enumerate(HORIZONS, 1)
+        ],
+    }  # fmt: skip
+    for name in tables:
+        write_table(place / f"{name}.parquet", pd.DataFrame(made[name]))
+
+
+def make_study(folder, *, targets=None, digs=True):
+    for name, family in (("r0", "mlp"), ("r1", "cnn")):
+        make_run(folder, name, family)
+    jumps = [
+        jump("r0", 50),
+        jump("r0", 100),
+        jump("r0", 100, mode="robust", score=9.0),
+        jump("r1", 100),
+        jump("r1", 60),
+    ]
+    targets = targets or [target(1, "r1", 100), target(2, "r0", 100, control=None), target(3, "r0", 50)]
+    detection = [
+        {"run": run, "layer": layer.name, "depth": layer.depth, "dimension": DIMENSION, "mode": "seed", "detected": 1,
+         "expected_false": 0.5, "status": "ok"}
+        for run in ("r0", "r1") for layer in LAYERS
+    ]  # fmt: skip
+    order = [{"run": run, "dimension": DIMENSION, "mode": "seed", "rho": 1.0, "p": 0.2, "verdict": "bottom-up",
+              "tau": 1.0, "layers": 3} for run in ("r0", "r1")]  # fmt: skip
+    members = [{"run": "r1", "layer": "b", "depth": 1, "step": 100, "type": 0, "dimension": DIMENSION, "mode": "seed"}]
+    types = [{"dimension": DIMENSION, "mode": "seed", "type": 0, "name": "mid refinement"}]
+    study = Study(folder)
+    for name, rows in (
+        ("targets", targets), ("phenomena/jumps", jumps), ("phenomena/detection", detection),
+        ("phenomena/order", order), ("phenomena/type_members", members), ("phenomena/types", types),
+    ):  # fmt: skip
+        study.write(name, pd.DataFrame(rows))
+    if digs:
+        dig(folder, "r1", 100)
+        dig(folder, "r0", 100)
+    return study
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return make_study(tmp_path_factory.mktemp("study"))
+
+
+@pytest.fixture(scope="module")
+def table(study):
+    return evidence_table(study)
+
+
+def test_a_row_a_target_and_a_row_its_control_and_none_for_what_was_not_dug(table):
+    assert list(zip(table["run"], table["role"], table["step"], strict=True)) == [
+        ("r1", "target", 100), ("r1", "control", 150), ("r0", "target", 100)
+    ]  # fmt: skip
+    assert table["pair"].tolist() == ["r1.b.step00000100"] * 2 + ["r0.b.step00000100"]
+    assert list(table.columns) == [c.name for c in COLUMNS]
+
+
+def test_place_and_jump_are_those_of_the_run(table):
+    row, control = table.iloc[0], table.iloc[1]
+    assert (row["experiment"], row["family"], row["task"], row["seed"]) == ("cnn_net", "cnn", "digits", 0)
+    assert (row["relative_depth"], row["phase"], row["mode"], row["type"]) == (0.5, 0.5, "seed", "mid refinement")
+    assert row["magnitude"] == pytest.approx(0.5)
+    assert row["log_magnitude"] == pytest.approx(math.log(4.25 / 3.75)) == row["size"]
+    assert control["log_magnitude"] == pytest.approx(math.log(4.75 / 4.25)) and control["type"] == ""
+    assert row["num_jumps"] == 2 and row["expected_jumps"] == pytest.approx(1.5)
+
+
+def test_measures_come_from_the_row_of_their_role_and_moment(table):
+    row, control = table.iloc[0], table.iloc[1]
+    for k, mine in ((1.0, row), (0.5, control)):
+        assert mine["selectivity_during"] == pytest.approx(0.2 * k)
+        assert mine["selectivity_change"] == pytest.approx(0.3 * k)
+        assert mine["types_change"] == pytest.approx(3 * k) and mine["new_types_after"] == k
+        assert mine["compositional_depth_after"] == int(8 * k)
+        assert mine["ablation_impact_after"] == pytest.approx(0.4 * k) == mine["ablation_loss_after"]
+        assert mine["ablation_impact_zero_before"] == pytest.approx(0.2 * k)
+    assert row["recovery_deficit_after"] == pytest.approx(0.4 / 3)  # of the plateau, the longest horizon
+    assert np.isnan(control["recovery_deficit_after"]) and np.isnan(row["sparsity_before"])
+
+
+def test_every_row_names_what_it_was_read_from(table, study):
+    for row in table.itertuples():
+        run, steps = row.source.split("; ")[0].removeprefix("runs/").split(" at steps ")
+        assert (study.folder / "runs" / run).is_dir()
+        assert [int(s) for s in steps.split(", ")] == [row.before, row.step, row.after]
+        place, rest = row.source.split("; ")[1].split(": ")
+        for name in rest.split(", role ")[0].split(", "):
+            assert (study.folder / place / name).is_file()
+
+
+def test_a_dig_with_tables_missing_leaves_nan(tmp_path):
+    study = make_study(tmp_path, digs=False)
+    dig(tmp_path, "r1", 100, tables=("moments",))
+    dig(tmp_path, "r0", 50, tables=())
+    table = evidence_table(study)
+    assert len(table) == 4 and table["selectivity_after"].notna().tolist() == [True, True, False, False]
+    gone = ["compositional_depth_after", "ablation_impact_after", "recovery_deficit_after"]
+    assert table[gone].isna().all(axis=None)
+    assert table["source"].iloc[2].endswith("nothing, role target")
+
+
+def test_the_detector_of_a_target_is_found_by_its_score(tmp_path):
+    targets = [{**target(1, "r0", 100), "score": 0.9}, {**target(2, "r1", 100), "score": 0.123}]
+    study = make_study(tmp_path, targets=targets)
+    table = evidence_table(study).query("role == 'target'")
+    assert table["mode"].tolist() == ["robust", "unknown"]
+    assert table["num_jumps"].iloc[0] == 1 and np.isnan(table["num_jumps"].iloc[1])
+
+
+def test_files_are_the_same_byte_for_byte_and_agree(tmp_path):
+    study = make_study(tmp_path)
+    names = ("statistics.json", "evidence.csv", "evidence.parquet")
+    first = write_evidence(study, draws=99)
+    before = {name: (tmp_path / name).read_bytes() for name in names}
+    assert write_evidence(Study(tmp_path), draws=99) == first
+    assert before == {name: (tmp_path / name).read_bytes() for name in names}
+    strict = {"parse_constant": lambda text: pytest.fail(f"{text} is not JSON")}
+    assert json.loads((tmp_path / "statistics.json").read_text(), **strict) == first
+    assert first["study"]["targets_found"] == 3 and first["study"]["targets_dug"] == 2
+    again = pd.read_csv(tmp_path / "evidence.csv")
+    assert again["selectivity_change"].tolist() == pytest.approx(evidence_table(study)["selectivity_change"].tolist())
+
+
+def test_a_study_of_two_runs_is_said_to_be_too_small(tmp_path):
+    found = write_evidence(make_study(tmp_path), draws=99)
+    assert {row["verdict"] for row in found["criteria"]} == {"undecided"}
+    assert all(number["p"] is None and number["low"] is None for number in found["numbers"])
+    text = "\n".join(said(found))
+    assert "too few runs for an interval: 2, 5 are needed" in text and "could not have seen" in text
+    assert "never measured: selectivity_raw" in text
+
+
+def test_nothing_dug_and_no_targets(tmp_path):
+    study = make_study(tmp_path, digs=False)
+    assert len(evidence_table(study)) == 0
+    assert "0 targets dug" in said(write_evidence(study, draws=99))[0]
+    (tmp_path / "targets.parquet").unlink()
+    with pytest.raises(InputError, match="no targets yet"):
+        write_evidence(study)
+
+
+def test_a_damaged_dig_is_named(tmp_path):
+    study = make_study(tmp_path)
+    path = tmp_path / "digs" / "r1.b.step00000100" / "moments.parquet"
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(StoreError, match=r"moments\.parquet is damaged"):
+        write_evidence(study)
+    assert not (tmp_path / "evidence.csv").exists()
+
+
+def test_the_page_of_columns_is_the_code():
+    assert as_markdown() in (Path(__file__).parents[2] / "docs" / "columns.md").read_text(encoding="utf-8")
