@@ -3,7 +3,8 @@
     python benchmarks/composition.py [--seeds 10] [--steps 2000]
 
 A pair of units that share a class and nothing else; chains of four layers in which unit k reads unit k alone, by width
-and by null; untrained networks of the zoo, in which every edge is false; the same networks in training.
+and by null; layers that are partly sparse; untrained networks of the zoo, in which every edge is false; some of the same
+networks in training.
 """
 
 import argparse
@@ -39,7 +40,7 @@ def chain(width: int, depth: int, *, bias: float) -> MLP:
 
 
 def common_drive(seeds: int) -> None:
-    """Early unit 0 and late unit 1 prefer class 0 of 4, each with its own noise; nothing leads from one to the other."""
+    """Early unit 0 and late unit 1 prefer class 0 of 4, each with its own noise; nothing joins them."""
     found = []
     for seed in range(seeds):
         draw, y = torch.Generator().manual_seed(seed), torch.arange(400) % 4
@@ -77,6 +78,28 @@ def chains(seeds: int) -> None:
             said += [f"{right / (3 * width * seeds):.3f}", precision]
             said += [f"{sum(depths)} of {seeds}"] if null == "rotated" else []
         print(f"| {width} | {' | '.join(said)} |")
+
+
+def sparse(seeds: int) -> None:
+    """Late units that read `k` of 64 early ones with a share of their weights' sum of squares; the rest is dense."""
+    print()
+    header(["early units read", "of the sum of squares", "recall", "precision"])
+    for k, share in ((1, 0.2), (1, 0.5), (2, 0.5), (4, 0.5), (2, 0.9), (4, 0.9), (8, 0.9)):
+        counts = []
+        for seed in range(seeds):
+            rng = np.random.default_rng(seed)
+            read = np.stack([rng.permutation(64) < k for _ in range(64)])
+            planted = np.sqrt(share / k) * read * rng.choice([-1, 1], (64, 64))
+            model = chain(64, 2, bias=0.3)
+            dense = rng.normal(size=(64, 64)) * np.sqrt((1 - share) / 64)
+            model.layer2[0].weight.data.copy_(torch.from_numpy(planted + dense))
+            x = torch.randn(96, 64, generator=torch.manual_seed(seed))
+            [found] = rungs(model, ["layer1", "layer2"], x, torch.zeros(96, dtype=torch.long), rng=rng)
+            counts.append((int(found.edges[read.T].sum()), int(found.edges.sum())))
+        right, called = np.sum(counts, axis=0)
+        print(
+            f"| {k} | {share} | {right / (64 * k * seeds):.3f} | {f'{right / called:.3f}' if called else 'no edge'} |"
+        )
 
 
 def whole(model: torch.nn.Module, spec: Experiment, seed: int) -> tuple[pd.DataFrame, float]:
@@ -122,6 +145,7 @@ def main() -> None:
     torch.set_num_threads(1)
     common_drive(given.seeds)
     chains(given.seeds)
+    sparse(given.seeds)
     networks(given.seeds, given.steps)
 
 
