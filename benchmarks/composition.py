@@ -3,8 +3,8 @@
     python benchmarks/composition.py [--seeds 10] [--steps 2000]
 
 A pair of units that share a class and nothing else; chains of four layers in which unit k reads unit k alone, by width
-and by null; layers that are partly sparse; untrained networks of the zoo, in which every edge is false; some of the same
-networks in training.
+and by null; layers that are partly sparse; untrained networks of the zoo, in which every edge is false; some of
+the same networks in training.
 """
 
 import argparse

@@ -105,10 +105,9 @@ def measure(seed: int, arms: list[Arm], spec: Experiment, sharp: Task, after: in
 
 def report(table: pd.DataFrame, after: int) -> None:
     rng = np.random.default_rng(0)
-    early = " | ".join(f"at {h}" for h in HORIZONS)
-    print(f"| first part | steps | deficit {early} | at {after}, total [90 %] | at {after}, sharp | sign flip p | TOST p "
-          "| steps to 95 % | verdict |")  # fmt: skip
-    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---|")
+    heads = ["first part", "steps", *(f"deficit at {h}" for h in HORIZONS), f"at {after}, in all [90 %]"]
+    heads += [f"at {after}, sharp", "sign flip p", "TOST p", "steps to 95 % (log-rank p)", "verdict"]
+    print(f"| {' | '.join(heads)} |\n|---|{'---:|' * (len(heads) - 2)}---|")
     control = table[(table["arm"] == CONTROL) & (table["horizon"] == after)]
     for (name, length), rows in table.groupby(["arm", "length"], sort=False):
         extra = {str(h): part.sort_values("seed")["deficit"].to_numpy() for h, part in rows.groupby("horizon")}
