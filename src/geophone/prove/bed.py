@@ -34,8 +34,8 @@ def _nothing(step: int) -> None:
 class Setting:
     """One training of a testbed, ready for step 1, and the clock that says when its events happen.
 
-    `batch(rng)` gives x and y, `loss(output, y)` a scalar, `probe` is a held-out batch with answers. `curves(model)` are
-    the clock's readings by name (never a dimension of a representation); `events(table)` turns their table (index
+    `batch(rng)` gives x and y, `loss(output, y)` a scalar, `probe` is a held-out batch with answers. `curves(model)`
+    are the clock's readings by name (never a dimension of a representation); `events(table)` turns their table (index
     step) into events. `before_step(step)` is where a testbed intervenes; `optimizer` may be changed there.
     """
 

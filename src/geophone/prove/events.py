@@ -15,8 +15,8 @@ _SMOOTH = 5
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that a network came to do: `t10`, `t50` and `t90` are the training steps at which a tenth, half and nine
-    tenths of it was there. `layer` is where it happened, ANY where that is not known."""
+    """Something that a network came to do: `t10`, `t50` and `t90` are the training steps at which a tenth, half and
+    nine tenths of it was there. `layer` is where it happened, ANY where that is not known."""
 
     name: str
     layer: str

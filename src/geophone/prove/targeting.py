@@ -43,21 +43,23 @@ class Hits:
     layer_rate: float
 
 
-def pick(score: np.ndarray, *, apart: int = APART) -> np.ndarray:
-    """Indices of the measurements of `score` (measurements,), best first, any two at least `apart` of them apart.
+def pick(score: np.ndarray, *, apart: int = APART, spread: float = 0.0) -> np.ndarray:
+    """Indices of the measurements of `score` (measurements,), best first, any two at least `apart` of them apart, and
+    at least `spread` times the better one's place from the start, since later events are slower.
 
-    Greedy: local maxima from the highest down, then, so that any budget can be spent, what is left from the highest
-    down. NaN never comes up. Ties go to the earlier measurement.
+    Greedy: local maxima within the run from the highest down, then, so that any budget can be spent, what is left from
+    the highest down. NaN never comes up. Ties go to the earlier measurement.
     """
     score = np.where(np.isfinite(score), np.asarray(score, dtype=np.float64), -np.inf)
-    tops = find_peaks(np.concatenate([[-np.inf], score, [-np.inf]]))[0] - 1
+    tops = find_peaks(score)[0]
     first = tops[np.argsort(-score[tops], kind="stable")]
     rest = np.argsort(-score, kind="stable")
     free, kept = np.isfinite(score), []
     for i in [*first, *rest]:
         if free[i]:
             kept.append(int(i))
-            free[max(0, i - apart + 1) : i + apart] = False
+            far = max(apart, int(spread * (i + 1)))
+            free[max(0, i - far + 1) : i + far] = False
     return np.array(kept, dtype=int)
 
 
@@ -88,8 +90,8 @@ def budget(share: float, events: int) -> int:
 
 
 def random_recall(windows: Sequence[int], *, k: int, length: int, apart: int = 1) -> float:
-    """The expected recall of k of `length` measurements drawn at random, any two `apart` or more of them apart, all such
-    sets being as likely, when the measurements that hit event i are `windows[i]` in number and in the middle.
+    """The expected recall of k of `length` measurements drawn at random, any two `apart` or more of them apart, all
+    such sets being as likely, when the measurements that hit event i are `windows[i]` in number and in the middle.
 
     1 - P(no moment in the window): of the C(L - (k-1)(g-1), k) sets, those with j moments before the window and k - j
     behind it, for j = 0 ... k. With g = 1 this is the hypergeometric 1 - C(L - w, k) / C(L, k), wherever the window

@@ -75,7 +75,7 @@ def _checks(task: Repeats, rng: np.random.Generator) -> tuple[tuple[torch.Tensor
 
 
 def _after_last(pattern: torch.Tensor, periods: torch.Tensor) -> float:
-    """The greatest over heads of the mean attention from position t to t - period + 1, over sequences and t >= period."""
+    """The greatest over heads of the mean attention from t to t - period + 1, over sequences and t >= period."""
     length = pattern.shape[-1]
     t = torch.arange(length)
     back = t[None] - periods[:, None] + 1

@@ -65,8 +65,8 @@ def clocked(table) -> list:
 
 
 def context_rules(tokens: torch.Tensor, symbols: int) -> dict[str, torch.Tensor]:
-    """Next-symbol probabilities (N, T, symbols) from the tokens up to each position: `unigram` from how often each symbol
-    came, `bigram` from what came after the present symbol, both with one added to every count."""
+    """Next-symbol probabilities (N, T, symbols) from the tokens up to each position: `unigram` from how often each
+    symbol came, `bigram` from what came after the present symbol, both with one added to every count."""
     hot = nn.functional.one_hot(tokens, symbols).float()
     singles = hot.cumsum(1) + 1
     pairs = (hot[:, :-1, :, None] * hot[:, 1:, None, :]).cumsum(1)
