@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from geophone.errors import InputError
 
@@ -54,8 +53,9 @@ def permutation_test(
 def kruskal_wallis(values: np.ndarray, labels: np.ndarray) -> float:
     """The Kruskal-Wallis H, corrected for ties; NaN when all values tie."""
     n = len(values)
-    ranks = stats.rankdata(values)
-    _, ties = np.unique(values, return_counts=True)
+    # Midranks from the counts of ties; SciPy's rankdata takes three times as long as all the rest.
+    _, place, ties = np.unique(values, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(ties) - (ties - 1) / 2)[place]
     correction = 1 - (ties**3 - ties).sum() / (n**3 - n)
     if correction == 0:
         return float("nan")
