@@ -39,18 +39,10 @@ def at(*index):
 
 @pytest.mark.parametrize("apart", [1, 4])
 def test_closed_form_of_random_recall_is_what_counting_all_sets_gives(apart):
-    length, k, window = 14, 3, range(5, 10)
+    length, k, window = 15, 3, range(5, 10)
     sets = [s for s in combinations(range(length), k) if min(np.diff(s)) >= apart]
     share = np.mean([bool(set(s) & set(window)) for s in sets])
-    found = random_recall([len(window)], k=k, length=length, apart=apart)
-    assert found == pytest.approx(share, abs=1e-12) if apart == 1 else found == pytest.approx(share, abs=0.05)
-
-
-def test_closed_form_is_exact_for_a_window_in_the_middle():
-    length, k, apart, window = 15, 3, 4, range(5, 10)
-    sets = [s for s in combinations(range(length), k) if min(np.diff(s)) >= apart]
-    share = np.mean([bool(set(s) & set(window)) for s in sets])
-    assert random_recall([5], k=k, length=length, apart=apart) == pytest.approx(share, abs=1e-12)
+    assert random_recall([len(window)], k=k, length=length, apart=apart) == pytest.approx(share, abs=1e-12)
 
 
 def test_measured_recall_of_random_targeting_agrees_with_its_closed_form():
@@ -96,7 +88,7 @@ def test_one_moment_hits_one_event_and_the_assignment_finds_the_most():
     events = [event(1000), event(1060)]
     # The first moment reaches both events, the second one only the first: greedy by order would lose a hit.
     assert sorted(match(np.array([1030.0, 970.0]), events, [50, 50])) == [(0, 1), (1, 0)]
-    assert match(np.array([1030.0]), events, [50, 50]) == [(0, 0)] or len(match([1030.0], events, [50, 50])) == 1
+    assert match(np.array([1040.0]), events, [50, 50]) == [(0, 1)]
     assert match(np.array([]), events, [50, 50]) == []
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from geophone.prove.choice import PRODUCT, Choice
+from geophone.prove.choice import GEOPHONE, Choice
 from geophone.prove.runs import NUISANCES
 from geophone.prove.scores import GRIDS, Method, grid, moments
 from geophone.prove.signals import Signals
@@ -114,31 +114,40 @@ def _alarmed(run: Signals, at: int, method: Method) -> bool:
 
 
 def examples(runs: Sequence[Signals], choice: Choice, *, dimension: str = "participation_ratio") -> pd.DataFrame:
-    """What is drawn of the first run of every testbed: rows of kind "series" (step, layer, value of `dimension`),
-    "event" (step = t50, from t10 to t90, name) and "moment" (the product's first E moments, step and layer)."""
-    rows: list[dict] = []
+    """What is drawn of the first run of every testbed, rows of three kinds: "series" (step, layer, value of `dimension`
+    at every second measurement), "event" (step = t50, start = t10, stop = t90, name) and "moment" (step, layer and rank
+    of the product's first E moments)."""
+    parts = []
     for bed in dict.fromkeys(run.bed for run in runs):
         run = next((r for r in runs if r.bed == bed and r.truth.events), None)
-        if run is None:
-            continue
-        signal = run.signals[dimension]
-        for layer, column in zip(signal.layers, np.exp(signal.y).T, strict=True):
-            rows += [
-                {"kind": "series", "step": float(s), "layer": layer, "value": float(f"{v:.5g}")}
-                for s, v in zip(run.steps, column, strict=True)
-            ]
-        rows += [
-            {"kind": "event", "step": e.t50, "start": e.t10, "stop": e.t90, "name": e.name, "layer": e.layer}
-            for e in run.truth.events
-        ]
-        found = moments(run, choice.methods[PRODUCT[0]])
-        count = len(run.truth.events)
-        rows += [
-            {"kind": "moment", "step": float(run.steps[i]), "layer": layer, "rank": rank + 1}
-            for rank, (i, layer) in enumerate(zip(found.index[:count], found.layer[:count], strict=True))
-        ]
-        for row in rows:
-            row.setdefault("bed", bed)
-            row.setdefault("seed", run.seed)
+        if run is not None:
+            rows = [*_series_rows(run, dimension), *_event_rows(run), *_moment_rows(run, choice.methods[GEOPHONE])]
+            parts.append(pd.DataFrame(rows).assign(bed=bed, seed=run.seed))
     columns = ["bed", "seed", "kind", "step", "layer", "value", "start", "stop", "name", "rank"]
-    return pd.DataFrame(rows).reindex(columns=columns)
+    return pd.concat(parts).reindex(columns=columns) if parts else pd.DataFrame(columns=columns)
+
+
+def _series_rows(run: Signals, dimension: str) -> list[dict]:
+    signal = run.signals[dimension]
+    values = np.exp(signal.y[::2])
+    return [
+        {"kind": "series", "step": step, "layer": layer, "value": value}
+        for layer, column in zip(signal.layers, values.T, strict=True)
+        for step, value in zip(run.steps[::2], column, strict=True)
+    ]
+
+
+def _event_rows(run: Signals) -> list[dict]:
+    return [
+        {"kind": "event", "step": e.t50, "start": e.t10, "stop": e.t90, "name": e.name, "layer": e.layer}
+        for e in run.truth.events
+    ]
+
+
+def _moment_rows(run: Signals, method: Method) -> list[dict]:
+    found, count = moments(run, method), len(run.truth.events)
+    first = zip(found.index[:count], found.layer[:count], strict=True)
+    return [
+        {"kind": "moment", "step": run.steps[i], "layer": layer, "rank": rank + 1}
+        for rank, (i, layer) in enumerate(first)
+    ]

@@ -23,6 +23,7 @@ FIRST_FRESH = 1000
 QUICK_BEDS = {"deep_linear": 3, "staircase": 3, "superposition": 2, "lr3": 2, "plain": 2}
 FIRST_QUICK = 500
 FROZEN = "frozen.json"
+NEEDED = ("methods", "comparisons", "nuisances", "verdict")
 _DIGITS = 4
 Tables = Mapping[str, pd.DataFrame]
 
@@ -84,12 +85,13 @@ def _written(runs: Sequence[Signals], choice: Choice, out: Path) -> Tables:
 
 
 def read_tables(folder: Path) -> Tables:
-    """The tables that `develop`, `confirm` or `quick` wrote. Raises InputError when one is not there."""
-    names = ("runs", "methods", "comparisons", "nuisances", "examples", "verdict")
-    missing = [name for name in names if not (folder / f"{name}.csv").is_file()]
+    """The tables that `develop`, `confirm` or `quick` wrote: methods, comparisons, nuisances and verdict, and, where
+    they are there, runs and examples. Raises InputError when one of the first four is not there."""
+    missing = [name for name in NEEDED if not (folder / f"{name}.csv").is_file()]
     if missing:
         raise InputError(f"{folder} has no {', '.join(missing)}: run geophone prove first.")
-    return {name: pd.read_csv(folder / f"{name}.csv") for name in names}
+    there = [name for name in (*NEEDED, "runs", "examples") if (folder / f"{name}.csv").is_file()]
+    return {name: pd.read_csv(folder / f"{name}.csv") for name in there}
 
 
 def _verdict_table(found: Verdict) -> pd.DataFrame:
