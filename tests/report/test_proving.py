@@ -14,6 +14,7 @@ EXAMPLES = pd.DataFrame(
         ),
         {"bed": "parity", "kind": "event", "step": 80.0, "start": 60.0, "stop": 110.0, "name": "task0"},
         {"bed": "parity", "kind": "moment", "step": 90.0, "layer": "layer2", "rank": 1},
+        {"bed": "parity", "kind": "alarm", "step": 100.0, "layer": "layer1"},
         {"bed": "markov", "kind": "event", "step": 5.0, "start": 1.0, "stop": 9.0, "name": "bigram"},
     ]
 )
@@ -46,9 +47,10 @@ def test_recall_curves_hold_every_named_method_at_every_budget_of_every_testbed(
 
 def test_an_example_shows_its_own_events_and_moments():
     found = example_run(EXAMPLES, "parity")
-    bands, rules, lines, marks = found["layer"]
+    bands, rules, lines, marks, ticks = found["layer"]
     assert values(bands) == [{"start": 60.0, "stop": 110.0, "step": 80.0, "name": "task0"}] == values(rules)
     assert len(values(lines)) == 40 and values(lines)[1]["value"] == 4.0
     assert values(marks) == [{"step": 90.0, "layer": "layer2", "rank": 1}]
+    assert values(ticks) == [{"step": 100.0, "layer": "layer1"}]
     assert bands["encoding"]["x"]["field"] == "start" and bands["encoding"]["x2"]["field"] == "stop"
     assert lines["encoding"]["color"]["scale"]["domain"] == ["layer1", "layer2"]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
+from geophone.detect.jumps import alarms
 from geophone.prove.choice import GEOPHONE, Choice
 from geophone.prove.runs import NUISANCES
 from geophone.prove.scores import GRIDS, Method, grid, moments
@@ -114,14 +115,15 @@ def _alarmed(run: Signals, at: int, method: Method) -> bool:
 
 
 def examples(runs: Sequence[Signals], choice: Choice, *, dimension: str = "participation_ratio") -> pd.DataFrame:
-    """What is drawn of the first run of every testbed, rows of three kinds: "series" (step, layer, value of `dimension`
-    at every second measurement), "event" (step = t50, start = t10, stop = t90, name) and "moment" (step, layer and rank
-    of the product's first E moments)."""
+    """What is drawn of the first run of every testbed, rows of four kinds: "series" (step, layer, value of `dimension`
+    at every second measurement), "event" (step = t50, start = t10, stop = t90, name), "moment" (step, layer and rank of
+    the product's first E moments) and "alarm" (step, layer: `OnlineCusum` on the same dimension)."""
     parts = []
     for bed in dict.fromkeys(run.bed for run in runs):
         run = next((r for r in runs if r.bed == bed and r.truth.events), None)
         if run is not None:
-            rows = [*_series_rows(run, dimension), *_event_rows(run), *_moment_rows(run, choice.methods[GEOPHONE])]
+            rows = [*_series_rows(run, dimension), *_event_rows(run), *_alarm_rows(run, dimension)]
+            rows += _moment_rows(run, choice.methods[GEOPHONE])
             parts.append(pd.DataFrame(rows).assign(bed=bed, seed=run.seed))
     columns = ["bed", "seed", "kind", "step", "layer", "value", "start", "stop", "name", "rank"]
     return pd.concat(parts).reindex(columns=columns) if parts else pd.DataFrame(columns=columns)
@@ -134,6 +136,15 @@ def _series_rows(run: Signals, dimension: str) -> list[dict]:
         {"kind": "series", "step": step, "layer": layer, "value": value}
         for layer, column in zip(signal.layers, values.T, strict=True)
         for step, value in zip(run.steps[::2], column, strict=True)
+    ]
+
+
+def _alarm_rows(run: Signals, dimension: str) -> list[dict]:
+    signal = run.signals[dimension]
+    return [
+        {"kind": "alarm", "step": run.steps[i], "layer": layer}
+        for layer, heard in zip(signal.layers, alarms(np.exp(signal.y.T)), strict=True)
+        for i, _, _ in heard
     ]
 
 

@@ -63,16 +63,20 @@ def recall_curves(methods: pd.DataFrame) -> dict:
 
 def example_run(examples: pd.DataFrame, bed: str, *, dimension: str = "participation ratio") -> dict:
     """One run of the testbed `bed`: the dimension of every layer by step, its events as bands from t10 to t90 with a
-    line at t50, and the product's moments as triangles along the top edge, from the table `examples`. A specification
-    on its own."""
+    line at t50, the product's moments as triangles along the top edge and the alarms of the causal detector as ticks
+    along the bottom one, from the table `examples`. A specification on its own."""
     these = examples[examples["bed"] == bed]
-    series, events, found = (these[these["kind"] == kind] for kind in ("series", "event", "moment"))
+    kinds = ("series", "event", "moment", "alarm")
+    series, events, found, heard = (these[these["kind"] == kind] for kind in kinds)
     layers = list(dict.fromkeys(series["layer"]))
     steps = alt.X("step:Q", title="training step", axis=alt.Axis(grid=False))
     bands = alt.Chart(_data(events, ["start", "stop", "step", "name"]))
     lines = alt.Chart(_data(series, ["step", "layer", "value"])).mark_line(strokeWidth=1.6)
     marks = alt.Chart(_data(found, ["step", "layer", "rank"]))
+    ticks = alt.Chart(_data(heard, ["step", "layer"])).mark_tick(orient="vertical", thickness=1.5, size=8, yOffset=-5)
     colours = alt.Scale(domain=layers, range=[PALETTE[i % len(PALETTE)] for i in range(len(layers))])
+    legend = alt.Legend(orient="top", symbolType="stroke")
+    colour = alt.Color("layer:N", title=None, scale=colours, legend=legend)
     told = [alt.Tooltip("name:N", title="event"), alt.Tooltip("step:Q", title="half there at", format=".0f")]
     chart = alt.layer(
         bands.mark_rect(opacity=0.12, color=_GREY).encode(x="start:Q", x2="stop:Q", tooltip=told),
@@ -80,16 +84,17 @@ def example_run(examples: pd.DataFrame, bed: str, *, dimension: str = "participa
         lines.encode(
             x=steps,
             y=alt.Y("value:Q", title=dimension, scale=alt.Scale(zero=False)),
-            color=alt.Color("layer:N", title=None, scale=colours, legend=alt.Legend(orient="top", symbolType="stroke")),
+            color=colour,
         ),
         marks.mark_point(shape="triangle-down", size=70, filled=True, color="#D55E00", yOffset=6).encode(
             x=steps, y=alt.value(0), tooltip=["rank:Q", "step:Q", "layer:N"]
         ),
+        ticks.encode(x=steps, y=alt.value(180), color=colour, tooltip=["step:Q", "layer:N"]),
     ).properties(width=620, height=180)
     return _finished(
         chart,
         f"A run of {bed}: {dimension} of its layers by training step; its events as grey bands, the moments that were "
-        "pointed at as triangles.",
+        "pointed at as triangles above, the causal detector's alarms as ticks below.",
     )
 
 
