@@ -73,7 +73,9 @@ def example_run(examples: pd.DataFrame, bed: str, *, dimension: str = "participa
     bands = alt.Chart(_data(events, ["start", "stop", "step", "name"]))
     lines = alt.Chart(_data(series, ["step", "layer", "value"])).mark_line(strokeWidth=1.6)
     marks = alt.Chart(_data(found, ["step", "layer", "rank"]))
-    ticks = alt.Chart(_data(heard, ["step", "layer"])).mark_tick(orient="vertical", thickness=1.5, size=8, yOffset=-5)
+    ticks = alt.Chart(_data(heard, ["step", "layer"])).mark_tick(
+        orient="vertical", thickness=1.5, size=8, yOffset=-5, color=_GREY
+    )
     colours = alt.Scale(domain=layers, range=[PALETTE[i % len(PALETTE)] for i in range(len(layers))])
     legend = alt.Legend(orient="top", symbolType="stroke")
     colour = alt.Color("layer:N", title=None, scale=colours, legend=legend)
@@ -89,7 +91,7 @@ def example_run(examples: pd.DataFrame, bed: str, *, dimension: str = "participa
         marks.mark_point(shape="triangle-down", size=70, filled=True, color="#D55E00", yOffset=6).encode(
             x=steps, y=alt.value(0), tooltip=["rank:Q", "step:Q", "layer:N"]
         ),
-        ticks.encode(x=steps, y=alt.value(180), color=colour, tooltip=["step:Q", "layer:N"]),
+        ticks.encode(x=steps, y=alt.value(180), tooltip=["step:Q", "layer:N"]),
     ).properties(width=620, height=180)
     return _finished(
         chart,
