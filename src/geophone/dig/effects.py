@@ -42,7 +42,7 @@ class Step:
     """A late layer that is one weight module, with what comes before and after it. `residual`: the input is added."""
 
     flatten: bool
-    weight: nn.Module
+    weight: nn.Linear | nn.Conv2d
     tail: tuple[nn.Module, ...]
     residual: bool
 

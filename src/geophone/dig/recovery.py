@@ -125,7 +125,8 @@ def recover(
     """
     flat, steps = plateau or Plateau(), _checked(run, moments, horizons)
     with torch.random.fork_rng(devices=[]), threads(run.manifest.threads):
-        held_out = tuple(part[:_TEST_SAMPLES] for part in _task_of(run).test())
+        x, y = _task_of(run).test()
+        held_out = x[:_TEST_SAMPLES], y[:_TEST_SAMPLES]
         courses: dict[tuple[str, str], _Course] = {}
         for moment, start in moments.items():
             for arm in ("ablated", "fresh"):
