@@ -38,9 +38,9 @@ class Plateau:
 
     def reached(self, accuracies: Sequence[float]) -> bool:
         n = self.evaluations
-        return (
-            len(accuracies) >= 2 * n and np.mean(accuracies[-n:]) - np.mean(accuracies[-2 * n : -n]) <= self.tolerance
-        )
+        if len(accuracies) < 2 * n:
+            return False
+        return float(np.mean(accuracies[-n:]) - np.mean(accuracies[-2 * n : -n])) <= self.tolerance
 
 
 @dataclass(frozen=True, slots=True)
