@@ -11,7 +11,7 @@ from geophone.engine import Progress
 from geophone.errors import InputError
 from geophone.prove.choice import Choice, choose, freeze
 from geophone.prove.choice import frozen as read_frozen
-from geophone.prove.evaluate import evaluate, examples, false_alarms
+from geophone.prove.evaluate import OFFLINE, evaluate, examples, false_alarms
 from geophone.prove.runs import BEDS, MAIN, NUISANCES, OTHERS, Trial, train_all
 from geophone.prove.signals import Signals, read_signals
 from geophone.prove.tables import Verdict, comparison_table, method_table, verdict
@@ -76,6 +76,8 @@ def _written(runs: Sequence[Signals], choice: Choice, out: Path) -> Tables:
     rng = np.random.default_rng(0)
     rows = evaluate(runs, choice, rng=rng)
     tables = {"runs": rows, "methods": method_table(rows, rng=rng), "comparisons": comparison_table(rows, rng=rng)}
+    wide = rows[rows["track"] == OFFLINE].pivot(index=["bed", "seed"], columns="method", values="recall")
+    tables["recall"] = wide.reset_index()
     tables["nuisances"] = false_alarms(runs, choice)
     tables["examples"] = examples(runs, choice)
     tables["verdict"] = _verdict_table(verdict(tables["methods"], tables["comparisons"], choice))
@@ -86,11 +88,11 @@ def _written(runs: Sequence[Signals], choice: Choice, out: Path) -> Tables:
 
 def read_tables(folder: Path) -> Tables:
     """The tables that `develop`, `confirm` or `quick` wrote: methods, comparisons, nuisances and verdict, and, where
-    they are there, runs and examples. Raises InputError when one of the first four is not there."""
+    they are there, recall, runs and examples. Raises InputError when one of the first four is not there."""
     missing = [name for name in NEEDED if not (folder / f"{name}.csv").is_file()]
     if missing:
         raise InputError(f"{folder} has no {', '.join(missing)}: run geophone prove first.")
-    there = [name for name in (*NEEDED, "runs", "examples") if (folder / f"{name}.csv").is_file()]
+    there = [name for name in (*NEEDED, "recall", "runs", "examples") if (folder / f"{name}.csv").is_file()]
     return {name: pd.read_csv(folder / f"{name}.csv") for name in there}
 
 
