@@ -12,7 +12,7 @@ from geophone.errors import InputError
 from geophone.prove.choice import Choice, choose, freeze
 from geophone.prove.choice import frozen as read_frozen
 from geophone.prove.evaluate import OFFLINE, evaluate, examples, false_alarms
-from geophone.prove.runs import BEDS, MAIN, NUISANCES, OTHERS, Trial, train_all
+from geophone.prove.runs import BEDS, MAIN, NUISANCES, OTHERS, Crew, Trial, train_all
 from geophone.prove.signals import Signals, read_signals
 from geophone.prove.tables import Verdict, comparison_table, method_table, verdict
 from geophone.store.tables import write_text
@@ -20,7 +20,7 @@ from geophone.store.tables import write_text
 DEVELOPMENT = {**dict.fromkeys(MAIN, 10), **dict.fromkeys((*OTHERS, *NUISANCES), 4)}
 CONFIRMATION = dict.fromkeys(BEDS, 20)
 FIRST_FRESH = 1000
-QUICK_BEDS = {"deep_linear": 3, "staircase": 3, "superposition": 2, "lr3": 2, "plain": 2}
+QUICK_BEDS = {**dict.fromkeys(MAIN, 3), **dict.fromkeys(("superposition", "new_classes", "lr3", "plain"), 2)}
 FIRST_QUICK = 500
 FROZEN = "frozen.json"
 NEEDED = ("methods", "comparisons", "nuisances", "verdict")
@@ -33,19 +33,22 @@ def trials(counts: Mapping[str, int], *, first: int) -> list[Trial]:
     return [Trial(bed, seed) for bed, count in counts.items() for seed in range(first, first + count)]
 
 
-def develop(out: Path, *, workers: int = 2, on_progress: Progress | None = None) -> Tables:
+def develop(out: Path, *, workers: int = 2, ray: str | None = None, on_progress: Progress | None = None) -> Tables:
     """Train the development seeds under `out`, choose, and write frozen.json beside the tables of what was chosen from.
 
     The tables describe the seeds that the choice was made on, so they flatter it. Finished runs are kept: run again,
-    it goes on where it was. Raises GeophoneError when a run failed.
+    it goes on where it was. `workers` processes train, or the Ray cluster at the address `ray`. Raises GeophoneError
+    when a run failed.
     """
-    runs = _trained(trials(DEVELOPMENT, first=0), out, workers, on_progress)
+    runs = _trained(trials(DEVELOPMENT, first=0), out, Crew(workers, ray, on_progress))
     choice = choose(runs)
     freeze(choice, out / FROZEN)
     return _written(runs, choice, out)
 
 
-def confirm(out: Path, *, frozen: Path, workers: int = 2, on_progress: Progress | None = None) -> Tables:
+def confirm(
+    out: Path, *, frozen: Path, workers: int = 2, ray: str | None = None, on_progress: Progress | None = None
+) -> Tables:
     """Train 20 fresh seeds of every testbed under `out`, and test on them what `frozen` holds, changing nothing.
 
     Raises StoreError when the file was changed since it was frozen, before anything is trained, and InputError when a
@@ -55,21 +58,21 @@ def confirm(out: Path, *, frozen: Path, workers: int = 2, on_progress: Progress 
     fresh = trials(CONFIRMATION, first=FIRST_FRESH)
     if seen := sorted(set(choice.seeds) & {trial.seed for trial in fresh}):
         raise InputError(f"seeds {seen} were used in development; a confirmation needs fresh ones.")
-    return _written(_trained(fresh, out, workers, on_progress), choice, out)
+    return _written(_trained(fresh, out, Crew(workers, ray, on_progress)), choice, out)
 
 
 def quick(out: Path, *, frozen: Path | None = None, workers: int = 2, on_progress: Progress | None = None) -> Tables:
-    """A small version, in a few minutes: three seeds of two main testbeds, two of superposition, and one nuisance, with
+    """A small version, in a few minutes: three seeds of the main testbeds, two of two others and of a nuisance, with
     the methods of `frozen`, or those chosen on these very seeds when there is no such file.
 
     It shows what the whole does; the seeds are too few to say anything.
     """
-    runs = _trained(trials(QUICK_BEDS, first=FIRST_QUICK), out, workers, on_progress)
+    runs = _trained(trials(QUICK_BEDS, first=FIRST_QUICK), out, Crew(workers, on_progress=on_progress))
     return _written(runs, choose(runs) if frozen is None else read_frozen(frozen), out)
 
 
-def _trained(wanted: Sequence[Trial], out: Path, workers: int, on_progress: Progress | None) -> list[Signals]:
-    return [read_signals(folder) for folder in train_all(wanted, out, workers=workers, on_progress=on_progress)]
+def _trained(wanted: Sequence[Trial], out: Path, crew: Crew) -> list[Signals]:
+    return [read_signals(folder) for folder in train_all(wanted, out, crew)]
 
 
 def _written(runs: Sequence[Signals], choice: Choice, out: Path) -> Tables:

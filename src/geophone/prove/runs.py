@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from geophone.engine import Progress, Task, run_local
+from geophone.engine import Outcome, Progress, Task, run_local, run_ray
 from geophone.errors import GeophoneError, InputError
 
 MAIN = ("deep_linear", "parity", "staircase", "induction", "markov")
@@ -56,9 +56,24 @@ def run_trials(bed: str, seeds: Sequence[int], folder: str, *, tell: Callable[[i
         tell(number + 1, len(seeds))
 
 
-def train_all(
-    trials: Sequence[Trial], out: Path, *, workers: int = 1, on_progress: Progress | None = None
-) -> list[Path]:
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """Who trains: `workers` processes of this machine, or the Ray cluster at the address `ray` (`engine.run_ray`), and
+    whom they tell."""
+
+    workers: int = 2
+    ray: str | None = None
+    on_progress: Progress | None = None
+
+    def do(self, tasks: Sequence[Task]) -> list[Outcome]:
+        """Run `tasks` to their ends."""
+        told = {"on_progress": self.on_progress or (lambda *said: None), "on_end": lambda outcome: None}
+        if self.ray is not None:
+            return run_ray(tasks, address=self.ray, **told)
+        return run_local(tasks, workers=self.workers, **told)
+
+
+def train_all(trials: Sequence[Trial], out: Path, crew: Crew) -> list[Path]:
     """Train `trials`, each in its folder under out/runs, those that are finished left as they are; their folders.
 
     A process trains up to five seeds of one testbed, since starting it takes as long as a short run. Raises
@@ -71,10 +86,7 @@ def train_all(
         seeds = [trial.seed for trial in waiting if trial.bed == bed]
         for part in (seeds[i : i + TOGETHER] for i in range(0, len(seeds), TOGETHER)):
             tasks.append(Task(f"{bed} {part[0]}-{part[-1]}", run_trials, _arguments(bed, part, runs)))
-    outcomes = run_local(
-        tasks, workers=workers, on_progress=on_progress or (lambda *said: None), on_end=lambda outcome: None
-    )
-    failed = [outcome for outcome in outcomes if outcome.error]
+    failed = [outcome for outcome in crew.do(tasks) if outcome.error]
     if failed:
         raise GeophoneError(
             f"{len(failed)} of {len(tasks)} tasks failed; the first, {failed[0].name}: {failed[0].error}"
