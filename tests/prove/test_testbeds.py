@@ -7,7 +7,7 @@ import torch
 from geophone.errors import InputError
 from geophone.prove.bed import Turns, record
 from geophone.prove.events import event_list
-from geophone.prove.runs import BEDS, Trial, setting_of
+from geophone.prove.runs import BEDS, Crew, Trial, setting_of, train_all
 from geophone.prove.testbeds import deep_linear, induction, markov, parity, planted
 from geophone.store.run import Run
 from geophone.store.tables import read_table
@@ -142,7 +142,8 @@ def test_every_testbed_trains_reads_its_clock_and_depends_on_its_seed_alone(bed)
         setting = setting_of(Trial(bed, seed))
         x, y = setting.batch(np.random.default_rng(1))
         losses.append(float(setting.loss(setting.model(x), y).detach()))
-        curves = setting.curves(setting.model)
+        with torch.no_grad():
+            curves = setting.curves(setting.model)
         assert curves and np.isfinite(list(curves.values())).all()
         assert 190 <= setting.steps / setting.every <= 400
     assert losses[0] == losses[1] != losses[2]
@@ -153,3 +154,15 @@ def test_unknown_testbeds_are_named():
         setting_of(Trial("grokking", 0))
     with pytest.raises(InputError, match="new_classes"):
         planted.setting(0, kind="lr9")
+
+
+@pytest.mark.slow
+def test_what_was_finished_is_kept_and_what_was_not_is_trained_again_to_the_same_rows(tmp_path):
+    trials = [Trial("deep_linear", 1), Trial("deep_linear", 2)]
+    folders = train_all(trials, tmp_path, Crew(workers=1))
+    first, second = (Run(folder).scalars() for folder in folders)
+    kept = (folders[0] / "run.json").stat().st_mtime_ns
+    (folders[1] / "events.parquet").unlink()
+    assert train_all(trials, tmp_path, Crew(workers=1)) == folders
+    assert (folders[0] / "run.json").stat().st_mtime_ns == kept
+    assert Run(folders[1]).scalars().equals(second) and not first["loss"].equals(second["loss"])
