@@ -73,7 +73,7 @@ def test_a_true_effect_is_found_in_all_architectures(found):
 
 def test_drift_fools_the_paired_t_and_not_the_difference_in_differences():
     fooled, rejected = 0, 0
-    for seed in range(60):
+    for seed in range(40):
         made = study(Truth(drift=0.02), seed=seed, runs=4)
         numbers = questions.selectivity(
             made.table[made.table["role"] == "target"], paired(made.table), Random(seed, 99)
@@ -81,7 +81,7 @@ def test_drift_fools_the_paired_t_and_not_the_difference_in_differences():
         by = {n.id: n for n in numbers}
         fooled += by["selectivity/seed"].p < 0.05
         rejected += by["selectivity/did"].p < 0.05
-    assert fooled > 30 and rejected <= 8  # P(more than 8 of 60 at 5 %) = .003, and the seeds are fixed
+    assert fooled > 20 and rejected <= 6  # P(more than 6 of 40 at 5 %) = .003, and the seeds are fixed
 
 
 def test_an_effect_in_one_architecture_lands_on_that_list():
@@ -135,12 +135,12 @@ def test_the_order_of_rows_does_not_matter(found):
         assert number(shuffled, name)["low"] == pytest.approx(number(found, name)["low"], rel=1e-4)
 
 
-def test_one_number_does_not_move_another():
+def test_one_number_does_not_move_another(found):
     table = MADE.table.assign(sparsity_change=np.random.default_rng(0).normal(size=len(MADE.table)))
     more = read(MADE, table=table)
     assert number(more, "change/sparsity")["low"] is not None
-    for name in ("selectivity/did", "correlation/size/new_types", "depth/left-out-runs"):
-        assert number(more, name)["low"] == number(read(MADE), name)["low"]
+    for name in ("selectivity/did", "correlation/size/new_types", "depth/in-sample"):
+        assert number(more, name)["low"] == number(found, name)["low"]
 
 
 def test_a_family_with_one_run_is_not_spoken_of_by_itself():
@@ -175,7 +175,7 @@ def test_a_column_of_nan_is_said(column):
     table = MADE.table.copy()
     table[column] = np.nan
     found = read(MADE, table=table, draws=99)
-    name = {"selectivity_change": "selectivity/did", "compositional_depth_after": "depth/left-out-runs"}.get(
+    name = {"selectivity_change": "selectivity/did", "compositional_depth_after": "depth/in-sample"}.get(
         column, "diversity/pearson"
     )
     assert number(found, name)["p"] is None and number(found, name)["status"].startswith("not enough data")
@@ -237,14 +237,16 @@ def test_the_verdict_on_a_rise_needs_equivalence_before_it_says_no():
     assert verdict(0.0, 0.005, np.nan) == "undecided"
 
 
-def test_the_verdict_on_r2_needs_both_intervals_below():
-    def verdict(low, high, inside):
-        left = Number("", "", "robust", 0.0, low=low, high=high)
-        return questions._robust_r2(left, Number("", "", "robust", 0.0, low=0.0, high=inside))
-
-    assert verdict(0.45, 0.8, 0.9) == "met"
-    assert verdict(-0.2, 0.3, 0.35) == "not met"
-    assert verdict(-0.2, 0.3, 0.5) == verdict(0.2, 0.6, 0.7) == verdict(np.nan, np.nan, 0.3) == "undecided"
+@pytest.mark.parametrize(
+    ("low", "high", "left_out", "verdict"),
+    [
+        (0.45, 0.8, 0.5, "met"), (0.45, 0.8, 0.3, "undecided"), (0.1, 0.35, -0.2, "not met"),
+        (0.2, 0.6, 0.5, "undecided"), (np.nan, np.nan, 0.5, "undecided"),
+    ],
+)  # fmt: skip
+def test_the_verdict_on_r2_needs_runs_left_out_before_it_says_yes(low, high, left_out, verdict):
+    inside = Number("", "", "robust", 0.0, low=low, high=high)
+    assert questions._robust_r2(inside, Number("", "", "robust", left_out)) == verdict
 
 
 def test_lines_set_seed_beside_robust_and_name_what_could_have_been_seen(found):

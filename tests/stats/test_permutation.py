@@ -26,8 +26,8 @@ def test_contingency_agrees_with_scipy():
 def test_p_agrees_with_scipys_permutation_test():
     groups = [VALUES[k == LABELS] for k in "abc"]
     expected = stats.permutation_test(
-        groups, lambda *g: stats.kruskal(*g).statistic, permutation_type="independent", n_resamples=9999,
-        alternative="greater", rng=np.random.default_rng(1),
+        groups, lambda *g, axis: stats.kruskal(*g, axis=axis).statistic, permutation_type="independent",
+        n_resamples=9999, alternative="greater", vectorized=True, batch=500, rng=np.random.default_rng(1),
     ).pvalue  # fmt: skip
     found = permutation_test(VALUES, LABELS, kruskal_wallis, rng=np.random.default_rng(2), draws=9999)
     assert found.p == pytest.approx(expected, abs=0.015) and found.n == 12 and found.status == "tested"

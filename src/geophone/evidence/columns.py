@@ -28,18 +28,18 @@ MEASURES = (
     ("patterns", "diversity: different binary patterns over the inputs (saturates)", "patterns"),
     ("pattern_pr", "diversity: participation ratio of the binarised code", "dimensions"),
     ("types", "feature types that at least one unit has", "types"),
-    ("typed", "units that have a feature type", "as dug"),
+    ("typed", "units that have a feature type", "units"),
     ("hill", "diversity of feature types: exp of the entropy over typed units", "types"),
-    ("class_units", "units that answer to one class", "as dug"),
+    ("class_units", "units that answer to one class (cross-fitted d')", "units"),
     ("probe_accuracy", "accuracy of a linear probe on the layer", "0 ... 1"),
     ("silhouette", "how far activations cluster by class", "-1 ... 1"),
     ("accuracy", "accuracy of the network", "0 ... 1"),
     ("loss", "loss of the network", "nats a sample"),
 )
 SINCE = (
-    ("turnover", "how far the units' features are no longer those of the moment before", "as dug"),
-    ("new_units", "units with a type that they did not have at the moment before", "units"),
-    ("new_types", "new feature types: types at this moment that no unit had at the moment before", "types"),
+    ("turnover", "share of units whose tuning correlates below 0.5 with their own of the earlier moment", "0 ... 1"),
+    ("new_units", "units with a feature that they did not have at the earlier moment", "units"),
+    ("new_types", "new feature types: types that no unit had at the earlier moment", "types"),
 )
 DERIVED = (
     ("compositional_depth", "longest path in the graph of significant ablation effects", "edges", "composition"),

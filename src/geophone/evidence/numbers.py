@@ -102,12 +102,14 @@ def r2_number(
     *,
     parts: np.ndarray | None = None,
 ) -> Number:
-    """R^2 of the last of `columns` on the others: in-sample, or left out part by part where `parts` are given."""
+    """R^2 of the last of `columns` on the others: in-sample with its interval (and its test where `named` has a
+    family), or left out part by part, without either, where `parts` are given."""
     rng = random.stream(named.id)
     x, y = rows[list(columns[:-1])].to_numpy(float), rows[columns[-1]].to_numpy(float)
     runs = rows["run"].to_numpy(str)
-    options = {"clusters": runs, "rng": rng, "draws": random.draws}
-    found = r2_in_sample(x, y, **options) if parts is None else r2_left_out(x, y, parts=parts, **options)
+    if parts is not None:
+        return robust(named, r2_left_out(x, y, clusters=runs, parts=parts), np.nan, random, test="", smallest=np.nan)
+    found = r2_in_sample(x, y, clusters=runs, rng=rng, draws=random.draws)
     tested = score_flip(x, y, clusters=runs, rng=rng, draws=random.flips) if named.family else None
     p = tested.p if tested is not None and found.status == "ok" else np.nan
     return robust(named, found, p, random, test=SCORES if tested else "", smallest=np.nan)
@@ -118,7 +120,7 @@ def robust(named: Named, found: Interval, p: float, random: Random, *, test: str
     ok = found.status == "ok"
     return Number(
         id=named.id, says=named.says, form="robust", value=found.statistic, low=found.low, high=found.high,
-        interval=BOOTSTRAP if ok else "", p=p, test=test if ok else "",
+        interval=BOOTSTRAP if np.isfinite(found.low) else "", p=p, test=test if ok else "",
         family_of_tests=named.family if ok and not np.isnan(p) else "", n=found.n, runs=found.clusters,
         smallest=smallest, status="ok" if ok else TOO_FEW, seed=random.seed,
     )  # fmt: skip

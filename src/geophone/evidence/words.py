@@ -8,7 +8,7 @@ ASKED = {
 BESIDE = {
     "diversity": ("diversity/spearman", "diversity/mixed"),
     "selectivity": ("selectivity/drift", "selectivity/did-t", "selectivity/did-wilcoxon", "selectivity/mixed"),
-    "depth": ("depth/in-sample", "depth/left-out-architectures"),
+    "depth": ("depth/left-out-runs", "depth/left-out-architectures"),
 }
 
 
@@ -91,7 +91,7 @@ def _seen(numbers: dict[str, dict]) -> list[str]:
     what = (
         ("diversity/pearson", "a correlation (question 1) of"),
         ("selectivity/did", "a selectivity change beyond the controls of"),
-        ("depth/left-out-runs", "an R^2 (question 3) of"),
+        ("depth/in-sample", "an R^2 (question 3) of"),
     )
     sizes = [f"{words} {_short(numbers[i]['smallest'])}" for i, words in what if numbers[i]["smallest"] is not None]
     if not sizes:
