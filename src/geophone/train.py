@@ -1,5 +1,6 @@
 """The plain, deterministic training loop; any step of any run can be had again."""
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -249,6 +250,22 @@ def replay(run: Run, step: int, model: nn.Module | None = None) -> nn.Module:
         raise InputError(f"{run.name} ran from step {first} to {total}; got step {step}.")
     with _rng_kept():
         return _trained_to(run, step).model.eval()
+
+
+def replays(run: Run, steps: Sequence[int]) -> dict[int, nn.Module]:
+    """`replay` at each of `steps`; neighbouring ones share the training between them."""
+    found: dict[int, nn.Module] = {}
+    training: Training | None = None
+    with _rng_kept(), threads(run.manifest.threads):
+        for step in sorted(set(steps)):
+            nearest = max((s for s in run.manifest.checkpoints if s <= step), default=None)
+            if training is None or nearest is None or nearest > training.done:
+                training = _trained_to(run, step)
+            while training.done < step:
+                training.step()
+            _compare(run, step, training.model)
+            found[step] = copy.deepcopy(training.model).eval()
+    return found
 
 
 def _trained_to(run: Run, step: int) -> Training:
