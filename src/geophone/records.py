@@ -4,6 +4,7 @@
 order in which they run, from 0.
 """
 
+import re
 from dataclasses import dataclass
 
 
@@ -112,3 +113,9 @@ class Target:
     control_step: int | None
     control_before: int | None
     control_after: int | None
+
+
+def target_name(run: str, layer: str, step: int) -> str:
+    """The name of a target, and of its folder in digs/: "cnn_4_mnist-seed0.conv2.step00000400"; what cannot stand in
+    a folder's name is written as "_"."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", f"{run}.{layer}.step{step:08d}").lstrip(".")

@@ -36,7 +36,7 @@ class Ground:
 
 @dataclass(frozen=True)
 class Moment:
-    """A layer after `step` updates: `row` as in moments.parquet, `units` a row a unit, `tuning`, heads if it has any."""
+    """A layer after `step` updates: `row` as in moments.parquet, `units` a row a unit, `tuning`, heads if any."""
 
     step: int
     row: Mapping[str, float]
@@ -122,7 +122,7 @@ def _layer_row(units: pd.DataFrame, before: Moment | None) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class _Answers:
-    """Answers a row with the class of each (-1 where there is none): tokens of sequences, samples of everything else."""
+    """Answers a row with the class of each (-1 where there is none): tokens of sequences, else samples."""
 
     a: np.ndarray
     y: np.ndarray

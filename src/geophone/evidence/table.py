@@ -8,6 +8,7 @@ import pandas as pd
 
 from geophone.errors import InputError, StoreError
 from geophone.evidence.columns import CHANGING, MEASURES, MOMENTS, SINCE, as_table
+from geophone.records import target_name
 from geophone.store.run import Run
 from geophone.store.study import Study
 from geophone.store.tables import read_table
@@ -31,16 +32,11 @@ def evidence_table(study: Study) -> pd.DataFrame:
     known = _Known(study, runs)
     rows = []
     for target in targets.itertuples(index=False):
-        folder = study.folder / "digs" / pair_name(target.run, target.layer, int(target.step))
+        folder = study.folder / "digs" / target_name(target.run, target.layer, int(target.step))
         if folder.is_dir():
             tables = {name: read_table(folder / f"{name}.parquet") for name in DUG if _is_there(folder, name)}
             rows += [_row(target, role, tables, known) for role in ROLES if _has(target, role)]
     return as_table(rows)
-
-
-def pair_name(run: str, layer: str, step: int) -> str:
-    """The name of a target, and of its folder in digs/."""
-    return f"{run}.{layer}.step{step:08d}"
 
 
 def _is_there(folder: Path, name: str) -> bool:
@@ -137,7 +133,7 @@ def _row(target, role: str, tables: Mapping[str, pd.DataFrame], known: _Known) -
     mode = known.mode(target)
     jumps, expected = known.counts(target, mode)
     run = known.runs.get(target.run)
-    pair = pair_name(target.run, target.layer, int(target.step))
+    pair = target_name(target.run, target.layer, int(target.step))
     old, new = known.at(target, before), known.at(target, after)
     log = float(np.log(new / old)) if old > 0 and new > 0 else float("nan")
     layers, total = (max(len(run.layers) - 1, 1), max(run.total_steps, 1)) if run else (np.nan, np.nan)

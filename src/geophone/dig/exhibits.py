@@ -1,0 +1,105 @@
+"""What a dig shows: what excites units, the data's own best inputs, answers by class, where a class is decided."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from geophone.dig.attribution import attribution
+from geophone.dig.moment import Moment
+from geophone.dig.pictures import contact_sheet, heatmap, write_png
+from geophone.dig.samples import answers
+from geophone.dig.subject import Subject
+from geophone.dig.visualize import Canvas, Style, chosen_units, top_inputs, units_of, visualize
+from geophone.records import Target
+from geophone.zoo.data import english
+
+_TOP = 9
+_SNIPPETS = 3
+_AROUND = 12
+
+
+@dataclass(frozen=True)
+class Exhibits:
+    """The units shown, the image files by title (relative to the dig), and the top snippets a unit, Markdown."""
+
+    units: list[int]
+    images: dict[str, str]
+    snippets: dict[int, list[str]]
+
+
+def exhibits(
+    subject: Subject,
+    target: Target,
+    models: Mapping[str, nn.Module],
+    moments: Mapping[str, Moment],
+    *,
+    out: Path,
+    units: int,
+    steps: int,
+    rng: np.random.Generator,
+) -> Exhibits:
+    """Make them for the moments in `models` (name -> network), in the folder `out`."""
+    layer = target.layer
+    shown = chosen_units(len(next(iter(moments.values())).units), rng=rng, most=units)
+    images: dict[str, str] = {}
+
+    def keep(title: str, name: str, pixels: np.ndarray) -> None:
+        write_png(out / name, pixels)
+        images[title] = f"{out.name}/{name}"
+
+    if subject.task.kind == "image":
+        count = len(next(iter(moments.values())).units)
+        made = visualize(
+            list(models.values()), layer, units_of(shown, count), Canvas.of(subject.samples.x), rng=rng,
+            style=Style(steps=steps),
+        )  # fmt: skip
+        for name, pictures in zip(models, made, strict=True):
+            keep(f"what excites units, {name}", f"preferred-{name}.png", contact_sheet(pictures, columns=10))
+        for name, model in models.items():
+            best = top_inputs(model, layer, shown, subject.samples.x, most=_TOP)
+            own = subject.samples.x.numpy()[best.reshape(-1)]
+            keep(f"top images a unit, {name}", f"top-{name}.png", contact_sheet(own, columns=_TOP, tile=32))
+    if subject.samples.y.ndim == 1:
+        _by_class(subject, layer, models, keep)
+    snippets = _snippets(subject, layer, models["after"], shown) if subject.task.kind == "sequence" else {}
+    return Exhibits(shown, images, snippets)
+
+
+def _by_class(subject: Subject, layer: str, models: Mapping[str, nn.Module], keep) -> None:
+    """Mean answers class by class as a heatmap (rows are classes, columns units), and where the class is decided."""
+    y, classes = subject.samples.y.numpy(), subject.samples.classes
+    first = [int(np.flatnonzero(y == label)[0]) for label in range(classes)]
+    for name, model in models.items():
+        a = answers(model, [layer], subject.samples.x)[layer]
+        means = np.stack([a[y == label].mean(0) for label in range(classes)])
+        keep(f"mean answer of units to classes, {name}", f"classes-{name}.png", heatmap(means))
+        if subject.task.kind == "image":
+            where = attribution(model, layer, subject.samples.x[first], range(classes))
+            if where.ndim == 3:
+                pairs = np.concatenate([subject.samples.x[first].mean(1).numpy(), where])
+                keep(f"where a class is decided, {name}", f"decided-{name}.png", contact_sheet(pairs, columns=classes))
+
+
+def _snippets(subject: Subject, layer: str, model: nn.Module, units: list[int]) -> dict[int, list[str]]:
+    """For each unit the places it answers to most, the token in [brackets] with what comes before it."""
+    x = subject.samples.x.numpy()
+    if x.ndim != 2 or subject.samples.y.ndim != 2:
+        return {}
+    symbols = english().symbols if subject.task.name == "text" else None
+    a = answers(model, [layer], subject.samples.x, reduce="tokens")[layer].reshape(*x.shape, -1)
+    found = {}
+    for unit in units:
+        flat = np.argsort(-a[:, :, unit], axis=None, kind="stable")[:_SNIPPETS]
+        found[unit] = [
+            _snippet(x[row], int(at), symbols) for row, at in zip(*np.unravel_index(flat, x.shape), strict=True)
+        ]
+    return found
+
+
+def _snippet(tokens: np.ndarray, at: int, symbols: str | None) -> str:
+    words = [str(t) if symbols is None else symbols[t] for t in tokens[max(0, at - _AROUND) : at + 1]]
+    joint = " " if symbols is None else ""
+    return (joint.join(words[:-1]) + joint + f"[{words[-1]}]").replace("\n", "⏎").replace("`", "'")

@@ -1,0 +1,160 @@
+"""Field notes: what a researcher would write down at a dig, from its numbers by stated rules."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+
+from geophone.dig.exhibits import Exhibits
+from geophone.dig.features import UNTYPED, wording
+from geophone.dig.moment import Moment
+from geophone.records import Target
+
+_TITLES = {"before": "before the jump", "during": "during the jump", "after": "after the jump"}
+_MORE = 0.02
+_GROUPED = 0.05
+
+
+def field_notes(
+    target: Target, moments: Mapping[str, Mapping[str, Moment]], tables: Mapping[str, pd.DataFrame], shown: Exhibits
+) -> str:
+    """The notes in Markdown: units by what they answer to at each moment, one observation, the numbers
+    beside the control."""
+    mine = moments["target"]
+    lines = [f"# Layer: {target.layer}, Experiment: {target.run}", "", target.reason, ""]
+    for name, moment in mine.items():
+        lines += [f"## Step {moment.step} ({_TITLES[name]})", "", *_unit_lines(moment), ""]
+    lines += [f"**Observation:** {observation(moments)}", "", *_table(moments), ""]
+    lines += [f"![{title}]({path})" for title, path in shown.images.items()]
+    if shown.snippets:
+        lines += ["", "## Where units answer most, after", ""]
+        lines += [f"- unit {unit}: " + "; ".join(f"`{s}`" for s in found) for unit, found in shown.snippets.items()]
+    lines += ["", *_composition(tables), ""]
+    return "\n".join(lines)
+
+
+def observation(moments: Mapping[str, Mapping[str, Moment]]) -> str:
+    """One sentence that follows from the numbers.
+
+    New kinds are types that no unit had before. Selectivity (or d', where answers are signed) changed when its mean moved
+    by 0.02 (d': 0.1) more than at the control over the same number of measurements. Classes "group only after" when the
+    silhouette exceeds its permuted-label mean by 0.05 after and did not before. A single target proves nothing.
+    """
+    mine = moments["target"]
+    control = moments.get("control")
+    said = [_kinds(mine), _selective(mine, control), _cluster(mine)]
+    said += [_heads(mine)] if mine["after"].heads is not None else []
+    text = "; ".join(part for part in said if part) + "."
+    return text[0].upper() + text[1:] + (" There is no control moment in this run." if control is None else "")
+
+
+def _unit_lines(moment: Moment) -> list[str]:
+    units = moment.units
+    groups: dict[str, list[int]] = {}
+    for row in units.itertuples():
+        if row.dead:
+            groups.setdefault("dead", []).append(row.unit)
+        elif row.type != UNTYPED:
+            groups.setdefault(wording(row.type, row.angle), []).append(row.unit)
+        elif row.class_unit:
+            groups.setdefault(f"class {row.preferred:.0f}", []).append(row.unit)
+        else:
+            groups.setdefault("no type that an untrained network does not have as often", []).append(row.unit)
+    lines = [f"- Units {_runs(members)}: {what}" for what, members in sorted(groups.items(), key=lambda g: -len(g[1]))]
+    if moment.heads is not None:
+        for head in moment.heads.itertuples():
+            copies = f", by position: lag {head.lag}" if head.type == "position" else ""
+            lines.append(
+                f"- Head {head.head} of {head.layer}: {head.type}{copies} (previous {head.previous:.2f}, induction "
+                f"{head.induction:.2f} at offset {head.offset}, fixed lag {head.position:.2f}, copying {head.copying:+.2f})"
+            )
+    return lines
+
+
+def _runs(members: Iterable[int]) -> str:
+    """0, 1, 2, 5 as "0-2, 5"."""
+    members = sorted(members)
+    found: list[list[int]] = []
+    for unit in members:
+        if found and unit == found[-1][-1] + 1:
+            found[-1].append(unit)
+        else:
+            found.append([unit])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in found)
+
+
+def _kinds(mine: Mapping[str, Moment]) -> str:
+    before, after = (set(mine[m].units["type"]) - {UNTYPED} for m in ("before", "after"))
+    turned = mine["after"].row["turnover"]
+    share = "" if not np.isfinite(turned) else f", and {100 * turned:.0f} % of the units answer to something else"
+    if new := sorted(after - before):
+        return f"kinds of unit that were not there before: {', '.join(new)}{share}"
+    return f"no new kind of unit{share}"
+
+
+def _selective(mine: Mapping[str, Moment], control: Mapping[str, Moment] | None) -> str:
+    name, least, what = "selectivity", _MORE, "selectivity"
+    if not np.isfinite(mine["after"].row[name]):
+        name, least, what = "d_prime", 5 * _MORE, "d'"
+    change = mine["after"].row[name] - mine["before"].row[name]
+    beside = 0.0 if control is None else control["after"].row[name] - control["before"].row[name]
+    if not np.isfinite(change - beside):
+        return ""
+    word = "rose" if change - beside > least else "fell" if change - beside < -least else "did as at the control"
+    return f"{what} {word} ({change:+.3f}{'' if control is None else f', control {beside:+.3f}'})"
+
+
+def _cluster(mine: Mapping[str, Moment]) -> str:
+    above = {m: mine[m].row["silhouette"] - mine[m].row["silhouette_null"] for m in ("before", "after")}
+    if not all(np.isfinite(list(above.values()))):
+        return ""
+    grouped = {m: value > _GROUPED and mine[m].row["silhouette_p"] <= 0.05 for m, value in above.items()}
+    if grouped["after"] and not grouped["before"]:
+        return "answers group by class only after"
+    return (
+        "answers group by class before and after"
+        if grouped["before"] and grouped["after"]
+        else "answers do not group by class"
+    )
+
+
+def _heads(mine: Mapping[str, Moment]) -> str:
+    before, after = (list(mine[m].heads["type"]) for m in ("before", "after"))
+    formed = [f"head {h} became {b} from {a}" for h, (a, b) in enumerate(zip(before, after, strict=True)) if a != b]
+    position = "it copies by position, not by content" if "position" in after and "induction" not in after else ""
+    return "; ".join(part for part in (*formed, position) if part) or "no head changed its kind"
+
+
+def _table(moments: Mapping[str, Mapping[str, Moment]]) -> list[str]:
+    names = (
+        "selectivity",
+        "d_prime",
+        "sparsity",
+        "dead",
+        "typed",
+        "types",
+        "class_units",
+        "turnover",
+        "probe_accuracy",
+        "accuracy",
+    )
+    lines = ["| | step | " + " | ".join(names) + " |", "|---|---:|" + "---:|" * len(names)]
+    for role, at in moments.items():
+        for name, moment in at.items():
+            cells = ["–" if not np.isfinite(v := float(moment.row[n])) else f"{v:.3g}" for n in names]
+            lines.append(f"| {role}, {name} | {moment.step} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _composition(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    if "composition" not in tables:
+        return []
+    mine = tables["composition"]
+    mine = mine[mine["role"] == "target"]
+    depth = mine.groupby("moment", sort=False)["compositional_depth"].first()
+    edges = mine.groupby("moment", sort=False)[["seed_edges", "effect_edges"]].sum()
+    return [
+        f"Composition, {name}: {edges.loc[name, 'seed_edges']:.0f} pairs of units with r > 0.7, "
+        f"{edges.loc[name, 'effect_edges']:.0f} causal edges between neighbouring layers, depth {depth[name]:.0f}."
+        for name in depth.index
+    ]
