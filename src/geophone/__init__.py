@@ -16,6 +16,7 @@ _HOME = {
     "cka": "geophone.dimensions",
     "convergence_order": "geophone.detect",
     "critical_periods": "geophone.detect",
+    "dig": "geophone.dig.run",
     "dimensions": "geophone.dimensions",
     "jumps": "geophone.detect",
     "layers": "geophone.record",

@@ -66,7 +66,9 @@ def demo(
 def run(
     study: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")],
     out: Annotated[Path | None, typer.Option(help="The study's folder; default: the name in the file.")] = None,
-    until: Annotated[str | None, typer.Option(help="The last stage to do: train, detect, target or report.")] = None,
+    until: Annotated[
+        str | None, typer.Option(help="The last stage: train, detect, target, dig, evidence, report.")
+    ] = None,
     only: Annotated[str | None, typer.Option(help="Do this one stage, even if nothing has changed.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Runs at a time; default: cores / threads.")] = None,
     ray: Annotated[str | None, typer.Option(help="Train on Ray: auto, local, or the address of a cluster.")] = None,
@@ -166,6 +168,106 @@ def targets(folder: Folder) -> None:
     from geophone.terminal import say_targets
 
     say_targets(stages.target_stage(stages.open_study(folder)), most=20)
+
+
+@app.command()
+def dig(
+    folder: Folder,
+    target: Annotated[int | None, typer.Option(min=1, help="The rank of one target; default: a selection.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every target.")] = False,
+    recovery: Annotated[
+        bool, typer.Option("--recovery", help="Also ablate, train on and compare: minutes more.")
+    ] = False,
+    seed_mode: Annotated[
+        bool, typer.Option("--seed-mode", help="Ten images a class, as in the founding document, not 200.")
+    ] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Digs at a time.")] = 2,
+    ray: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Dig on Ray: auto, local, or an address.")] = None,
+) -> None:
+    """Look at what units do before, during and after a target, and at its control; needs `geophone targets` first.
+
+    Writes digs/TARGET/ with tables, pictures and notes.md; what is dug already is left alone.
+    Example: geophone dig geophone-demo --target 1
+    """
+    from geophone.dig.run import DigOptions
+    from geophone.dig.select import selected
+    from geophone.study import open_study
+    from geophone.study.digging import dig_stage
+    from geophone.terminal import StageProgress, say_digs
+
+    study = open_study(folder)
+    options = DigOptions(per_class=10 if seed_mode else 200, recovery=recovery)
+    chosen = selected(study, every=every, number=target)
+    with StageProgress() as progress:
+        say_digs(dig_stage(study, options, chosen, workers=workers, ray=ray, on_progress=progress.training))
+
+
+@app.command()
+def evidence(
+    folder: Folder, seed: Annotated[int, typer.Option(min=0, help="Where the tests' randomness comes from.")] = 0
+) -> None:
+    """Put what was dug into one table and test it; needs `geophone dig` first.
+
+    Writes evidence.parquet, evidence.csv and statistics.json. Example: geophone evidence geophone-demo
+    """
+    from geophone.evidence import said
+    from geophone.study import evidence_stage, open_study
+    from geophone.study.file import EvidenceOptions
+
+    print("\n".join(said(evidence_stage(open_study(folder), EvidenceOptions(seed=seed)))))
+
+
+@app.command()
+def prove(
+    out: Annotated[Path, typer.Option(help="A folder for its runs and tables; gone on with if it is there.")] = Path(
+        "geophone-prove"
+    ),
+    full: Annotated[bool, typer.Option("--full", help="The development seeds: choose, and write frozen.json.")] = False,
+    confirm: Annotated[bool, typer.Option("--confirm", help="Twenty fresh seeds a testbed, frozen methods.")] = False,
+    frozen: Annotated[Path, typer.Option(help="The frozen choice.")] = Path("results/prove/frozen.json"),
+    workers: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 2,
+    ray: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Train on Ray: auto, local, or an address.")
+    ] = None,
+) -> None:
+    """Does it point at the right moment? A small benchmark in minutes; --full and --confirm take about an hour each.
+
+    Example: geophone prove --out try-prove
+    """
+    from geophone import prove as ground
+    from geophone.terminal import StageProgress
+
+    if full and confirm:
+        raise InputError("--full chooses and --confirm tests what was chosen: give one of them.")
+    with StageProgress() as progress:
+        told = {"workers": workers, "on_progress": progress.training}
+        if confirm:
+            tables = ground.confirm(out, frozen=frozen, ray=ray, **told)
+        elif full:
+            tables = ground.develop(out, ray=ray, **told)
+        else:
+            tables = ground.quick(out, frozen=frozen if frozen.is_file() else None, **told)
+    print("\n".join(ground.said(tables)))
+
+
+@app.command()
+def netron(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run that geophone trained.")],
+    export: Annotated[Path | None, typer.Option(help="Only write the network here, as ONNX.")] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="On the loopback address; 0: any that is free.")] = 0,
+) -> None:
+    """Show the graph of a run's network in Netron, served on this machine alone; needs geophone[netron].
+
+    Example: geophone netron geophone-demo/runs/cnn_4_mnist-seed0 --export cnn.onnx
+    """
+    from geophone import opening
+    from geophone.integrations import netron as viewing
+
+    opened = opening.open(run)
+    if export is not None:
+        print(viewing.export_onnx(opened, export))
+    else:
+        viewing.serve(opened, port=port, say=print)
 
 
 @app.command()

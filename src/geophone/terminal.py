@@ -2,6 +2,7 @@
 
 import sys
 import time
+from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
@@ -108,6 +109,11 @@ class StudyProgress:
     def stage(self, name: str, *, skipped: bool) -> None:
         self._console.print(f"{name}: {'nothing has changed' if skipped else 'working'}")
 
+    def dug(self, outcome: Outcome) -> None:
+        self._console.print(
+            f"  dug {outcome.name}{f' failed: {outcome.error}' if outcome.error else ''}", soft_wrap=True
+        )
+
     def _left(self) -> str:
         done, total = sum(self._done.values()), sum(self._steps.values())
         if done == 0 or done >= total:
@@ -145,6 +151,15 @@ def say_targets(targets: pd.DataFrame, *, most: int) -> None:
     for row in targets.head(most).itertuples():
         print(f"{row.rank:>3}. {row.run}, {row.layer}, step {row.step} (look at {row.before}, {row.step}, {row.after})")
         print(f"     {row.reason}")
+
+
+def say_digs(folders: list[Path]) -> None:
+    """Each dig's folder and its observation."""
+    for folder in folders:
+        print(folder)
+        notes = (folder / "notes.md").read_text(encoding="utf-8")
+        observed = next(line for line in notes.splitlines() if line.startswith("**Observation:**"))
+        print(f"  {observed.removeprefix('**Observation:** ')}")
 
 
 def say_measured(done: Measured) -> None:

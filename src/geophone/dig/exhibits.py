@@ -78,7 +78,7 @@ def _by_class(subject: Subject, layer: str, models: Mapping[str, nn.Module], kee
         keep(f"mean answer of units to classes, {name}", f"classes-{name}.png", heatmap(means))
         if subject.task.kind == "image":
             where = attribution(model, layer, subject.samples.x[first], range(classes))
-            if where.ndim == 3:
+            if where.shape[1:] == subject.samples.x.shape[2:]:
                 pairs = np.concatenate([subject.samples.x[first].mean(1).numpy(), where])
                 keep(f"where a class is decided, {name}", f"decided-{name}.png", contact_sheet(pairs, columns=classes))
 

@@ -11,6 +11,11 @@ from geophone.dig.moment import Moment
 from geophone.records import Target
 
 _TITLES = {"before": "before the jump", "during": "during the jump", "after": "after the jump"}
+_COLUMNS = (
+    "selectivity", "d_prime", "sparsity", "dead", "typed", "types", "class_units", "turnover", "probe_accuracy",
+    "accuracy",
+)  # fmt: skip
+_BY_CLASS = "one class more than the rest"
 _MORE = 0.02
 _GROUPED = 0.05
 
@@ -36,9 +41,9 @@ def field_notes(
 def observation(moments: Mapping[str, Mapping[str, Moment]]) -> str:
     """One sentence that follows from the numbers.
 
-    New kinds are types that no unit had before. Selectivity (or d', where answers are signed) changed when its mean moved
-    by 0.02 (d': 0.1) more than at the control over the same number of measurements. Classes "group only after" when the
-    silhouette exceeds its permuted-label mean by 0.05 after and did not before. A single target proves nothing.
+    New kinds are types that no unit had before. Selectivity (or d', where answers are signed) changed when its mean
+    moved by 0.02 (d': 0.1) more than at the control over the same number of measurements. Classes "group only after"
+    when the silhouette exceeds its permuted-label mean by 0.05 after and did not before. A single target proves nothing.
     """
     mine = moments["target"]
     control = moments.get("control")
@@ -57,18 +62,25 @@ def _unit_lines(moment: Moment) -> list[str]:
         elif row.type != UNTYPED:
             groups.setdefault(wording(row.type, row.angle), []).append(row.unit)
         elif row.class_unit:
-            groups.setdefault(f"class {row.preferred:.0f}", []).append(row.unit)
+            groups.setdefault(_BY_CLASS, []).append(row.unit)
         else:
             groups.setdefault("no type that an untrained network does not have as often", []).append(row.unit)
-    lines = [f"- Units {_runs(members)}: {what}" for what, members in sorted(groups.items(), key=lambda g: -len(g[1]))]
-    if moment.heads is not None:
-        for head in moment.heads.itertuples():
-            copies = f", by position: lag {head.lag}" if head.type == "position" else ""
-            lines.append(
-                f"- Head {head.head} of {head.layer}: {head.type}{copies} (previous {head.previous:.2f}, induction "
-                f"{head.induction:.2f} at offset {head.offset}, fixed lag {head.position:.2f}, copying {head.copying:+.2f})"
-            )
-    return lines
+    lines = [
+        f"- Unit{'s' if len(members) > 1 else ''} {_runs(members)}: {what}"
+        for what, members in sorted(groups.items(), key=lambda group: -len(group[1]))
+    ]
+    if members := groups.get(_BY_CLASS):
+        liked = units[units["unit"].isin(members)].groupby("preferred")["unit"]
+        lines.append("- Their classes: " + "; ".join(f"{label:.0f} by {_runs(of)}" for label, of in liked))
+    return lines + ([] if moment.heads is None else [_head_line(head) for head in moment.heads.itertuples()])
+
+
+def _head_line(head) -> str:
+    copies = f", by position: lag {head.lag}" if head.type == "position" else ""
+    return (
+        f"- Head {head.head} of {head.layer}: {head.type}{copies} (previous {head.previous:.2f}, induction "
+        f"{head.induction:.2f} at offset {head.offset}, fixed lag {head.position:.2f}, copying {head.copying:+.2f})"
+    )
 
 
 def _runs(members: Iterable[int]) -> str:
@@ -141,7 +153,7 @@ def _table(moments: Mapping[str, Mapping[str, Moment]]) -> list[str]:
     lines = ["| | step | " + " | ".join(names) + " |", "|---|---:|" + "---:|" * len(names)]
     for role, at in moments.items():
         for name, moment in at.items():
-            cells = ["–" if not np.isfinite(v := float(moment.row[n])) else f"{v:.3g}" for n in names]
+            cells = ["–" if not np.isfinite(v := float(moment.row[n])) else f"{v:.3g}" for n in _COLUMNS]
             lines.append(f"| {role}, {name} | {moment.step} | " + " | ".join(cells) + " |")
     return lines
 

@@ -8,4 +8,8 @@ steps = 2000
 
 [schedule]
 every = 5
+
+[dig]
+units = 10
+steps = 256
 """

@@ -54,6 +54,24 @@ class TargetOptions(_Table):
         return name
 
 
+class DigSettings(_Table):
+    """How targets are dug (see `geophone.dig.run.DigOptions`); `every` digs all of them and not the selection."""
+
+    per_class: Annotated[int, Field(ge=2)] = 200
+    units: Whole = 20
+    steps: Whole = 512
+    recovery: bool = False
+    seed: Annotated[int, Field(ge=0)] = 0
+    every: bool = False
+
+
+class EvidenceOptions(_Table):
+    """`draws` of each bootstrap and sign-flip test, from the random seed `seed`."""
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    draws: Annotated[int, Field(ge=99)] = 1999
+
+
 class StudyFile(_Table):
     """What a study is. One run for each network and seed.
 
@@ -75,6 +93,8 @@ class StudyFile(_Table):
     forks: Forks | None = None
     detect: DetectOptions = DetectOptions()
     target: TargetOptions = TargetOptions()
+    dig: DigSettings = DigSettings()
+    evidence: EvidenceOptions = EvidenceOptions()
 
     @field_validator("networks")
     @classmethod
@@ -141,7 +161,11 @@ def parse_study(text: str, *, where: str) -> StudyFile:
 
 def _said(error: dict[str, Any], place: tuple[str, ...]) -> str:
     if error["type"] == "extra_forbidden":
-        table = {"forks": Forks, "detect": DetectOptions, "target": TargetOptions}.get(place[0], StudyFile)
+        tables = {
+            "forks": Forks, "detect": DetectOptions, "target": TargetOptions, "dig": DigSettings,
+            "evidence": EvidenceOptions,
+        }  # fmt: skip
+        table = tables.get(place[0], StudyFile)
         known = list(table.model_fields)
         near = get_close_matches(place[-1], known, n=1)
         return f"there is no such setting; {f'did you mean {near[0]}' if near else 'known are ' + ', '.join(known)}."

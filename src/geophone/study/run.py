@@ -13,10 +13,11 @@ from geophone.store.tables import write_text
 from geophone.store.writer import claim_empty, lock
 from geophone.study.file import StudyFile
 from geophone.study.memo import Memo, files_digest, series_digest, stage_key
-from geophone.study.stages import detect_stage, open_study, report_stage, target_stage
+from geophone.study.digging import chosen_targets, dig_stage, options_of
+from geophone.study.stages import detect_stage, evidence_stage, open_study, report_stage, target_stage
 from geophone.study.training import RunPlan, check_plans, fork_plans, is_done, run_plans, train_tasks
 
-STAGES = ("train", "detect", "target", "report")
+STAGES = ("train", "detect", "target", "dig", "evidence", "report")
 STUDY_FILE = "study.toml"
 
 
@@ -41,6 +42,8 @@ class Listener(Protocol):
 
     def stage(self, name: str, *, skipped: bool) -> None: ...
 
+    def dug(self, outcome: Outcome) -> None: ...
+
 
 class Silent:
     def training(self, plans: list[RunPlan], there: int) -> None: ...
@@ -50,6 +53,8 @@ class Silent:
     def ended(self, outcome: Outcome) -> None: ...
 
     def stage(self, name: str, *, skipped: bool) -> None: ...
+
+    def dug(self, outcome: Outcome) -> None: ...
 
 
 def run_study(
@@ -80,11 +85,12 @@ def run_study(
         wanted = [only] if only else list(STAGES[: 1 + STAGES.index(until)] if until else STAGES)
         if "train" in wanted:
             _train(study, out, engine or Engine(), listener)
+        crew = _Crew(study, engine or Engine(), listener)
         made = open_study(out)
         memo = Memo(out)
         for stage in wanted:
             if stage != "train":
-                _do(stage, made, study, memo, force=only is not None, listener=listener)
+                _do(stage, made, crew, memo, force=only is not None)
     return made
 
 
@@ -127,40 +133,79 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _do(stage: str, made: Study, study: StudyFile, memo: Memo, *, force: bool, listener: Listener) -> None:
-    work, rooms, inputs, outputs = _stage(stage, made, study)
+@dataclass(frozen=True)
+class _Crew:
+    """What a stage needs besides the study's folder: the settings, where to work, and whom to tell."""
+
+    study: StudyFile
+    engine: Engine
+    listener: Listener
+
+
+def _do(stage: str, made: Study, crew: _Crew, memo: Memo, *, force: bool) -> None:
+    work, rooms, inputs, outputs = _stage(stage, made, crew)
     key = stage_key(rooms=rooms, inputs=inputs)
     skipped = not force and memo.holds(stage, key)
-    listener.stage(stage, skipped=skipped)
+    crew.listener.stage(stage, skipped=skipped)
     if not skipped:
         work()
         memo.keep(stage, key, outputs())
 
 
+def _dig(made: Study, crew: _Crew) -> None:
+    chosen = chosen_targets(made, crew.study.dig)
+    if chosen.empty:
+        return
+    told = {"on_progress": lambda name, done, of: None, "on_end": crew.listener.dug}
+    workers = crew.engine.workers or _cores()
+    dig_stage(made, options_of(crew.study.dig), chosen, workers=workers, ray=crew.engine.ray, **told)
+
+
 def _stage(
-    stage: str, made: Study, study: StudyFile
+    stage: str, made: Study, crew: _Crew
 ) -> tuple[Callable[[], object], tuple[str, ...], dict, Callable[[], list[Path]]]:
     """What a stage does, the rooms whose code decides it, its inputs, and the files it leaves."""
-    folder = made.folder
+    folder, study = made.folder, crew.study
     tables = sorted((folder / "phenomena").glob("*.parquet"))
-    if stage == "detect":
-        return (
+    ranked = [p for p in [folder / "targets.parquet"] if p.is_file()]
+    dug = sorted((folder / "digs").glob("*/*.*"))
+    tested = [p for p in [folder / "evidence.parquet", folder / "statistics.json"] if p.is_file()]
+    series = {"series": series_digest(made)}
+    stages = {
+        "detect": (
             lambda: detect_stage(made, study.detect),
             ("detect", "study/stages"),
-            {"series": series_digest(made), "options": study.detect.model_dump()},
+            {**series, "options": study.detect.model_dump()},
             lambda: list((folder / "phenomena").glob("*.parquet")),
-        )
-    if stage == "target":
-        return (
+        ),
+        "target": (
             lambda: target_stage(made, study.target),
             ("target", "study/stages"),
-            {"series": series_digest(made), "tables": files_digest(tables), "options": study.target.model_dump()},
+            {**series, "tables": files_digest(tables), "options": study.target.model_dump()},
             lambda: [folder / "targets.parquet"],
-        )
-    ranked = [p for p in [folder / "targets.parquet"] if p.is_file()]
-    return (
-        lambda: report_stage(made),
-        ("report",),
-        {"series": series_digest(made), "tables": files_digest([*tables, *ranked])},
-        lambda: [folder / "report" / "index.html"],
-    )
+        ),
+        "dig": (
+            lambda: _dig(made, crew),
+            ("dig", "study/digging"),
+            {**series, "tables": files_digest([*tables, *ranked]), "options": study.dig.model_dump()},
+            lambda: list((folder / "digs").glob("*/*.*")),
+        ),
+        "evidence": (
+            lambda: _evidence(made, study),
+            ("evidence", "stats"),
+            {**series, "tables": files_digest([*tables, *ranked, *dug]), "options": study.evidence.model_dump()},
+            lambda: [p for p in [folder / "evidence.parquet", folder / "statistics.json"] if p.is_file()],
+        ),
+        "report": (
+            lambda: report_stage(made),
+            ("report",),
+            {**series, "tables": files_digest([*tables, *ranked, *dug, *tested])},
+            lambda: [folder / "report" / "index.html"],
+        ),
+    }
+    return stages[stage]
+
+
+def _evidence(made: Study, study: StudyFile) -> None:
+    if not made.targets().empty:
+        evidence_stage(made, study.evidence)

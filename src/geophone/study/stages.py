@@ -11,7 +11,7 @@ from geophone.errors import InputError
 from geophone.store.run import Run
 from geophone.store.study import Study
 from geophone.study.across import across_runs
-from geophone.study.file import DetectOptions, TargetOptions
+from geophone.study.file import DetectOptions, EvidenceOptions, TargetOptions
 from geophone.study.phase1 import StudyNulls, read_series
 from geophone.target import targets
 
@@ -58,6 +58,14 @@ def target_stage(study: Study, options: TargetOptions | None = None) -> pd.DataF
     table = targets(study, dimension=options.dimension, mode=options.mode)
     study.write("targets", table)
     return table
+
+
+def evidence_stage(study: Study, options: EvidenceOptions | None = None) -> dict:
+    """Phase 3: writes `evidence.parquet`, `evidence.csv` and `statistics.json`, and returns the statistics."""
+    from geophone.evidence import write_evidence
+
+    options = options or EvidenceOptions()
+    return write_evidence(study, seed=options.seed, draws=options.draws)
 
 
 def report_stage(study: Study) -> Path:
