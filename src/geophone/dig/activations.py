@@ -33,10 +33,11 @@ def class_means(a: np.ndarray, y: np.ndarray, classes: int) -> np.ndarray:
 
 
 def selectivity(means: np.ndarray) -> np.ndarray:
-    """(mu_max - mu_rest) / (mu_max + mu_rest) of each unit, mu_rest the mean over the other classes (Morcos et al. 2018).
+    """(mu_max - mu_rest) / (mu_max + mu_rest) of each unit, mu_rest the mean over the other classes (Morcos et al.
+    2018).
 
-    `means` (classes, units) of non-negative answers; NaN for a unit that is 0 everywhere. In [0, 1], and biased upwards:
-    among units that know nothing of the class it is 0.32 on average at 10 images a class.
+    `means` (classes, units) of non-negative answers; NaN for a unit that is 0 everywhere. In [0, 1], and biased
+    upwards: among units that know nothing of the class it is 0.32 on average at 10 images a class.
     """
     return selectivity_for(means, means.argmax(0))
 
@@ -51,14 +52,15 @@ def selectivity_for(means: np.ndarray, preferred: np.ndarray) -> np.ndarray:
 def unit_statistics(a: np.ndarray, y: np.ndarray, *, rng: np.random.Generator, draws: int = NULL_DRAWS) -> pd.DataFrame:
     """A row a unit: what it tells of the class, and how sparsely it answers. `a` (n, units), `y` (n,) classes from 0.
 
-    preferred: the class of its greatest mean. selectivity_raw: Morcos et al. (2018). selectivity: the preferred class
-    chosen on one half of the samples, the index taken on the other, both ways averaged, minus selectivity_null, its
-    mean over `draws` permutations of the labels; NaN on signed answers, where the index has no meaning. d_prime:
-    (mean of preferred - mean of rest) / root of their mean variance, cross-fitted the same way. mutual_information: of
-    class and answer in 8 bins of equal count, nats, minus its mean under permuted labels. sparsity: share of samples
-    with an answer above 0, or above the middle of its range where it is above 0 always (a mean over positions). treves_rolls: (1 - mean(|a|)^2 / mean(a^2)) / (1 - 1/n) (Rolls & Tovee 1995). hoyer: (root n
-    - L1/L2) / (root n - 1) (Hoyer 2004). dead: the answer never changes; everything else is then NaN.
-    Raises InputError for fewer than two classes or a shape that does not fit.
+    preferred: the class of its greatest mean. selectivity_raw: Morcos et al. (2018). selectivity: the preferred
+    class chosen on one half of the samples, the index taken on the other, both ways averaged, minus
+    selectivity_null, its mean over `draws` permutations of the labels; NaN on signed answers, where the index has no
+    meaning. d_prime: (mean of preferred - mean of rest) / root of their mean variance, cross-fitted the same way.
+    mutual_information: of class and answer in 8 bins of equal count, nats, minus its mean under permuted labels.
+    sparsity: share of samples with an answer above 0, or above the middle of its range where it is above 0 always (a
+    mean over positions). treves_rolls: (1 - mean(|a|)^2 / mean(a^2)) / (1 - 1/n) (Rolls & Tovee 1995). hoyer: (root
+    n - L1/L2) / (root n - 1) (Hoyer 2004). dead: the answer never changes; everything else is then NaN. Raises
+    InputError for fewer than two classes or a shape that does not fit.
     """
     a, y = np.asarray(a, dtype=np.float64), np.asarray(y)
     if a.ndim != 2 or y.shape != (len(a),):

@@ -17,10 +17,10 @@ _INTEGRATION = 16
 def attribution(model: nn.Module, layer: str, x: torch.Tensor, classes: Sequence[int]) -> np.ndarray:
     """What `layer` contributes to the logit of a class, sample by sample; `x` (N, ...), `classes` (N,).
 
-    Convolutional layers: GradCAM (Selvaraju et al. 2017), ReLU applied, scaled up to the image: (N, H, W). Others: layer
-    conductance (Dhamdhere et al. 2019) from a baseline of zeros, 16 points: the layer's own shape (N, ...). Inputs that are
-    tokens cannot be interpolated; for them gradient x activation, of the last position's logit. Raises InputError for
-    an unknown layer.
+    Convolutional layers: GradCAM (Selvaraju et al. 2017), ReLU applied, scaled up to the image: (N, H, W). Others:
+    layer conductance (Dhamdhere et al. 2019) from a baseline of zeros, 16 points: the layer's own shape (N, ...).
+    Inputs that are tokens cannot be interpolated; for them gradient x activation, of the last position's logit.
+    Raises InputError for an unknown layer.
     """
     from captum.attr import LayerAttribution, LayerConductance, LayerGradCam, LayerGradientXActivation
 

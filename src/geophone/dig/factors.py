@@ -8,8 +8,8 @@ _LEAST = 2
 
 
 def factors_of(x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
-    """What can be told apart in the rows of a layer: token, position and answer of each token of sequences x (N, T) with
-    answers y (N, T), row by row (N*T,); of other inputs the answer alone (N,). -1 where there is no answer."""
+    """What can be told apart in the rows of a layer: token, position and answer of each token of sequences x (N, T)
+    with answers y (N, T), row by row (N*T,); of other inputs the answer alone (N,). -1 where there is no answer."""
     if y.ndim == 2:
         position = np.broadcast_to(np.arange(x.shape[1]), x.shape)
         kinds = {"token": x, "position": position, "answer": np.where(y < 0, -1, y)}

@@ -67,7 +67,7 @@ def tuned(responses: np.ndarray, table: pd.DataFrame) -> Tuning:
     # Rounding errors of an answer to nothing are no preference.
     above[above < _NOTHING * above.max(1, keepdims=True)] = 0
     halves = [_indices(*_conditions(above, table, half)) for half in (0, 1)]
-    conditions, vectors = _conditions(responses - blank, table, None)
+    _, vectors = _conditions(responses - blank, table, None)
     return Tuning(vectors, _indices(*_conditions(above, table, None)), np.stack(halves))
 
 
@@ -134,12 +134,14 @@ def _orientation(curves: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def _isotropy(curves: Sequence[np.ndarray]) -> np.ndarray:
-    """The least over `curves` of least answer / greatest answer at any angle: 1 for a unit that angles do not matter to."""
+    """The least over `curves` of least answer / greatest answer at any angle: 1 for a unit that angles do not matter
+    to."""
     return np.min([_share(curve.min(1), curve.max(1)) for curve in curves], axis=0)
 
 
 def _surviving(conditions: pd.DataFrame, r: np.ndarray) -> np.ndarray:
-    """How much of what a unit prefers among textures is left when their phases are scrambled: their correlation, or 0."""
+    """How much of what a unit prefers among textures is left when their phases are scrambled: their correlation, or
+    0."""
     pairs = [
         r[:, conditions[conditions["kind"] == kind].sort_values("scale").index] for kind in ("texture", "scrambled")
     ]

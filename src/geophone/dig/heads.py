@@ -1,6 +1,7 @@
 """What attention heads do: look back one token, find the same token, continue what followed it, copy."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -18,17 +19,23 @@ _SEQUENCES = 64
 _LAGS = 32
 
 
-def repeats(
-    symbols: int, length: int, *, rng: np.random.Generator, count: int = _SEQUENCES
-) -> tuple[np.ndarray, np.ndarray]:
-    """Random tokens that repeat, s[t] = s[t - period], each sequence with a period of its own from length/4 to length/2:
-    tokens (count, length) and periods (count,). No token comes twice within a period where `symbols` allow."""
+@dataclass(frozen=True)
+class Repeated:
+    """`tokens` (N, T) in which s[t] = s[t - period], and the `periods` (N,) of the sequences."""
+
+    tokens: np.ndarray
+    periods: np.ndarray
+
+
+def repeats(symbols: int, length: int, *, rng: np.random.Generator, count: int = _SEQUENCES) -> Repeated:
+    """`count` sequences of random tokens that repeat, each with a period of its own from length/4 to length/2. No token
+    comes twice within a period where `symbols` allow."""
     periods = rng.integers(length // 4, length // 2 + 1, count)
     rows = []
     for period in periods:
         first = rng.permutation(symbols)[:period] if period <= symbols else rng.integers(symbols, size=period)
         rows.append(np.resize(first, length))
-    return np.array(rows), periods
+    return Repeated(np.array(rows), periods)
 
 
 def attention_layers(model: nn.Module) -> dict[str, Attention]:
@@ -41,24 +48,25 @@ def head_scores(model: nn.Module, *, symbols: int, length: int, rng: np.random.G
 
     All are mean attention weights on random tokens that repeat with random periods, over the positions at which the
     thing attended to exists. previous: to the token before. duplicate: to the earlier same token. induction_1 to
-    induction_4: to the token 1 to 4 places after the earlier same token (1 is prefix matching, Olsson et al. 2022), of
-    which `induction` is the greatest and `offset` its place. position: the greatest mean attention to any one fixed
-    lag of 2 or more on random tokens that do not repeat, `lag` that lag: copying by position, not by content.
-    copying: how the head's own path raises the logit of the token it reads: the mean over tokens of the share of other
-    tokens that it raises less, minus 0.5 (0 by chance, 0.5 at most). Chance for an attention weight is about 1 / t at position t.
+    induction_4: to the token 1 to 4 places after the earlier same token (1 is prefix matching, Olsson et al. 2022),
+    of which `induction` is the greatest and `offset` its place. position: the greatest mean attention to any one
+    fixed lag of 2 or more on random tokens that do not repeat, `lag` that lag: copying by position, not by content.
+    copying: how the head's own path raises the logit of the token it reads: the mean over tokens of the share of
+    other tokens that it raises less, minus 0.5 (0 by chance, 0.5 at most). Chance for an attention weight is about 1
+    / t at position t.
     """
     layers = attention_layers(model)
     if not layers:
         raise InputError("the model has no attention layer of the zoo; heads cannot be scored.")
-    tokens, periods = repeats(symbols, length, rng=rng)
-    plain = rng.integers(symbols, size=tokens.shape)
-    looped, straight = (_patterns(model, list(layers), t) for t in (tokens, plain))
+    repeated = repeats(symbols, length, rng=rng)
+    plain = rng.integers(symbols, size=repeated.tokens.shape)
+    looped, straight = (_patterns(model, list(layers), t) for t in (repeated.tokens, plain))
     rows = []
     for depth, (name, layer) in enumerate(layers.items()):
         copying = _copying(model, name, layer, symbols)
         lags = _lags(straight[name])
         for head in range(layer.heads):
-            found = _content(looped[name][:, head], periods)
+            found = _content(looped[name][:, head], repeated.periods)
             best = int(np.argmax([found[f"induction_{k}"] for k in OFFSETS]))
             lag = int(lags[head].argmax())
             rows.append(
@@ -74,8 +82,8 @@ def head_scores(model: nn.Module, *, symbols: int, length: int, rng: np.random.G
 def head_types(scores: pd.DataFrame, untrained: pd.DataFrame) -> list[str]:
     """The type of each head: "induction", "previous token", "duplicate token", "position", or "untyped".
 
-    Of the scores that are at least 0.3 and above the greatest of any head of the `untrained` network, the greatest names
-    the head.
+    Of the scores that are at least 0.3 and above the greatest of any head of the `untrained` network, the greatest
+    names the head.
     """
     kinds = {
         "induction": "induction",
@@ -124,7 +132,7 @@ def _lags(pattern: np.ndarray) -> np.ndarray:
 
 
 def _copying(model: nn.Module, name: str, layer: Attention, symbols: int) -> np.ndarray:
-    """From embedding through one head's values and output to the logits, with the norms taken as they are for that input."""
+    """From embedding through one head's values and output to the logits, with the norms as they are for that input."""
     embed, head = getattr(model, "embed", None), getattr(model, "head", None)
     if not hasattr(embed, "token") or not isinstance(head, nn.Linear) or head.out_features < symbols:
         return np.full(layer.heads, np.nan)

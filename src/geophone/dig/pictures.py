@@ -32,7 +32,8 @@ def contact_sheet(images: np.ndarray, *, columns: int, tile: int = 56) -> np.nda
 
 
 def heatmap(values: np.ndarray, *, cell: int = 12) -> np.ndarray:
-    """`values` (rows, columns), each column over its greatest, as squares from white (0 or less) to dark: (h, w, 3) uint8."""
+    """`values` (rows, columns), each column over its greatest, as squares from white (0 or less) to dark; (h, w, 3)
+    uint8."""
     values = np.nan_to_num(np.asarray(values, dtype=np.float64))
     share = np.clip(values / np.maximum(values.max(0, keepdims=True), 1e-12), 0, 1) * (len(_RAMP) - 1)
     below = np.minimum(share.astype(int), len(_RAMP) - 2)

@@ -24,9 +24,9 @@ _CONTRAST = 2.0
 class Stimuli:
     """`images` (S, C, H, W) float32, mean grey 0 and at most 2 from it, and `table`, a row an image.
 
-    Columns: kind; angle (radians: the direction along a grating's or line's bars from x to y, of an edge's or curve's
-    normal), scale (frequency in cycles a pixel, or a radius in pixels), colour (a name, or "grey"), variant (0 to 3: the phase of a
-    grating, the place of a shape, the draw of a noise) and half (variant modulo 2).
+    Columns: kind; angle (radians: the direction along a grating's or line's bars from x to y, of an edge's or
+    curve's normal), scale (frequency in cycles a pixel, or a radius in pixels), colour (a name, or "grey"), variant
+    (0 to 3: the phase of a grating, the place of a shape, the draw of a noise) and half (variant modulo 2).
     """
 
     images: np.ndarray
@@ -36,10 +36,11 @@ class Stimuli:
 def bank(channels: int, side: int, *, rng: np.random.Generator) -> Stimuli:
     """The bank for images of `channels` (1 or 3) x `side` x `side`; `rng` draws the noise textures alone.
 
-    Gratings in 12 orientations x 4 frequencies x 4 phases, edges and corners, junctions and curves (3 radii) in 24 directions,
-    lines in 12, discs and rings of 4 radii (curves, junctions, lines, discs and rings light and dark); grids of dots, checks and filtered noise, each also with
-    its Fourier phases scrambled; with 3 channels gratings and patches of equal luminance in three opponent pairs of
-    colours. Raises InputError for another number of channels or sides below 8.
+    Gratings in 12 orientations x 4 frequencies x 4 phases, edges and corners, junctions and curves (3 radii) in 24
+    directions, lines in 12, discs and rings of 4 radii (curves, junctions, lines, discs and rings light and dark);
+    grids of dots, checks and filtered noise, each also with its Fourier phases scrambled; with 3 channels gratings
+    and patches of equal luminance in three opponent pairs of colours. Raises InputError for another number of
+    channels or sides below 8.
     """
     if channels not in (1, 3) or side < LEAST_SIDE:
         raise InputError(f"no stimuli for {channels} channels of side {side}: 1 or 3 channels of side 8 or more.")

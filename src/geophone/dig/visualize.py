@@ -17,10 +17,11 @@ _CREEP = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How images are made. The defaults are those in use since Olah et al. (2017): Fourier parametrisation, Adam at 0.05,
-    512 steps, and at each step a shift of up to `jitter` (share of the side), a scaling by 1 +- `scale` and a rotation
-    of up to `rotate` degrees. `where` is "channel" (mean over positions) or "neuron" (the middle position). With
-    `copies` > 1 each unit gets that many images, kept apart by `diversity` times their activations' mean cosine."""
+    """How images are made. The defaults are those in use since Olah et al. (2017): Fourier parametrisation, Adam at
+    0.05, 512 steps, and at each step a shift of up to `jitter` (share of the side), a scaling by 1 +- `scale` and a
+    rotation of up to `rotate` degrees. `where` is "channel" (mean over positions) or "neuron" (the middle position).
+    With `copies` > 1 each unit gets that many images, kept apart by `diversity` times their activations' mean
+    cosine."""
 
     steps: int = 512
     rate: float = 0.05
@@ -38,8 +39,8 @@ class Style:
 
 @dataclass(frozen=True)
 class Canvas:
-    """What an image may be: its `shape` (C, H, W), the values `low` to `high` it stays within, its `mean` to begin from,
-    and `colour` (C, C), which turns uncorrelated colours into ones correlated as in the data."""
+    """What an image may be: its `shape` (C, H, W), the values `low` to `high` it stays within, its `mean` to begin
+    from, and `colour` (C, C), which turns uncorrelated colours into ones correlated as in the data."""
 
     shape: tuple[int, int, int]
     low: float
@@ -69,11 +70,12 @@ def visualize(
     rng: np.random.Generator,
     style: Style | None = None,
 ) -> np.ndarray:
-    """Images that excite `layer` along each of `directions` (K, units), in each of `models`: (models, K * copies, C, H, W).
+    """Images that excite `layer` along each of `directions` (K, units), in each of `models`.
 
-    The score of an image is direction . activation, at the middle position or averaged over all. A unit is a direction
-    with one 1 (`units_of`). All images of all models are parameters of one optimiser and share each step's random
-    transformation; a network runs only as far as `layer`, and as a copy: the caller's is not touched. Raises InputError for directions that do not fit the layer. Not a proof of what a unit
+    Returns (models, K * copies, C, H, W). The score of an image is direction . activation, at the middle position or
+    averaged over all. A unit is a direction with one 1 (`units_of`). All images of all models are parameters of one
+    optimiser and share each step's random transformation; a network runs only as far as `layer`, and as a copy: the
+    caller's is not touched. Raises InputError for directions that do not fit the layer. Not a proof of what a unit
     does: it shows one thing that excites it.
     """
     style = style or Style()
@@ -172,7 +174,7 @@ class _Reached(Exception):
 
 
 class _Reader:
-    """A function from images to the layer's activation, on a copy of the network, so that the caller's stays as it is."""
+    """From images to the layer's activation, on a copy of the network, so that the caller's stays as it is."""
 
     def __init__(self, model: nn.Module, layer: str) -> None:
         self._layer = layer
