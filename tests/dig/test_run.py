@@ -1,0 +1,162 @@
+"""A dig from the run to the notes: the right network at each moment, every unit accounted for, nothing done twice."""
+
+import re
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import geophone as gp
+from geophone.dig.activations import selectivity
+from geophone.dig.features import UNTYPED
+from geophone.dig.moment import Moment
+from geophone.dig.notes import observation
+from geophone.dig.run import Dig, DigOptions, dig, target_of
+from geophone.dig.samples import answers, balanced
+from geophone.dig.select import selected
+from geophone.errors import InputError
+from geophone.evidence import evidence_table
+from geophone.record.checkpoints import weights_digest
+from geophone.study import open_study, parse_study, run_study
+from geophone.train import replay, replays
+from geophone.zoo.tasks import task
+
+TEXT = """
+name = "dug"
+networks = ["cnn_3_digits", "mlp_1_digits"]
+steps = 160
+probe_samples = 64
+[detect]
+surrogates = 99
+"""
+OPTIONS = DigOptions(per_class=20, units=4, steps=8)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("digs") / "study"
+    return run_study(parse_study(TEXT, where="here"), TEXT, folder, until="target")
+
+
+@pytest.fixture(scope="module")
+def dug(study) -> Dig:
+    return dig(study, _with_control(study), options=OPTIONS)
+
+
+def _with_control(study):
+    rows = study.targets()
+    rows = rows[rows["control_step"].notna() & rows["run"].str.startswith("cnn") & (rows["layer"] != "head")]
+    return target_of(rows.iloc[0])
+
+
+def test_each_moment_is_the_network_of_that_step(study, dug):
+    target = _with_control(study)
+    run = study.run(target.run)
+    moments = dug["moments"].set_index(["role", "moment"])
+    assert moments.loc[("target", "during"), "step"] == target.step
+    assert moments.loc[("control", "after"), "step"] == target.control_after
+    samples = balanced(task("digits"), rng=np.random.default_rng(0), per_class=20)
+    for key, step in ((("target", "before"), target.before), (("control", "during"), target.control_step)):
+        model = replay(run, step)
+        with torch.no_grad():
+            right = float((model(samples.x).argmax(1) == samples.y).float().mean())
+        assert moments.loc[key, "accuracy"] == pytest.approx(right, abs=1e-6)
+        a = answers(model, [target.layer], samples.x)[target.layer].astype(float)
+        means = np.stack([a[samples.y.numpy() == label].mean(0) for label in range(10)])
+        assert moments.loc[key, "selectivity_raw"] == pytest.approx(np.nanmean(selectivity(means)), abs=1e-6)
+
+
+def test_replays_share_training_and_end_in_the_same_weights(study):
+    run = study.run("cnn_3_digits-seed0")
+    together = replays(run, [150, 30, 100, 35])
+    assert {step: weights_digest(model) for step, model in together.items()} == {
+        step: weights_digest(replay(run, step)) for step in (30, 35, 100, 150)
+    }
+
+
+def test_every_unit_is_in_the_notes_once_a_moment(dug):
+    units = dug["units"]
+    for section in dug.notes.split("## Step ")[1:4]:
+        named = []
+        for members in re.findall(r"^- Units? ([\d, -]+):", section, re.MULTILINE):
+            for part in members.split(", "):
+                first, _, last = part.partition("-")
+                named += range(int(first), int(last or first) + 1)
+        assert sorted(named) == sorted(units["unit"].unique())
+
+
+def test_a_dig_that_is_there_is_left_alone_and_made_anew_is_the_same(study, dug):
+    target = _with_control(study)
+    before = {p: p.stat().st_mtime_ns for p in dug.folder.rglob("*")}
+    dig(study, target, options=OPTIONS)
+    assert {p: p.stat().st_mtime_ns for p in dug.folder.rglob("*")} == before
+    tables = {name: dug[name] for name in ("moments", "units", "composition", "ablation")}
+    bytes_of = {p.relative_to(dug.folder): p.read_bytes() for p in dug.folder.rglob("*.png")}
+    shutil.rmtree(dug.folder)
+    again = dig(study, target, options=OPTIONS)
+    for name, table in tables.items():
+        pd.testing.assert_frame_equal(again[name], table)
+    assert bytes_of and {p.relative_to(dug.folder): p.read_bytes() for p in dug.folder.rglob("*.png")} == bytes_of
+
+
+def test_other_options_dig_again(study, dug, tmp_path):
+    copy = shutil.copytree(study.folder, tmp_path / "study")
+    made = dig(open_study(copy), _with_control(study), options=replace(OPTIONS, per_class=10))
+    assert made.about["options"]["per_class"] == 10
+    assert made["moments"]["probe_accuracy"].notna().all()
+
+
+def test_evidence_reads_what_a_dig_leaves(study, dug):
+    table = evidence_table(study)
+    assert list(table["role"]) == ["target", "control"]
+    moments = dug["moments"].set_index(["role", "moment"])
+    for row in table.itertuples():
+        assert row.selectivity_after == pytest.approx(moments.loc[(row.role, "after"), "selectivity"])
+        assert row.new_types_after == moments.loc[(row.role, "after"), "new_types"]
+
+
+def test_the_selection_has_one_of_every_run_with_a_jump_and_says_why(study):
+    chosen, targets = selected(study), study.targets()
+    assert set(chosen["run"]) == set(targets["run"])
+    assert set(targets.groupby("run")["rank"].min()) <= set(chosen["rank"])
+    assert chosen["why"].str.len().gt(0).all()
+    assert len(selected(study, every=True)) == len(targets)
+    assert list(selected(study, number=2)["rank"]) == [2]
+    with pytest.raises(InputError, match=f"1 to {len(targets)}"):
+        selected(study, number=len(targets) + 1)
+
+
+def test_a_run_of_ones_own_loop_is_told_what_to_pass(study, tmp_path):
+    model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU())
+    (tmp_path / "runs").mkdir()
+    with gp.Recorder(model, torch.randn(16, 4), out=tmp_path / "runs/own") as recorder:
+        for step in range(10):
+            recorder.step(loss=float(step))
+    target = replace(_with_control(study), run=gp.open(tmp_path / "runs/own").name, layer="0")
+    with pytest.raises(InputError, match="pass subject="):
+        dig(gp.open(tmp_path), target, options=OPTIONS)
+
+
+def _moment(types, *, selectivity, silhouette=0.0, p=0.5):
+    row = {
+        "selectivity": selectivity, "d_prime": 0.0, "turnover": 0.25, "silhouette": silhouette, "silhouette_null": 0.0,
+        "silhouette_p": p,
+    }  # fmt: skip
+    return Moment(0, row, pd.DataFrame({"type": types}), None, None)
+
+
+def test_the_observation_follows_its_rules():
+    before = _moment([UNTYPED, "orientation"], selectivity=0.1)
+    after = _moment(["curvature", "orientation"], selectivity=0.2, silhouette=0.2, p=0.04)
+    target = {"before": before, "during": before, "after": after}
+    drifted = {"before": before, "during": before, "after": _moment([UNTYPED] * 2, selectivity=0.195)}
+    still = {"before": before, "during": before, "after": before}
+    alone = observation({"target": target})
+    assert "not there before: curvature" in alone and "25 %" in alone and "no control moment" in alone
+    assert "Selectivity" not in alone and "selectivity rose" in alone and "group by class only after" in alone
+    assert "selectivity did as at the control" in observation({"target": target, "control": drifted})
+    assert "selectivity rose" in observation({"target": target, "control": still})
+    assert "No new kind of unit" in observation({"target": still, "control": still})
