@@ -125,8 +125,8 @@ class _Fixed:
     def __init__(self, canvas: Canvas) -> None:
         _, height, width = canvas.shape
         frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
-        self._amplitude = torch.from_numpy(1 / np.maximum(frequency, 1 / max(height, width))).float()
-        self._amplitude = self._amplitude / self._amplitude.mean() * np.sqrt(height * width) / 8
+        # A step of the optimiser moves the coarsest wave by a quarter of it; larger ones drive every pixel to its limit.
+        self._amplitude = torch.from_numpy(1 / (4 * np.maximum(frequency, 1 / max(height, width)))).float()
         self._size = (height, width)
         self._colour = torch.from_numpy(canvas.colour).float()
         self._low, self._span = canvas.low, canvas.high - canvas.low
