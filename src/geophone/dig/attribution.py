@@ -11,14 +11,14 @@ from geophone.errors import InputError
 from geophone.record.capture import ActivationCapture
 from geophone.record.probe import undisturbed
 
-_INTEGRATION = 16
+_INTEGRATION = 64
 
 
 def attribution(model: nn.Module, layer: str, x: torch.Tensor, classes: Sequence[int]) -> np.ndarray:
     """What `layer` contributes to the logit of a class, sample by sample; `x` (N, ...), `classes` (N,).
 
     Convolutional layers: GradCAM (Selvaraju et al. 2017), ReLU applied, scaled up to the image: (N, H, W). Others:
-    layer conductance (Dhamdhere et al. 2019) from a baseline of zeros, 16 points: the layer's own shape (N, ...).
+    layer conductance (Dhamdhere et al. 2019) from a baseline of zeros, 64 points: the layer's own shape (N, ...).
     Inputs that are tokens cannot be interpolated; for them gradient x activation, of the last position's logit.
     Raises InputError for an unknown layer.
     """

@@ -20,8 +20,12 @@ class Style:
     """How images are made. The defaults are those in use since Olah et al. (2017): Fourier parametrisation, Adam at
     0.05, 512 steps, and at each step a shift of up to `jitter` (share of the side), a scaling by 1 +- `scale` and a
     rotation of up to `rotate` degrees. `where` is "channel" (mean over positions) or "neuron" (the middle position).
-    With `copies` > 1 each unit gets that many images, kept apart by `diversity` times their activations' mean
-    cosine."""
+    With `copies` > 1 each unit gets that many images, kept apart by `diversity` times their activations' mean cosine.
+
+    An image stays within its canvas by a sigmoid. Without bound the optimum of a linear score is black and white, the
+    sign of what the unit looks for; `contrast`, the most that an image's standard deviation may be before the sigmoid,
+    keeps gradations: at 0.2 the image is the template of a matched filter, but weak ones may not suffice deep down.
+    """
 
     steps: int = 512
     rate: float = 0.05
@@ -31,10 +35,13 @@ class Style:
     where: str = "channel"
     copies: int = 1
     diversity: float = 0.0
+    contrast: float | None = None
 
     def __post_init__(self) -> None:
         if self.where not in ("channel", "neuron") or self.steps < 1 or self.copies < 1:
             raise InputError(f"{self}: where is channel or neuron, steps and copies are 1 or more.")
+        if self.contrast is not None and not self.contrast > 0:
+            raise InputError(f"contrast={self.contrast}: give a number above 0, or None for no bound.")
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,7 @@ def visualize(
     spectrum = 0.01 * torch.randn(count, channels, height, width // 2 + 1, 2, generator=generator)
     spectrum.requires_grad_(True)
     optimizer = torch.optim.Adam([spectrum], lr=style.rate)
-    fixed = _Fixed(canvas)
+    fixed = _Fixed(canvas, style.contrast)
     towards = torch.from_numpy(directions)
     readers = [_Reader(model, layer) for model in models]
     with torch.enable_grad():
@@ -122,13 +129,14 @@ def top_inputs(model: nn.Module, layer: str, units: Sequence[int], x: torch.Tens
 class _Fixed:
     """From Fourier coefficients to images on a canvas; amplitudes fall with frequency as natural images' do."""
 
-    def __init__(self, canvas: Canvas) -> None:
+    def __init__(self, canvas: Canvas, contrast: float | None) -> None:
         _, height, width = canvas.shape
         frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
-        # A step of the optimiser moves the coarsest wave by a quarter of it; larger ones drive every pixel to its limit.
+        # A step moves the coarsest wave by a quarter of its size; larger ones drive every pixel to its limit.
         self._amplitude = torch.from_numpy(1 / (4 * np.maximum(frequency, 1 / max(height, width)))).float()
         self._size = (height, width)
         self._colour = torch.from_numpy(canvas.colour).float()
+        self._contrast = contrast
         self._low, self._span = canvas.low, canvas.high - canvas.low
         share = min(max((canvas.mean - canvas.low) / self._span, 0.02), 0.98)
         self._rest = float(np.log(share / (1 - share)))
@@ -138,6 +146,9 @@ class _Fixed:
         plain = torch.fft.irfft2(waves, s=self._size, norm="ortho")
         if len(self._colour) > 1:
             plain = torch.einsum("nchw,dc->ndhw", plain, self._colour)
+        if self._contrast is not None:
+            spread = plain.flatten(1).std(1).clamp(min=self._contrast)
+            plain = plain * (self._contrast / spread)[:, None, None, None]
         return self._low + self._span * torch.sigmoid(plain + self._rest)
 
 
