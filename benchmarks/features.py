@@ -38,10 +38,10 @@ def main() -> None:
     start = time.perf_counter()
     total = sum(confusion(given.noise, seed) for seed in range(given.seeds))
     print(f"| built as | {' | '.join(total.columns)} | right |\n|---|{'---:|' * (len(total.columns) + 1)}")
-    for kind, row in total[total.sum(1) > 0].iterrows():
+    for kind, row in total[total.sum(axis=1) > 0].iterrows():
         name = "white noise" if kind == UNTYPED else kind
         print(f"| {name} | {' | '.join(str(v) for v in row)} | {100 * row[kind] / row.sum():.1f} % |")
-    print(f"\n{given.seeds} draws in {time.perf_counter() - start:.0f} s.")
+    print(f"\nDraws: {given.seeds}, in {time.perf_counter() - start:.0f} s.")
 
 
 if __name__ == "__main__":
