@@ -26,6 +26,10 @@ def test_the_demo_goes_the_whole_way_and_says_where_the_page_is(demo):
     assert "The page: try/report/index.html" in done.stdout
     assert "The first 3 of" in done.stdout
     assert (folder / "try/report/index.html").stat().st_size > 1e6
+    digs = {p.parent.name for p in (folder / "try/digs").glob("*/notes.md")}
+    assert {name.partition(".")[0] for name in digs} == set(gp.open(folder / "try").targets()["run"])
+    page = (folder / "try/report/index.html").read_text()
+    assert "What all digs say together" in page and "data:image/png;base64," in page
     study = gp.open(folder / "try")
     assert len(study) == 3
     for run in study:
@@ -37,7 +41,10 @@ def test_the_demo_goes_the_whole_way_and_says_where_the_page_is(demo):
 
 def test_a_stage_can_be_run_again_by_itself(demo):
     folder, _ = demo
-    for verb, says in (("detect", "order"), ("targets", "targets:"), ("report", "index.html")):
+    stages = (
+        ("detect", "order"), ("targets", "targets:"), ("evidence", "targets dug"), ("report", "index.html"),
+    )  # fmt: skip
+    for verb, says in stages:
         done = geophone(verb, "try", cwd=folder)
         assert done.returncode == 0, done.stderr
         assert says in done.stdout

@@ -42,8 +42,9 @@ def observation(moments: Mapping[str, Mapping[str, Moment]]) -> str:
     """One sentence that follows from the numbers.
 
     New kinds are types that no unit had before. Selectivity (or d', where answers are signed) changed when its mean
-    moved by 0.02 (d': 0.1) more than at the control over the same number of measurements. Classes "group only after"
-    when the silhouette exceeds its permuted-label mean by 0.05 after and did not before. A single target proves nothing.
+    moved by 0.02 (d': 0.1) more than at the control over the same number of measurements. Classes "group only
+    after" when the silhouette exceeds its permuted-label mean by 0.05 after and did not before. A single target
+    proves nothing.
     """
     mine = moments["target"]
     control = moments.get("control")

@@ -20,7 +20,8 @@ class Subject:
     """A run as the digging tools see it.
 
     `at(steps)` gives the network after each of `steps` updates, in eval mode; `untrained(number)` the number-th
-    untrained network of the same shape; `layers` are the recorded ones in depth order. `task` has the loss and the accuracy.
+    untrained network of the same shape; `layers` are the recorded ones in depth order. `task` has the
+    loss and the accuracy.
     """
 
     name: str

@@ -1,7 +1,6 @@
 """One self-contained page: it opens from disk and asks no network for anything."""
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from geophone.dimensions import CATALOGUE
 from geophone.report.charts import RunTables, order_plot, run_charts, run_data
+from geophone.report.digs import dig_count, dig_sections, drawing, evidence_lines
 from geophone.report.words import finding, gap_line, jump_line, order_count, order_line, plain, unit
 from geophone.store.manifest import versions_here
 from geophone.store.run import Run
@@ -43,6 +43,9 @@ def write_page(study: Study, *, out: Path | None = None) -> Path:
         first=FIRST if FIRST in shown else shown[0],
         targets=targets.head(TARGETS_SHOWN).to_dict("records"),
         target_count=len(targets),
+        digs=dig_sections(study),
+        dig_count=dig_count(study),
+        evidence=evidence_lines(study),
         versions=versions_here(),
         data=_script_json({run["id"]: run.pop("payload") for run in runs}),
         bundle=vl_convert.javascript_bundle().replace("</script", "<\\/script"),
@@ -106,10 +109,7 @@ def _order(study: Study, order: pd.DataFrame, shown: list[str]) -> dict[str, str
     name = FIRST if FIRST in shown else shown[0]
     mine = order[order["dimension"] == name]
     families = {run.name: str(run.manifest.about.get("family", "unknown")) for run in study}
-    drawing = vl_convert.vegalite_to_svg(json.dumps(order_plot(mine, families)))
-    # Inside HTML an SVG needs no namespace, and the page is to name no address.
-    drawing = re.sub(r' xmlns(:xlink)?="[^"]*"', "", drawing)
-    return {"title": order_count(mine, name), "svg": drawing, "dimension": plain(name)}
+    return {"title": order_count(mine, name), "svg": drawing(order_plot(mine, families)), "dimension": plain(name)}
 
 
 def _facts(run: Run) -> list[str]:

@@ -11,9 +11,9 @@ from geophone.errors import InputError, StoreError
 from geophone.store.study import Study
 from geophone.store.tables import write_text
 from geophone.store.writer import claim_empty, lock
+from geophone.study.digging import chosen_targets, dig_stage, options_of
 from geophone.study.file import StudyFile
 from geophone.study.memo import Memo, files_digest, series_digest, stage_key
-from geophone.study.digging import chosen_targets, dig_stage, options_of
 from geophone.study.stages import detect_stage, evidence_stage, open_study, report_stage, target_stage
 from geophone.study.training import RunPlan, check_plans, fork_plans, is_done, run_plans, train_tasks
 
