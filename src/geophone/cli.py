@@ -232,9 +232,10 @@ def prove(
 ) -> None:
     """Does it point at the right moment? A small benchmark in minutes; --full and --confirm take about an hour each.
 
-    Example: geophone prove --out try-prove
+    Writes runs, tables and index.html. Example: geophone prove --out try-prove
     """
     from geophone import prove as ground
+    from geophone.report.prove_page import write_prove_page
     from geophone.terminal import StageProgress
 
     if full and confirm:
@@ -247,7 +248,9 @@ def prove(
             tables = ground.develop(out, ray=ray, **told)
         else:
             tables = ground.quick(out, frozen=frozen if frozen.is_file() else None, **told)
-    print("\n".join(ground.said(tables)))
+    said = ground.said(tables)
+    print("\n".join(said))
+    print(f"\nThe page: {write_prove_page(tables, said, out=out)}")
 
 
 @app.command()
