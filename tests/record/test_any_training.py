@@ -361,8 +361,9 @@ def test_a_nan_loss_is_recorded_and_the_run_goes_on(tmp_path, probe):
 
 
 KILLED = """
-import sys, time, torch
+import signal, sys, time, torch
 import geophone as gp
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits that Ctrl-C is ignored
 model = torch.nn.Sequential(torch.nn.Linear(10, 4))
 recorder = gp.Recorder(model, torch.randn(20, 10), out=sys.argv[1], every=1)
 for step in range(10**6):
@@ -379,11 +380,14 @@ def test_killed_in_the_middle_what_was_flushed_is_there(tmp_path, how):
     process = subprocess.Popen(
         [sys.executable, "-c", KILLED, str(tmp_path / "run")], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
-    assert process.stdout.readline() == b"ready\n"
-    time.sleep(0.3)
-    assert gp.open(tmp_path / "run").status == "running"
-    os.kill(process.pid, how)
-    process.wait(timeout=30)
+    try:
+        assert process.stdout.readline() == b"ready\n"
+        time.sleep(0.3)
+        assert gp.open(tmp_path / "run").status == "running"
+        os.kill(process.pid, how)
+        process.wait(timeout=30)
+    finally:
+        process.kill()
     run = gp.open(tmp_path / "run")
     assert run.status == "interrupted"
     series = run.series("stable_rank")
