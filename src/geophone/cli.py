@@ -51,7 +51,7 @@ def demo(
 ) -> None:
     """Train an MLP, a CNN and a transformer on MNIST digits, and go the whole way to the page.
 
-    About three minutes on two cores. Example: geophone demo --out try --steps 500
+    About five minutes on two cores. Example: geophone demo --out try --steps 500
     """
     from geophone import study as stages
     from geophone.terminal import StudyProgress, say_summary

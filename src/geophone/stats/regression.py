@@ -32,7 +32,7 @@ def r2_in_sample(
     value = 1 - float(_unexplained(shares.sum(axis=0), k))
     if not np.isfinite(error):
         return Interval(value, np.nan, np.nan, np.nan, len(y), count, "not enough data")
-    return Interval(value, float(-np.expm1(min(high, 0.0))), float(-np.expm1(low)), error, len(y), count, "ok")
+    return Interval(value, float(-np.expm1(min(high, 0.0))) + 0.0, float(-np.expm1(low)), error, len(y), count, "ok")
 
 
 def _unexplained(s: np.ndarray, k: int) -> np.ndarray:
