@@ -148,7 +148,7 @@ def fork(
     if resume:
         training, expected = _beginning(Path(out), name, seed)
     else:
-        training = _trained_to(run, at)
+        training = trained_to(run, at)
         training.fork = index
     recorder = Recorder(
         training.model,
@@ -249,7 +249,7 @@ def replay(run: Run, step: int, model: nn.Module | None = None) -> nn.Module:
     if not first <= step <= total:
         raise InputError(f"{run.name} ran from step {first} to {total}; got step {step}.")
     with _rng_kept():
-        return _trained_to(run, step).model.eval()
+        return trained_to(run, step).model.eval()
 
 
 def replays(run: Run, steps: Sequence[int]) -> dict[int, nn.Module]:
@@ -260,7 +260,7 @@ def replays(run: Run, steps: Sequence[int]) -> dict[int, nn.Module]:
         for step in sorted(set(steps)):
             nearest = max((s for s in run.manifest.checkpoints if s <= step), default=None)
             if training is None or nearest is None or nearest > training.done:
-                training = _trained_to(run, step)
+                training = trained_to(run, step)
             while training.done < step:
                 training.step()
             _compare(run, step, training.model)
@@ -268,7 +268,7 @@ def replays(run: Run, steps: Sequence[int]) -> dict[int, nn.Module]:
     return found
 
 
-def _trained_to(run: Run, step: int) -> Training:
+def trained_to(run: Run, step: int) -> Training:
     """The training of `run` after `step` updates, from the nearest earlier checkpoint; the digest is compared."""
     earlier = [s for s in run.manifest.checkpoints if s <= step]
     if not earlier:

@@ -14,7 +14,7 @@ from geophone.record.checkpoints import weights_digest
 from geophone.record.probe import Probe
 from geophone.store.run import Run
 from geophone.store.tables import write_tables
-from geophone.train import Training, resume, threads
+from geophone.train import Training, threads, trained_to
 from geophone.zoo.catalogue import experiment
 from geophone.zoo.tasks import Task, task
 
@@ -130,7 +130,7 @@ def recover(
         courses: dict[tuple[str, str], _Course] = {}
         for moment, start in moments.items():
             for arm in ("ablated", "fresh"):
-                course = _Course(_trained_to(run, start), held_out)
+                course = _Course(trained_to(run, start), held_out)
                 if arm == "fresh":
                     _draw_anew(course.training, layer, seed=int(rng.integers(2**31)))
                 else:
@@ -197,13 +197,6 @@ def _task_of(run: Run) -> Task:
     return task(experiment(run.manifest.about["experiment"]).task)
 
 
-def _trained_to(run: Run, step: int) -> Training:
-    training = resume(run, max(s for s in run.manifest.checkpoints if s <= step))
-    while training.done < step:
-        training.step()
-    return training
-
-
 def _draw_anew(training: Training, layer: str, *, seed: int) -> None:
     """Give `layer` parameters and buffers as at an initialisation; the random state stays as it was."""
     with torch.random.fork_rng(devices=[]):
@@ -234,7 +227,7 @@ def _sham(run: Run, first: int, courses: Mapping[tuple[str, str], _Course], held
     kept = run.manifest.checkpoints
     beyond = [s for s in kept if s >= max(wanted)]
     stops = sorted({s for s in kept if first <= s < max(wanted)} | ({min(beyond)} if beyond else {max(wanted)}))
-    course, digests = _Course(_trained_to(run, first), held_out), {}
+    course, digests = _Course(trained_to(run, first), held_out), {}
     for stop in stops:
         course.to(stop, evaluate=wanted.__contains__)
         if stop not in kept:
