@@ -15,8 +15,9 @@ FLOORS = {
     "opening": 5,
     "dig": 5,
     "evidence": 6, "prove": 6,
-    "report": 7,
+    "report": 7, "paper": 7,
     "study": 8,
+    "doctor": 8,
     "terminal": 9, "cli": 10, "__init__": 11,
 }  # fmt: skip
 
