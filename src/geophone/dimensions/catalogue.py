@@ -54,8 +54,10 @@ def _rankme(_: Gram, s: Spectrum) -> float:
 
 def _unbiased_participation(g: Gram, _: Spectrum) -> float:
     h = unbiased_inner(g.n, frobenius=g.frobenius, diagonal=g.row_quartic, traces=g.trace**2)
-    # h estimates tr S^2 and can come out at or below zero when n is far too small to see it.
-    return (g.trace / (g.n - 1)) ** 2 / h if h > 0 else NAN
+    share = h / (g.trace / (g.n - 1)) ** 2
+    # h estimates tr S^2 and can come out at or below zero when n is far too small to see it; what is left of a
+    # difference that cancels is the product's rounding, not a dimension.
+    return 1 / share if share > 100 * torch.finfo(g.matrix.dtype).eps else NAN
 
 
 def _pcs_90(_: Gram, s: Spectrum) -> float:
@@ -181,6 +183,8 @@ def _product_dtype(x: torch.Tensor, spectral: bool) -> torch.dtype:
 def _rank_by_svd(x: torch.Tensor) -> float:
     """Numerical rank of float64 data: its threshold lies below what any Gram matrix resolves."""
     x = x / x.abs().max()
+    x = x - x.mean(0)
+    # In one pass, the rounding of a large mean would be counted as a direction.
     s = torch.linalg.svdvals(x - x.mean(0))
     count = int((s > s[0] * max(x.shape) * torch.finfo(x.dtype).eps).sum())
     # Centring takes one direction out of the samples; what is left of it is rounding.

@@ -95,8 +95,7 @@ def gram(x: torch.Tensor, *, dtype: torch.dtype = torch.float64, spectral: bool 
     centred, mean, trace = _centre(x, rough, dtype)
     low, high = _SAFE[dtype]
     if not low < trace < high:
-        unit = 2.0 ** -int(np.frexp(float(x.abs().max()))[1])
-        scaled = x.double() * unit
+        scaled = x.double() * _unit(float(x.abs().max()))
         dtype = torch.float64
         centred, mean, trace = _centre(scaled, scaled.mean(0), dtype)
     side = "rows" if n <= d else "features"
@@ -136,7 +135,7 @@ def _small_gram(x: np.ndarray, *, spectral: bool) -> Gram:
         trace = float(np.vdot(wide, wide))
     low, high = _SAFE[torch.float64]
     if not low < trace < high:
-        wide = x.astype(np.float64) * 2.0 ** -int(np.frexp(np.abs(x).max())[1])
+        wide = x.astype(np.float64) * _unit(float(np.abs(x).max()))
         mean = wide.mean(0)
         wide -= mean
     side = "rows" if n <= d else "features"
@@ -158,6 +157,11 @@ def _small_gram(x: np.ndarray, *, spectral: bool) -> Gram:
         dead_fraction=dead,
         eps=float(np.finfo(x.dtype).eps),
     )
+
+
+def _unit(largest: float) -> float:
+    """The power of two that brings `largest` near 1, or as near as one factor can where it is subnormal."""
+    return 2.0 ** min(-int(np.frexp(largest)[1]), 1000)
 
 
 def _centre(x: torch.Tensor, rough: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, float]:
