@@ -3,7 +3,7 @@
 import json
 import shutil
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from geophone.dig.composition import composition_table, edge_table, rungs
 from geophone.dig.exhibits import exhibits
 from geophone.dig.moment import Moment, ground, measured
 from geophone.dig.notes import field_notes
-from geophone.dig.recovery import recover
+from geophone.dig.recovery import PLATEAU, recover
 from geophone.dig.samples import PER_CLASS
 from geophone.dig.subject import Subject, subject_of
 from geophone.dig.visualize import UNITS
@@ -34,12 +34,13 @@ _ABLATED_ON = 200
 @dataclass(frozen=True, slots=True)
 class DigOptions:
     """`per_class` samples of each class, `units` to visualise in `steps` optimisation steps, `recovery` to ablate and
-    train on as well (minutes a target); `seed` is where all randomness comes from."""
+    train on as well (minutes a target), compared at `horizons`; `seed` is where all randomness comes from."""
 
     per_class: int = PER_CLASS
     units: int = UNITS
     steps: int = 512
     recovery: bool = False
+    horizons: tuple[int | str, ...] = (100, 500, PLATEAU)
     seed: int = 0
 
 
@@ -98,7 +99,7 @@ def dig(
         out=temporary / "images", units=options.units, steps=options.steps, rng=rng,
     )  # fmt: skip
     if options.recovery:
-        for name, table in _recovered(run, target, steps, rng).items():
+        for name, table in _recovered(run, target, steps, options.horizons, rng).items():
             write_table(temporary / f"{name}.parquet", table)
     write_text(temporary / "notes.md", field_notes(target, found.moments, found.tables, shown))
     write_text(temporary / DONE, json.dumps(about, indent=1) + "\n")
@@ -108,10 +109,16 @@ def dig(
 
 
 def _recovered(
-    run: Run, target: Target, steps: Mapping[str, Mapping[str, int]], rng: np.random.Generator
+    run: Run,
+    target: Target,
+    steps: Mapping[str, Mapping[str, int]],
+    horizons: Sequence[int | str],
+    rng: np.random.Generator,
 ) -> dict[str, pd.DataFrame]:
     """Recovery from an ablation at each moment of the target and of its control, with a column for the role."""
-    found = {role: recover(run, layer=target.layer, moments=at, rng=rng) for role, at in steps.items()}
+    found = {
+        role: recover(run, layer=target.layer, moments=at, horizons=horizons, rng=rng) for role, at in steps.items()
+    }
     tables = {"recovery": "table", "recovery_curves": "curves"}
     return {
         name: pd.concat([getattr(each, what).assign(role=role) for role, each in found.items()], ignore_index=True)

@@ -1,7 +1,7 @@
 """The digs of a study: which there are to be, and the task that makes one."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +17,7 @@ from geophone.study.file import DigSettings
 
 
 def options_of(settings: DigSettings) -> DigOptions:
-    return DigOptions(**settings.model_dump(exclude={"every"}))
+    return DigOptions(**settings.model_dump(exclude={"every", "recovery_runs"}))
 
 
 def dig_stage(
@@ -30,30 +30,32 @@ def dig_stage(
     on_progress: Progress = lambda name, done, of: None,
     on_end: Ended = lambda outcome: None,
 ) -> list[Path]:
-    """Dig at the targets in `chosen` (rows of `selected`) that are not there yet, `workers` at a time or on the Ray
-    cluster at `ray`; writes digs/chosen.parquet and returns the digs' folders. Raises StoreError when some failed; the
-    others are complete."""
-    targets = [target_of(row) for row in chosen.to_dict("records")]
+    """Dig at the targets in `chosen` (as `chosen_targets` gives them) that are not there yet, `workers` at a time or on
+    the Ray cluster at `ray`; writes digs/chosen.parquet and returns the digs' folders. Raises StoreError when some
+    failed; the others are complete."""
+    rows = chosen.to_dict("records")
     study.write("digs/chosen", chosen)
-    tasks = dig_tasks(study, targets, options)
+    recovered = [options.recovery or bool(row.get("recovery", False)) for row in rows]
+    wanted = [(target_of(row), replace(options, recovery=also)) for row, also in zip(rows, recovered, strict=True)]
+    tasks = dig_tasks(study, wanted)
     told = {"on_progress": on_progress, "on_end": on_end}
     if ray is not None and tasks:
         outcomes = run_ray(tasks, address=ray, **told)
     else:
         outcomes = run_local(tasks, workers=workers, **told) if tasks else []
-    _check(outcomes, len(targets))
-    return [study.folder / "digs" / target_name(t.run, t.layer, t.step) for t in targets]
+    _check(outcomes, len(wanted))
+    return [study.folder / "digs" / target_name(t.run, t.layer, t.step) for t, _ in wanted]
 
 
-def dig_tasks(study: Study, targets: Sequence[Target], options: DigOptions) -> list[Task]:
-    """A task for each of `targets` that is not dug yet."""
+def dig_tasks(study: Study, wanted: Sequence[tuple[Target, DigOptions]]) -> list[Task]:
+    """A task for each of the `wanted` that is not dug yet."""
     return [
         Task(
             target_name(t.run, t.layer, t.step),
             ensure_dug,
             {"folder": study.folder.resolve(), "target": asdict(t), "options": asdict(options)},
         )
-        for t in targets
+        for t, options in wanted
         if not is_dug(study, t, options)
     ]
 
@@ -64,9 +66,21 @@ def ensure_dug(folder: Path, target: dict, options: dict, *, tell: Callable[[int
 
 
 def chosen_targets(study: Study, settings: DigSettings) -> pd.DataFrame:
-    """What a study's settings select; empty when no jump was found anywhere."""
+    """What a study's settings select, with a column `recovery`; empty when no jump was found anywhere."""
     table = study.targets()
-    return table if table.empty else selected(study, every=settings.every)
+    if table.empty:
+        return table
+    chosen = selected(study, every=settings.every)
+    return chosen.assign(recovery=_recovered(study, chosen, settings.recovery_runs))
+
+
+def _recovered(study: Study, chosen: pd.DataFrame, runs: int) -> pd.Series:
+    """True at the first target of `runs` runs: the best-ranked run of each architecture, then the second of each."""
+    first = chosen.loc[chosen.groupby("run")["rank"].idxmin()].sort_values("rank")
+    families = {run.name: str(run.manifest.about.get("family", "")) for run in study}
+    turn = first.groupby(first["run"].map(families)).cumcount()
+    taken = first.assign(turn=turn).sort_values(["turn", "rank"])["rank"].head(runs)
+    return chosen["rank"].isin(taken)
 
 
 def _check(outcomes: list[Outcome], of: int) -> None:

@@ -5,7 +5,7 @@ import tomllib
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -15,7 +15,8 @@ from geophone.record.schedule import Schedule
 from geophone.zoo.catalogue import experiment, names
 
 Whole = Annotated[int, Field(ge=1)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
+Name = Annotated[str, Field(pattern=f"^{NAME}$")]
 
 
 class _Table(BaseModel):
@@ -55,12 +56,17 @@ class TargetOptions(_Table):
 
 
 class DigSettings(_Table):
-    """How targets are dug (see `geophone.dig.run.DigOptions`); `every` digs all of them and not the selection."""
+    """How targets are dug (see `geophone.dig.run.DigOptions`); `every` digs all of them and not the selection.
+
+    `recovery` at every target; otherwise at the first of `recovery_runs` runs, in turn from each architecture.
+    """
 
     per_class: Annotated[int, Field(ge=2)] = 200
     units: Whole = 20
     steps: Whole = 512
     recovery: bool = False
+    recovery_runs: Annotated[int, Field(ge=0)] = 0
+    horizons: tuple[Whole | Literal["plateau"], ...] = Field(default=(100, 500, "plateau"), min_length=1)
     seed: Annotated[int, Field(ge=0)] = 0
     every: bool = False
 
@@ -127,7 +133,9 @@ def expanded(networks: tuple[str, ...]) -> tuple[str, ...]:
                 raise InputError(f"no network of the zoo matches {given!r}.")
             found |= dict.fromkeys(matching)
         else:
-            experiment(given)
+            name = experiment(given).name
+            if not re.fullmatch(NAME, name):
+                raise InputError(f"{given!r} calls its experiment {name!r}, which cannot be a folder's name: {NAME}.")
             found[given] = None
     return tuple(found)
 
@@ -149,6 +157,8 @@ def parse_study(text: str, *, where: str) -> StudyFile:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{where} is not TOML: {error}.") from error
+    except RecursionError as error:
+        raise InputError(f"{where} is nested too deeply to be a study file.") from error
     try:
         return StudyFile.model_validate(raw)
     except InputError as error:
