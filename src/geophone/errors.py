@@ -1,8 +1,20 @@
 """The errors geophone raises. Each message says what it got, what it wanted and what to do."""
 
 
+LONGEST = 1_000
+
+
 class GeophoneError(Exception):
-    """Base of every error that is the caller's to mend; the command line prints it and exits with status 2."""
+    """Base of every error that is the caller's to mend; the command line prints it and exits with status 2.
+
+    Its message is one line that a terminal can show, whatever stood in the file that it speaks of: other characters
+    are escaped, and what is longer than `LONGEST` loses its middle.
+    """
+
+    def __init__(self, said: str = "") -> None:
+        line = "".join(c if c.isprintable() else " " if c in "\n\t" else ascii(c)[1:-1] for c in said.strip())
+        half = LONGEST // 2
+        super().__init__(line if len(line) <= LONGEST else f"{line[:half]} ... {line[-half:]}")
 
 
 class InputError(GeophoneError, ValueError):
@@ -19,3 +31,7 @@ class ReplayError(GeophoneError):
 
 class NewerFormatError(StoreError):
     """A file was written by a later release; it is read by that one, and never repaired by this."""
+
+
+class PartlyDone(StoreError):
+    """Some of the work failed; the rest is done and kept. The command line ends with status 1."""

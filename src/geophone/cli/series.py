@@ -1,0 +1,100 @@
+"""Verbs over one run: made of checkpoints, made of a table, or looked at."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from geophone.cli.options import Json, Quiet
+from geophone.errors import InputError
+from geophone.terminal.voice import Voice
+
+
+def measure(
+    checkpoints: Annotated[
+        list[str], typer.Argument(help="Files or folders of checkpoints; with --revisions one model id or folder.")
+    ],
+    probe: Annotated[str, typer.Option(help="A .npy, .npz, .pt or .safetensors file, or module:function.")],
+    out: Annotated[Path, typer.Option(help="The run's folder; one that holds a part of this run goes on.")],
+    model: Annotated[str | None, typer.Option(help="module:function that builds the network.")] = None,
+    revisions: Annotated[str | None, typer.Option(help="Revisions of a Hugging Face model, comma-separated.")] = None,
+    layers: Annotated[list[str] | None, typer.Option(help="Module path or glob; may be repeated.")] = None,
+    rows: Annotated[int, typer.Option(min=2, help="Rows of a layer with positions.")] = 1024,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a run of checkpoints that were saved earlier.
+
+    Run again, it goes on where it stopped. A checkpoint that cannot be read does not lose the others: it is named on
+    stderr, and the exit status is 1.
+
+    Example: geophone measure checkpoints/ --model mynets:build --probe probe.npy --out runs/old
+    """
+    from geophone import measure as measuring
+    from geophone.terminal.documents import measured_document
+    from geophone.terminal.progress import StageProgress
+    from geophone.terminal.words import complain, say_measured
+
+    if revisions:
+        source = measuring.revisions(checkpoints[0], revisions.split(","))
+    elif model:
+        source = measuring.checkpoint_files(checkpoints, model)
+    else:
+        raise InputError("say how to build the network: --model module:function, or --revisions of a hub model.")
+    with Voice(as_json=as_json, quiet=quiet) as voice:
+        with StageProgress(quiet=quiet) as progress:
+            done = measuring.measure(
+                source, measuring.read_probe(probe), out=out, layers=layers or None, rows=rows,
+                on_step=lambda step, of: progress.training("measure", step, of),
+            )  # fmt: skip
+        voice.say(lambda: say_measured(done), lambda: measured_document(done))
+    complain(done)
+    if done.failures:
+        raise typer.Exit(1)
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(help="A CSV or parquet table, long or wide.")],
+    out: Annotated[Path, typer.Option(help="A new or empty folder for the run.")],
+    dimension: Annotated[str | None, typer.Option(help="What was measured, where the table does not say.")] = None,
+    step: Annotated[str | None, typer.Option(help="The column with the training step.")] = None,
+    layer: Annotated[str | None, typer.Option(help="The column with the layer's name (long tables).")] = None,
+    value: Annotated[str | None, typer.Option(help="The column with the value (long tables).")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a run of a series that was measured elsewhere.
+
+    A long table has a row a value (step, layer, value), a wide one a row a step and a column a layer.
+
+    Example: geophone import history.csv --dimension stable_rank --out runs/theirs
+    """
+    from geophone.imports import Columns, import_series
+    from geophone.terminal.documents import run_document
+    from geophone.terminal.words import say_run
+
+    columns = Columns(step=step, layer=layer, value=value)
+    with Voice(as_json=as_json, quiet=quiet) as voice:
+        run = import_series(file, out=out, dimension=dimension, columns=columns)
+        voice.say(lambda: say_run(run), lambda: run_document(run))
+
+
+def netron(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run that geophone trained.")],
+    export: Annotated[Path | None, typer.Option(help="Only write the network here, as ONNX.")] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="On the loopback address; 0: any that is free.")] = 0,
+) -> None:
+    """Show the graph of a run's network in Netron.
+
+    Served on this machine alone until Ctrl-C; needs geophone[netron].
+
+    Example: geophone netron geophone-demo/runs/cnn_4_mnist-seed0 --export cnn.onnx
+    """
+    from geophone import opening
+    from geophone.integrations import netron as viewing
+
+    opened = opening.open(run)
+    if export is not None:
+        print(viewing.export_onnx(opened, export))
+    else:
+        viewing.serve(opened, port=port, say=print)

@@ -1,0 +1,198 @@
+"""Verbs over a study: one stage each, and questions to it."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from geophone.cli.options import Folder, Json, Quiet, Ray
+from geophone.errors import InputError
+from geophone.terminal.voice import Voice
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+def detect(folder: Folder, as_json: Json = False, quiet: Quiet = False) -> None:
+    """Find when layers settle, in which order, and where they jump.
+
+    Stabilisation, convergence order, jumps and critical periods of every run and dimension, seed form beside robust
+    form, each beside what chance alone yields. Writes phenomena/*.parquet.
+
+    Example: geophone detect geophone-demo
+    """
+    from geophone import study as stages
+    from geophone.terminal.documents import phenomena_document
+    from geophone.terminal.words import say_phenomena
+
+    with Voice(as_json=as_json, quiet=quiet) as voice:
+        study = stages.open_study(folder)
+        tables = stages.detect_stage(study)
+        voice.say(lambda: say_phenomena(tables), lambda: phenomena_document(study, tables))
+
+
+def targets(folder: Folder, as_json: Json = False, quiet: Quiet = False) -> None:
+    """Rank where to dig, with the reason and a matched control.
+
+    Needs `geophone detect` first. Writes targets.parquet and shows the first 20; --json gives all.
+
+    Example: geophone targets geophone-demo
+    """
+    from geophone import study as stages
+    from geophone.terminal.words import say_targets
+
+    with Voice(as_json=as_json, quiet=quiet) as voice:
+        table = stages.target_stage(stages.open_study(folder))
+        voice.say(lambda: say_targets(table, most=20), lambda: {"folder": folder, "targets": table})
+
+
+def dig(
+    folder: Folder,
+    target: Annotated[int | None, typer.Option(min=1, help="The rank of one target; default: a selection.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every target.")] = False,
+    recovery: Annotated[
+        bool, typer.Option("--recovery", help="Also ablate, train on and compare: minutes more.")
+    ] = False,
+    seed_mode: Annotated[
+        bool, typer.Option("--seed-mode", help="Ten images a class, as in the founding document, not 200.")
+    ] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Digs at a time.")] = 2,
+    ray: Ray = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Look at what units do before, during and after a target.
+
+    And at its control. Needs `geophone targets` first. Writes digs/TARGET/ with tables, pictures and notes.md; what is
+    dug already is left alone.
+
+    Example: geophone dig geophone-demo --target 1
+    """
+    from geophone.dig.run import DigOptions
+    from geophone.dig.select import selected
+    from geophone.study import open_study
+    from geophone.study.digging import dig_stage
+    from geophone.terminal.documents import digs_document
+    from geophone.terminal.progress import StageProgress
+    from geophone.terminal.words import say_digs
+
+    with Voice(as_json=as_json, quiet=quiet) as voice:
+        study = open_study(folder)
+        options = DigOptions(per_class=10 if seed_mode else 200, recovery=recovery)
+        chosen = selected(study, every=every, number=target)
+        with StageProgress(quiet=quiet) as progress:
+            digs = dig_stage(study, options, chosen, workers=workers, ray=ray, on_progress=progress.training)
+        voice.say(lambda: say_digs(digs), lambda: digs_document(folder, digs))
+
+
+def evidence(
+    folder: Folder,
+    seed: Annotated[int, typer.Option(min=0, help="Where the tests' randomness comes from.")] = 0,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Put what was dug into one table and test it.
+
+    Needs `geophone dig` first. Writes evidence.parquet, evidence.csv and statistics.json; --json prints the latter.
+
+    Example: geophone evidence geophone-demo
+    """
+    from geophone.evidence import said
+    from geophone.study import evidence_stage, open_study
+    from geophone.study.file import EvidenceOptions
+    from geophone.terminal.words import say_lines
+
+    with Voice(as_json=as_json, quiet=quiet) as voice:
+        found = evidence_stage(open_study(folder), EvidenceOptions(seed=seed))
+        voice.say(lambda: say_lines(said(found)), lambda: found)
+
+
+def report(
+    folder: Folder,
+    live: Annotated[bool, typer.Option("--live", help="Serve it, and follow a running study, until Ctrl-C.")] = False,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Of --live, on the loopback address; 0: any that is free.")
+    ] = 0,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write the page, report/index.html.
+
+    It opens from disk, without a network. Needs `geophone targets` first. With --live it is served on this machine
+    alone, and is written again while the study goes on.
+
+    Example: geophone report geophone-demo
+    """
+    from geophone import study as stages
+
+    if live:
+        if as_json:
+            raise InputError("--live serves until Ctrl-C and has no result: leave out --json.")
+        from geophone.report.live import serve
+
+        serve(folder, port=port, on_ready=lambda url: print(f"The page: {url} (Ctrl-C ends it)", flush=True))
+        return
+    with Voice(as_json=as_json, quiet=quiet) as voice:
+        page = stages.report_stage(stages.open_study(folder))
+        voice.say(lambda: print(page), lambda: {"folder": folder, "page": page})
+
+
+def paper(
+    folder: Folder,
+    form: Annotated[str, typer.Option("--format", metavar="pdf|latex", help="A PDF, or LaTeX sources.")] = "pdf",
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write the study's paper from its own numbers.
+
+    Needs `geophone evidence` first. Writes paper/paper.pdf, or with --format latex sources that compile where LaTeX is
+    installed. A number that the study does not have fails the build, and is named.
+
+    Example: geophone paper geophone-demo
+    """
+    from geophone.study import open_study
+
+    if form not in ("pdf", "latex"):
+        raise InputError(f"--format is pdf or latex; got {form!r}.")
+    with Voice(as_json=as_json, quiet=quiet) as voice:
+        study = open_study(folder)
+        from geophone.paper import write_paper
+
+        made = write_paper(study, form=form)
+        voice.say(lambda: print(made), lambda: {"folder": folder, "paper": made})
+
+
+def sql(
+    folder: Folder,
+    query: Annotated[
+        str | None, typer.Argument(metavar="[QUERY]", help="One question; without it, the tables there are.")
+    ] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="The answer as CSV.")] = False,
+    rows: Annotated[int, typer.Option(min=1, help="Rows to show; --csv and --json give all.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """Ask a question in SQL, over all runs of a study.
+
+    Tables: runs, layers, series, scalars, targets, evidence, jumps, convergence_order and the other phenomena, and of
+    digs moments, units ... DuckDB's dialect. Nothing on disk is read but the study, and nothing is written.
+
+    Example: geophone sql geophone-demo "SELECT run, max(stable_rank) FROM series GROUP BY run"
+    """
+    from geophone.store import sql as asking
+    from geophone.study import open_study
+    from geophone.terminal.words import say_rows, say_tables
+
+    if csv and as_json:
+        raise InputError("--csv and --json are two forms of one answer: give one of them.")
+
+    def words(answer: "DataFrame") -> None:
+        if csv:
+            print(answer.to_csv(index=False), end="")
+        elif query:
+            say_rows(answer, most=rows)
+        else:
+            say_tables(answer)
+
+    with Voice(as_json=as_json) as voice:
+        study = open_study(folder)
+        answer = asking.query(study, query) if query else asking.listing(study)
+        voice.say(lambda: words(answer), lambda: {"columns": list(answer.columns), "rows": answer})
