@@ -69,8 +69,10 @@ def r2_left_out(x: np.ndarray, y: np.ndarray, *, clusters: Sequence, parts: Sequ
         out = codes == code
         if (~out).sum() < x.shape[1] + 2 or not _independent(x[~out]):
             return _nothing(len(y), count)
-        fit = np.linalg.lstsq(np.column_stack([np.ones((~out).sum()), x[~out]]), y[~out], rcond=None)[0]
-        predicted[out] = fit[0] + x[out] @ fit[1:]
+        # Unscaled, a column in small units would count as rounding beside one in large units.
+        z = (x - x[~out].mean(0)) / x[~out].std(0)
+        fit = np.linalg.lstsq(np.column_stack([np.ones((~out).sum()), z[~out]]), y[~out], rcond=None)[0]
+        predicted[out] = fit[0] + z[out] @ fit[1:]
     value = 1 - float(((y - predicted) ** 2).sum() / ((y - y.mean()) ** 2).sum())
     return Interval(value, np.nan, np.nan, np.nan, len(y), count, "ok" if count >= LEAST else "not enough data")
 
