@@ -32,7 +32,7 @@ def composition():
 
 def drawn(chart):
     """The rows that a specification draws."""
-    return chart["data"]["values"]
+    return chart["datasets"][chart["data"]["name"]]
 
 
 def test_arcs_are_as_wide_as_the_share_of_linked_pairs_and_only_where_measured():

@@ -47,7 +47,7 @@ def dependency_chart(composition: pd.DataFrame, layers: Sequence[str], *, role: 
     x = alt.X("x:Q", axis=None, scale=alt.Scale(domain=[-0.5, len(layers) - 0.5]))
     y = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[-0.35 * len(layers) / 2, len(layers) / 2]))
     width = alt.StrokeWidth("share:Q", scale=alt.Scale(domain=[0, 1], range=[0.3, 12]), title="share of unit pairs")
-    base = alt.Chart(alt.Data(values=[*arcs, *nodes]))
+    base = alt.Chart(alt.NamedData("links"))
     curves = base.transform_filter("isValid(datum.pair)").mark_line(opacity=0.6, color=PALETTE[0], strokeCap="round")
     tips = [alt.Tooltip("pair:N"), alt.Tooltip("share:Q", format=".1%", title="share of unit pairs")]
     drawn = curves.encode(x=x, y=y, detail="pair:N", order="order:Q", strokeWidth=width, tooltip=tips)
@@ -65,7 +65,8 @@ def dependency_chart(composition: pd.DataFrame, layers: Sequence[str], *, role: 
             header=alt.Header(labelAngle=0, labelAlign="left", labelLimit=240),
         ),
     )
-    return _finished(chart, dependency_title(rows), "Arcs from early to late layers, by moment and rung of the ladder.")
+    described = "Arcs from early to late layers, by moment and rung of the ladder."
+    return finished(chart, dependency_title(rows), described) | {"datasets": {"links": [*arcs, *nodes]}}
 
 
 def dependency_title(rows: pd.DataFrame) -> str:
@@ -92,7 +93,7 @@ def ablation_chart(ablation: pd.DataFrame, layers: Sequence[str], *, role: str =
     colours = alt.Scale(domain=list(layers), range=[PALETTE[i % len(PALETTE)] for i in range(len(layers))])
     tips = ["layer:N", "step:Q", alt.Tooltip("lost:Q", format=".1f", title="points lost")]
     chart = (
-        alt.Chart(alt.Data(values=_values(shown)))
+        alt.Chart(alt.NamedData("lost"))
         .mark_line(point=alt.OverlayMarkDef(size=45))
         .encode(
             x=alt.X("step:Q", title="training step", scale=alt.Scale(zero=False)),
@@ -103,9 +104,8 @@ def ablation_chart(ablation: pd.DataFrame, layers: Sequence[str], *, role: str =
         .properties(width=190, height=200)
         .facet(column=alt.Column("kind:N", sort=kinds, title=None))
     )
-    return _finished(
-        chart, ablation_title(shown), "Accuracy lost without a layer, by training step and kind of ablation."
-    )
+    described = "Accuracy lost without a layer, by training step and kind of ablation."
+    return finished(chart, ablation_title(shown), described) | {"datasets": {"lost": _values(shown)}}
 
 
 def ablation_title(shown: pd.DataFrame) -> str:
@@ -129,7 +129,7 @@ def recovery_chart(curves: pd.DataFrame) -> dict:
     table = recovery_bands(curves)
     moments = _in_order(table["moment"])
     arms = [a for a in _ARMS if a in set(table["arm"])]
-    base = alt.Chart(alt.Data(values=_values(table)))
+    base = alt.Chart(alt.NamedData("curves"))
     x = alt.X("since:Q", title="steps since the ablation")
     legend = alt.Legend(title="arm", symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=2.5)
     colour = alt.Color("arm:N", sort=arms, scale=alt.Scale(domain=arms, range=[_ARMS[a] for a in arms]), legend=legend)
@@ -141,9 +141,8 @@ def recovery_chart(curves: pd.DataFrame) -> dict:
         base.mark_line(strokeWidth=1.8).encode(x=x, y=axis, color=colour, tooltip=tips),
     )
     chart = chart.properties(width=230, height=180).facet(column=alt.Column("moment:N", sort=moments, title=None))
-    return _finished(
-        chart, recovery_title(table), "Accuracy by steps since the ablation, an arm a line, a moment a column."
-    )
+    described = "Accuracy by steps since the ablation, an arm a line, a moment a column."
+    return finished(chart, recovery_title(table), described) | {"datasets": {"curves": _values(table)}}
 
 
 def recovery_bands(curves: pd.DataFrame) -> pd.DataFrame:
@@ -204,7 +203,8 @@ def _range(values: Sequence[str]) -> str:
     return values[0] if values[0] == values[-1] else f"{values[0]} (later {values[-1]})"
 
 
-def _finished(chart: alt.FacetChart, title: str, description: str) -> dict:
+def finished(chart: alt.FacetChart | alt.LayerChart, title: str, description: str) -> dict:
+    """`chart` as a specification with that title (the finding) and text alternative, readable on light and dark."""
     # A plain grey for words and lines, since the drawing cannot know the ground it lies on.
     finished = chart.properties(
         title=alt.TitleParams(title, anchor="start", color=GREY, fontSize=13), description=description
@@ -214,4 +214,4 @@ def _finished(chart: alt.FacetChart, title: str, description: str) -> dict:
         labelColor=GREY, titleColor=GREY, gridOpacity=0.25, tickColor=GREY, domainColor=GREY
     )
     finished = finished.configure_header(labelColor=GREY, titleColor=GREY)
-    return finished.configure_legend(labelColor=GREY, titleColor=GREY).to_dict()
+    return finished.configure_legend(labelColor=GREY, titleColor=GREY).to_dict(validate=False)

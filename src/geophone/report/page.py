@@ -1,136 +1,157 @@
-"""One self-contained page: it opens from disk and asks no network for anything."""
+"""The atlas of a study: an overview, a page a run, a page a target; it opens from disk and asks no network for
+anything."""
 
-import json
+from collections.abc import Callable, Mapping
+from importlib.resources import files
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
-import pandas as pd
 import vl_convert
+from altair.utils.schemapi import debug_mode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from geophone.dimensions import CATALOGUE
-from geophone.report.charts import RunTables, order_plot, run_charts, run_data
-from geophone.report.digs import dig_count, dig_sections, drawing, evidence_lines
-from geophone.report.words import finding, gap_line, jump_line, order_count, order_line, plain, unit
+from geophone.errors import InputError
+from geophone.prove import read_tables, said
+from geophone.report.digs import evidence, picture_files, target_page
+from geophone.report.overview import overview
+from geophone.report.prove_page import write_prove_page
+from geophone.report.runs import RunPage, run_page
+from geophone.report.sources import Sources, read_sources
+from geophone.report.swap import swapped
+from geophone.report.words import plain
 from geophone.store.manifest import versions_here
 from geophone.store.run import Run
 from geophone.store.study import Study
-from geophone.store.tables import write_text
 
-MODE = "seed"
-FIRST = "stable_rank"
 TARGETS_SHOWN = 15
+Memory = dict[tuple, Any]
 
 
-def write_page(study: Study, *, out: Path | None = None) -> Path:
-    """Write the page of `study` (default: report/index.html in it) from its tables, and return its path.
+def write_page(study: Study, *, out: Path | None = None, partial: bool = False, memory: Memory | None = None) -> Path:
+    """Write the atlas of `study` into the folder `out` (default: report/ in the study) and return its index.html.
 
-    Needs the phenomena and the targets on disk; raises StoreError when they are not there. What comes from users
-    (names, notes) is escaped, in the text and inside the data.
+    Needs the phenomena and the targets on disk; raises StoreError when they are not there, unless `partial`: then a
+    study that still trains is shown as far as it is. The folder is put in the place of an older atlas when it is whole;
+    on an error the older one stays. Raises InputError when `out` is a folder of something else. What comes from users
+    (names, notes) is escaped, in texts, data and file names. `memory` holds pages of runs from an earlier call, which
+    are used again where nothing they show has changed.
     """
-    phenomena = {kind: study.phenomena(kind) for kind in ("stabilization", "order", "jumps", "critical")}
-    targets = study.targets()
-    environment = Environment(
-        loader=PackageLoader("geophone.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    runs = [_section(run, phenomena, number) for number, run in enumerate(study)]
-    shown = sorted({name for run in runs for name in run["dimensions"]}, key=[d.name for d in CATALOGUE].index)
-    html = environment.get_template("page.html.j2").render(
-        title=study.folder.resolve().name,
-        runs=runs,
-        order=_order(study, phenomena["order"], shown),
-        dimensions=[_described(name) for name in shown],
-        first=FIRST if FIRST in shown else shown[0],
-        targets=targets.head(TARGETS_SHOWN).to_dict("records"),
-        target_count=len(targets),
-        digs=dig_sections(study),
-        dig_count=dig_count(study),
-        evidence=evidence_lines(study),
-        versions=versions_here(),
-        data=_script_json({run["id"]: run.pop("payload") for run in runs}),
-        bundle=vl_convert.javascript_bundle().replace("</script", "<\\/script"),
-    )
-    path = out or study.folder / "report" / "index.html"
-    write_text(path, html)
-    return path
+    sources = read_sources(study, partial=partial)
+    # Altair checks every part of a chart as it is made, which takes longer than all else; the tests check the charts.
+    with swapped(out or study.folder / "report") as folder, debug_mode(False):
+        _Atlas(folder, sources, memory if memory is not None else {}).write()
+    return (out or study.folder / "report") / "index.html"
 
 
-def run_tables_of(run: Run, phenomena: dict[str, pd.DataFrame]) -> RunTables:
-    """What the charts of `run` need, from the run and the study's phenomenon tables."""
+class _Atlas:
+    """The pages of one study, on their way into `folder`."""
 
-    def mine(kind: str) -> pd.DataFrame:
-        table = phenomena[kind]
-        return table[(table["run"] == run.name) & (table["mode"] == MODE)]
+    def __init__(self, folder: Path, sources: Sources, memory: Memory) -> None:
+        self._folder, self._sources, self._memory = folder, sources, memory
+        self._environment = Environment(
+            loader=PackageLoader("geophone.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        )
+        self._said = {"study": sources.name, "versions": versions_here()}
 
-    scalars = run.scalars()
-    return RunTables(
-        name=run.name,
-        layers=run.layers,
-        series=run.all_series(),
-        loss=scalars["loss"].dropna() if "loss" in scalars else pd.Series(dtype=float),
-        stabilization=mine("stabilization"),
-        jumps=mine("jumps"),
-        critical=mine("critical"),
-    )
+    def write(self) -> None:
+        _write_assets(self._folder / "assets")
+        proved = _write_proving(self._sources.folder / "prove", self._folder / "prove")
+        pages = [self._run(run) for run in self._sources.runs]
+        for number, page in enumerate(pages):
+            self._write_run(page, pages[number - 1 : number], pages[number + 1 : number + 2])
+        self._write_targets()
+        shown = overview(self._sources, [page.row for page in pages], targets=TARGETS_SHOWN)
+        self._render("overview", "index.html", root="", proved=proved, evidence=evidence(self._sources), **shown)
+
+    def _run(self, run: Run) -> RunPage:
+        return self._kept(("run", run.name), self._state(run), lambda: run_page(run, self._sources))
+
+    def _state(self, run: Run) -> tuple:
+        tables = [*(self._sources.folder / "phenomena").glob("*.parquet"), self._sources.folder / "targets.parquet"]
+        own = [run.folder / "run.json", *(run.folder / "series").glob("*"), *(run.folder / "scalars").glob("*")]
+        digs = tuple(dig.file for dig in self._sources.digs)
+        return digs, run.status, self._sources.files[run.name], stamp([*own, *tables])
+
+    def _kept(self, key: tuple, state: tuple, make: Callable[[], Any]) -> Any:
+        if key not in self._memory or self._memory[key][0] != state:
+            self._memory[key] = (state, make())
+        return self._memory[key][1]
+
+    def _write_run(self, page: RunPage, before: list[RunPage], after: list[RunPage]) -> None:
+        shown = page.shown
+        _write(self._folder / "data" / f"{shown['file']}.js", page.script)
+        self._render(
+            "run",
+            f"runs/{shown['file']}.html",
+            root="../",
+            run=shown,
+            described=[_described(name) for name in shown["dimensions"]],
+            **_neighbours([p.shown for p in before], [p.shown for p in after], "name"),
+        )
+
+    def _write_targets(self) -> None:
+        runs = {run.name: run for run in self._sources.runs}
+        digs = self._sources.digs
+        titles = [{"file": dig.file, "name": f"{dig.target['run']}, {dig.title}"} for dig in digs]
+        for number, dig in enumerate(digs):
+            state = stamp([*dig.folder.glob("*"), *(dig.folder / "images").glob("*")])
+            run = runs[dig.target["run"]]
+            page = self._kept(("dig", dig.file), state, lambda d=dig, r=run: target_page(d, r, self._sources))
+            for path in picture_files(dig):
+                place = self._folder / "pictures" / dig.file / path.name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                copyfile(path, place)
+            near = _neighbours(titles[number - 1 : number], titles[number + 1 : number + 2], "name")
+            _write(self._folder / "data" / f"target-{dig.file}.js", page.script)
+            self._render("target", f"targets/{dig.file}.html", root="../", dig=page.shown, **near)
+
+    def _render(self, template: str, place: str, **shown: Any) -> None:
+        html = self._environment.get_template(f"{template}.html.j2").render(**self._said, **shown)
+        _write(self._folder / place, html)
 
 
-def _section(run: Run, phenomena: dict[str, pd.DataFrame], number: int) -> dict[str, Any]:
-    tables = run_tables_of(run, phenomena)
-    first = FIRST if FIRST in tables.series else next(iter(tables.series))
-    order = phenomena["order"]
-    order = order[(order["run"] == run.name) & (order["mode"] == MODE)].set_index("dimension")
-    words = {
-        name: {
-            "finding": finding(tables, name),
-            "order": order_line(order.loc[name]) if name in order.index else "",
-            "jumps": jump_line(tables, name),
-            "unit": unit(name),
-            "name": plain(name),
-        }
-        for name in tables.series
-    }
-    manifest = run.manifest
-    return {
-        "id": f"run-{number}",
-        "name": run.name,
-        "status": run.status,
-        "note": manifest.note,
-        "facts": _facts(run),
-        "gaps": gap_line(run.statuses()),
-        "words": words[first],
-        "dimensions": list(tables.series),
-        "layers": run.layers,
-        "payload": {"charts": run_charts(tables, dimension=first), "data": run_data(tables), "words": words},
-    }
+def stamp(paths: list[Path]) -> tuple:
+    """What tells whether any of `paths` has changed: names, times and sizes of those that are there."""
+    found = []
+    for path in sorted(paths):
+        try:
+            known = path.stat()
+        except FileNotFoundError:
+            continue
+        found.append((str(path), known.st_mtime_ns, known.st_size))
+    return tuple(found)
 
 
-def _order(study: Study, order: pd.DataFrame, shown: list[str]) -> dict[str, str]:
-    """The convergence order of all runs: a drawing, and what it shows in words."""
-    name = FIRST if FIRST in shown else shown[0]
-    mine = order[order["dimension"] == name]
-    families = {run.name: str(run.manifest.about.get("family", "unknown")) for run in study}
-    return {"title": order_count(mine, name), "svg": drawing(order_plot(mine, families)), "dimension": plain(name)}
+def _neighbours(before: list[Mapping], after: list[Mapping], name: str) -> dict[str, dict | None]:
+    ends = {"previous": before, "next": after}
+    return {k: {"href": f"{v[0]['file']}.html", "name": v[0][name]} if v else None for k, v in ends.items()}
 
 
-def _facts(run: Run) -> list[str]:
-    manifest = run.manifest
-    accuracy = manifest.results.get("test_accuracy")
-    said = [
-        f"{len(run.layers)} layers",
-        f"{manifest.measurements} measurements, one every {manifest.schedule.get('every', '?')} steps",
-        f"probe of {manifest.probe.get('samples', '?')} samples",
-    ]
-    if accuracy is not None:
-        said.append(f"test accuracy {100 * accuracy:.1f} % (chance {100 * manifest.results['chance']:.0f} %)")
-    return said
+def _write_assets(folder: Path) -> None:
+    templates = files("geophone.report") / "templates"
+    for source in ("atlas.css", "atlas.js", "run.js", "target.js"):
+        _write(folder / source, (templates / source).read_text(encoding="utf-8"))
+    _write(folder / "vega.js", vl_convert.javascript_bundle())
+
+
+def _write_proving(tables: Path, out: Path) -> list[str]:
+    """The page of the proving ground, where the study has one: the first lines of what it says; else none."""
+    try:
+        found = read_tables(tables)
+    except InputError:
+        return []
+    lines = said(found)
+    write_prove_page(found, lines, out=out)
+    return lines
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
 
 
 def _described(name: str) -> dict[str, str]:
     found = next(d for d in CATALOGUE if d.name == name)
     return {"name": name, "plain": plain(name), "formula": found.formula, "source": found.source}
-
-
-def _script_json(value: Any) -> str:
-    """JSON that can stand inside a <script> element whatever names it holds."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pandas as pd
 
-from geophone.report.charts import FRACTIONS, RunTables
+from geophone.report.charts import FRACTIONS
+from geophone.report.tables import RunTables
 
 
 def plain(dimension: str) -> str:
@@ -58,13 +59,14 @@ def order_count(order: pd.DataFrame, dimension: str) -> str:
 
 
 def jump_line(run: RunTables, dimension: str) -> str:
-    """How many jumps there are, beside how many noise alone would give."""
-    rows = run.jumps[run.jumps["dimension"] == dimension]
+    """How many jumps there are by the seed rule, beside how many noise alone would give, and by the robust one."""
+    rows = run.jumps[(run.jumps["dimension"] == dimension) & (run.jumps["mode"] == "seed")]
     differences = sum(int(run.series[dimension][layer.name].diff().notna().sum()) for layer in run.layers)
     expected = 0.0455 * differences
+    robust = int(((run.jumps["dimension"] == dimension) & (run.jumps["mode"] == "robust")).sum())
     return (
         f"{len(rows)} jumps by the seed rule |z| > 2 in {differences} differences; Gaussian noise alone gives "
-        f"about {expected:.0f}."
+        f"about {expected:.0f}. By the robust rule {robust}."
     )
 
 

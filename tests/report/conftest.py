@@ -1,0 +1,31 @@
+"""The study that the pages are made of."""
+
+import json
+
+import pandas as pd
+import pytest
+from atlas_study import LAYERS, NAUGHTY, write_dig, write_run
+
+from geophone.detect.tables import run_tables
+from geophone.records import Layer
+from geophone.store.study import Study
+from geophone.target import targets
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    layers = (LAYERS[0], Layer(f"fc {NAUGHTY}", 1, "flat", 30, 20, (30,)))
+    write_run(folder / "runs" / "a", "plain-run", seed=0)
+    write_run(folder / "runs" / "b", NAUGHTY, seed=1, layers=layers, status="failed", note=NAUGHTY)
+    made = Study(folder)
+    parts = [run_tables(r.all_series(), run=r.name, layers=r.layers, total_steps=300) for r in made]
+    for kind in parts[0]:
+        made.write(f"phenomena/{kind}", pd.concat([p[kind] for p in parts], ignore_index=True))
+    found = targets(made)
+    made.write("targets", found)
+    for name, known in (("plain-run", LAYERS), (NAUGHTY, layers)):
+        rows = found[(found["run"] == name) & (found["layer"] == "conv1")]
+        target = json.loads(rows.iloc[:1].to_json(orient="records"))[0]
+        write_dig(made, target, [layer.name for layer in known])
+    return made
