@@ -1,0 +1,248 @@
+"""The figures and tables of the results, with captions whose first sentence is the finding."""
+
+import math
+from pathlib import Path
+
+import pandas as pd
+
+from geophone.evidence.statistics import paired
+from geophone.paper import figures, words
+from geophone.paper import results as phase1
+from geophone.paper.lookup import verdict_counts
+from geophone.paper.markup import Figure, Prose, Table, meant
+from geophone.paper.source import Source, where
+
+_PANELS = 6
+
+
+def representatives(source: Source) -> list[str]:
+    """The runs that are shown: in each family the run with the greatest and the one with the least seed rho of those
+    defined (ties by name), at most six; where no order is defined, the first runs by name."""
+    order = source.phenomena("order", mode="seed").dropna(subset="rho")
+    order = order.assign(family=order["run"].map(source.families)).sort_values(["rho", "run"])
+    found: list[str] = []
+    for _, rows in order.groupby("family", sort=True):
+        found += [rows["run"].iloc[-1]] + ([rows["run"].iloc[0]] if len(rows) > 1 else [])
+    return (found or [run.name for run in source.runs])[:_PANELS]
+
+
+def heatmaps(source: Source, folder: Path) -> Figure:
+    """Layers by training step for the representative runs."""
+    chosen = representatives(source)
+    runs = [source.study.run(name) for name in chosen]
+    settled = source.phenomena("stabilization", mode="robust", status="stable")
+    settled = settled[settled["run"].isin(chosen)]
+    name = figures.save(figures.heatmaps(runs, source.dimension, settled), folder, "heatmaps")
+    count = source.numbers.show("settled layers shown", len(settled), source="phenomena/stabilization.parquet")
+    layers = source.numbers.show("layers shown", sum(len(run.layers) for run in runs), source="runs/*/run.json")
+    dimension = meant(source.dimension.replace("_", " "))
+    return Figure(
+        name, (name,), wide=True,
+        caption=Prose(
+            f"{count} of the {layers} layers shown settle by the robust rule (white ticks). {dimension.capitalize()} "
+            "of "
+            "every layer (rows, input at the top) by training step, geometric means over bins of equal width in log "
+            "step. In each architecture the run whose layers settle most bottom-up by the seed rule, then the one "
+            "whose layers settle least so. One seed a network; views and rank caps differ between networks, so levels "
+            "compare within a panel only."
+        ),
+    )  # fmt: skip
+
+
+def order_strip(source: Source, folder: Path) -> Figure:
+    order = source.phenomena("order")
+    order = order[order["mode"].isin(["seed", "robust"])]
+    name = figures.save(figures.order_strip(order, source.families), folder, "order")
+    missing = int(where(order, mode="robust")["rho"].isna().sum())
+    total = int((order["mode"] == "robust").sum())
+    share = source.numbers.share("order, robust without rho", missing, total, source=phase1.ORDER)
+    return Figure(
+        name, (name,),
+        Prose(
+            f"By the robust rule {share} runs have no order, since too few of their layers settle. Spearman’s ρ of "
+            "layer "
+            "depth with settling step, a mark a run, by architecture and rule; right of the dashed line is "
+            "bottom-up, left of the other top-down."
+        ),
+    )  # fmt: skip
+
+
+def order_table(source: Source) -> Table:
+    """Verdicts by rule, with what no order would give."""
+    rows, n = [], source.numbers
+    for mode in ("seed", "robust"):
+        counts = verdict_counts(source.phenomena("order", mode=mode))
+        rows.append([mode, *(n.show(f"order, {mode}, {k}", v, source=phase1.ORDER) for k, v in counts.items())])
+    return Table(
+        "order-table", ("rule", "bottom-up", "top-down", "simult.", "weak", "undef."), tuple(map(tuple, rows)),
+        Prose("Convergence order of the runs."),
+    )  # fmt: skip
+
+
+def rates(source: Source, folder: Path) -> Figure | None:
+    """Jumps a series by family beside the null."""
+    rows = source.phenomena("detection", status="ok")
+    rows = rows[rows["mode"].isin(["seed", "robust"])].assign(family=rows["run"].map(source.families))
+    if rows.empty:
+        return None
+    table = rows.groupby(["family", "mode"]).agg(found=("detected", "mean"), null=("expected_false", "mean"))
+    name = figures.save(figures.rates(table.reset_index()), folder, "jumps")
+    beyond = words.side(
+        source.numbers["jumps/robust"], float(source.numbers.fact("alpha")),
+        "The robust detector finds more jumps than its null yields",
+        "The robust detector finds fewer jumps than its null yields",
+        "The robust detector could not be shown to find more than its null yields",
+    )  # fmt: skip
+    return Figure(
+        name,
+        (name,),
+        Prose(f"{beyond}. Jumps a series by architecture, found (circles) and under the null alone (crosses)."),
+    )
+
+
+def scatter(source: Source, folder: Path) -> Figure | None:
+    """Jump size against new feature types beyond the control."""
+    pairs = paired(source.numbers.table("evidence"))
+    kept = pairs.dropna(subset=["log_magnitude", "new_types_excess"])
+    if len(kept) < 2:
+        return None
+    axes = (
+        ("log_magnitude", "log ratio of the jump, ln(after / before)"),
+        ("new_types_excess", "new feature types, target − control"),
+    )
+    name = figures.save(figures.scatter(kept, *axes), folder, "diversity")
+    heads = {
+        "met": "Larger jumps go with more new feature types",
+        "not met": "Larger jumps do not go with strongly more new feature types",
+        "undecided": "Whether larger jumps bring more new feature types is undecided",
+        "untested": "Whether larger jumps bring more new feature types could not be tested",
+    }
+    if source.numbers["diversity/pearson"].value < 0 and words.answer(source.numbers, "diversity/pearson") == "met":
+        heads["met"] = "Larger jumps go with fewer new feature types"
+    head = heads[words.answer(source.numbers, "diversity/pearson")]
+    figure = words.estimate(source.numbers, "diversity/pearson", "robust *r*")
+    return Figure(name, (name,), Prose(f"{head}: {figure}. A mark a target with its control."))
+
+
+def correlations(source: Source, folder: Path) -> Figure | None:
+    """All Pearson correlations with the jump, intervals beside the criterion."""
+    n = source.numbers
+    names = [t for t in n.fact("families_of_tests").get("correlations with the jump", ()) if t.startswith("corr")]
+    found = [n[name] for name in ["diversity/pearson", *names]]
+    rows = pd.DataFrame(
+        [
+            {"label": _short(f.id), "value": f.value, "low": f.low, "high": f.high, "passes": f.p_adjusted < n.fact("alpha")}
+            for f in found
+            if f.ok and math.isfinite(f.low)
+        ]
+    )  # fmt: skip
+    if rows.empty:
+        return None
+    name = figures.save(figures.forest(rows, "Pearson r over runs, 95 % interval", bars=(-0.6, 0.6)), folder, "forest")
+    passed = n.share("correlations, Pearson, that pass", int(rows["passes"].sum()), len(rows), source="statistics.json")
+    return Figure(
+        name, (name,),
+        Prose(
+            f"{passed} correlations between a jump and what its layer does pass after Benjamini and Hochberg (filled "
+            "marks). Dashed: the founding criterion. Changes are target minus control; “log” is the signed log "
+            "ratio of the jump, “size” its absolute value."
+        ),
+    )  # fmt: skip
+
+
+def _short(name: str) -> str:
+    if name == "diversity/pearson":
+        return "log, new types"
+    _, size, measure = name.split("/")
+    return f"{'log' if size == 'log_magnitude' else 'size'}, {measure.replace('_', ' ')}"
+
+
+def changes(source: Source) -> Table | None:
+    """Every change over a jump beyond the control."""
+    n = source.numbers
+    names = n.fact("families_of_tests").get("changes over a jump", ())
+    if not names:
+        return None
+    rows = []
+    for name in ("selectivity/did", *names):
+        found = n[name]
+        what = "selectivity" if name == "selectivity/did" else name.split("/")[1]
+        adjusted = n.show(f"{name}, adjusted p", found.p_adjusted, ".3f") if math.isfinite(found.p_adjusted) else "–"
+        low = [n.show(f"{name}, {end}", getattr(found, end), "+.2f") for end in ("low", "high")]
+        rows.append(
+            (words.label(what), n.show(name, found.value, "+.2f"), f"{low[0]}, {low[1]}", adjusted,
+             n.show(f"{name}, runs", found.runs))
+        )  # fmt: skip
+    return Table(
+        "changes", ("change, target − control", "mean", "95 %", "adj. *p*", "runs"),
+        tuple(tuple(meant(cell) if i == 0 else cell for i, cell in enumerate(row)) for row in rows),
+        Prose("What changes over a jump beyond what changes over its control window, means over runs; *p* adjusted "
+              "within the family of tests."),
+    )  # fmt: skip
+
+
+def coupling(source: Source, folder: Path) -> Figure | None:
+    """The loss around critical periods, in the groups that could be tested."""
+    tested = source.phenomena("coupling", mode="seed", status="tested")
+    if tested.empty:
+        return None
+    groups = list(tested.sort_values(["p", "group"])["group"])[:5]
+    curves = source.phenomena("coupling_curves", mode="seed")
+    name = figures.save(figures.coupling(curves, groups), folder, "coupling")
+    alpha = float(source.numbers.fact("alpha"))
+    share = source.numbers.share(
+        "loss coupling shown, groups that pass", int((tested["p"] < alpha).sum()), len(tested),
+        source="phenomena/coupling.parquet",
+    )  # fmt: skip
+    return Figure(
+        name, (name,), wide=True,
+        caption=Prose(
+            f"In {share} groups the loss falls faster around the peaks of the seed map’s periods than in swapped runs. "
+            "Fall of the training loss a measurement, averaged over periods; dashed: the same moments read in another "
+            "run "
+            "of the group."
+        ),
+    )  # fmt: skip
+
+
+def recovered(source: Source, folder: Path) -> Figure | None:
+    """Deficits by moment where recovery was run."""
+    rows = phase1.recovery_rows(source)
+    if rows.empty:
+        return None
+    name = figures.save(figures.recovery(rows.drop(columns="pair")), folder, "recovery")
+    count = source.numbers.show("recovery, targets", rows["pair"].nunique(), source="evidence.parquet")
+    return Figure(
+        name, (name,),
+        Prose(f"Accuracy missing beside the sham at the longest horizon after a layer was ablated, in {count} targets "
+              "and their controls; bars are means."),
+    )  # fmt: skip
+
+
+def architectures(source: Source) -> Table:
+    """Runs, targets, orders and jumps by architecture."""
+    n, order, detection = source.numbers, source.phenomena("order"), source.phenomena("detection", status="ok")
+    targets = where(n.table("evidence"), role="target")
+    rows = []
+    for family in sorted(set(source.families.values())):
+        mine = [run for run, kind in source.families.items() if kind == family]
+        cells = [n.show(f"runs, {family}", len(mine), source="runs/*/run.json")]
+        cells.append(n.show(f"targets dug, {family}", (targets["family"] == family).sum(), source="evidence.parquet"))
+        for mode in ("seed", "robust"):
+            verdicts = where(order[order["run"].isin(mine)], mode=mode)["verdict"]
+            cells.append(n.show(f"bottom-up, {mode}, {family}", (verdicts == "bottom-up").sum(), source=phase1.ORDER))
+        for mode in ("seed", "robust"):
+            jumped = where(detection[detection["run"].isin(mine)], mode=mode)
+            found, null = float(jumped["detected"].sum()), float(jumped["expected_false"].sum())
+            form = ",.0f" if mode == "seed" else ",.1f"
+            table = "phenomena/detection.parquet"
+            cells.append(
+                f"{n.show(f'jumps, {mode}, {family}', found, source=table)} "
+                f"({n.show(f'jumps, {mode}, {family}, null', null, form, source=table)})"
+            )
+        rows.append((meant(family), *cells))
+    heads = ("architecture", "runs", "dug", "bottom-up, seed", "robust", "jumps (null), seed", "robust")
+    caption = Prose(
+        "By architecture: runs, targets dug, runs that settle bottom-up, jumps found and jumps of the null alone."
+    )
+    return Table("architectures", heads, tuple(rows), caption, wide=True)
