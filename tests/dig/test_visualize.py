@@ -8,7 +8,7 @@ from hand_built import layer_of
 from torch import nn
 
 from geophone.dig.attribution import attribution
-from geophone.dig.visualize import Canvas, Style, chosen_units, top_inputs, units_of, visualize
+from geophone.dig.visualize import Canvas, Style, _Reader, chosen_units, top_inputs, units_of, visualize
 from geophone.errors import InputError
 from geophone.record.checkpoints import weights_digest
 from geophone.train import Training
@@ -162,6 +162,40 @@ def test_what_cannot_be_visualised_is_refused():
     for wrong in ({"where": "everywhere"}, {"steps": 0}, {"contrast": 0.0}):
         with pytest.raises(InputError):
             Style(**wrong)
+
+
+@pytest.mark.parametrize(("name", "layer"), [("mlp_4_mnist", "layer2"), ("cnn_batchnorm_4_shapes", "conv2")])
+def test_a_layer_cut_to_some_units_gives_those_units(name, layer):
+    torch.manual_seed(0)
+    model, x = experiment(name).build(), task(name.rsplit("_", 1)[1]).probe(64)[0]
+    count = dict(model.named_modules())[layer][0].weight.shape[0]
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_var, 0.5, 2.0), nn.init.normal_(module.running_mean)
+    whole, some = _Reader(model, layer), _Reader(model, layer)
+    assert some.narrow(np.array([3, 17, 9]), count)
+    assert torch.allclose(some(x), whole(x)[:, [3, 17, 9]], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", ["elsewhere", "flat"])
+def test_layers_that_mix_units_or_are_used_twice_are_computed_whole(shape):
+    conv = nn.Conv2d(1, 6, 3, padding=1)
+    last = nn.Sequential(conv, nn.ReLU(), nn.Flatten()) if shape == "flat" else nn.Sequential(conv, nn.ReLU())
+    model = nn.Sequential(nn.Sequential(conv, nn.Conv2d(6, 1, 1)) if shape == "elsewhere" else nn.Identity(), last)
+    reader, x = _Reader(model, "1"), torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert not reader.narrow(np.array([2]), 6)
+    assert torch.allclose(reader(x), model(x), atol=1e-6)
+
+
+def test_a_relu_that_is_off_passes_a_tenth_of_the_gradient_and_keeps_its_value():
+    model = nn.Sequential(nn.Sequential(nn.Linear(1, 2, bias=False), nn.ReLU()))
+    with torch.no_grad():
+        model[0][0].weight.copy_(torch.tensor([[3.0], [-2.0]]))
+    x = torch.ones(1, 1, requires_grad=True)
+    read = _Reader(model, "0")(x)
+    assert read.tolist() == [[3.0, 0.0]]
+    (gradient,) = torch.autograd.grad(read.sum(), x)
+    assert gradient.item() == pytest.approx(3.0 - 0.1 * 2.0)
 
 
 @pytest.mark.slow

@@ -13,6 +13,11 @@ from geophone.errors import InputError
 
 UNITS = 20
 _CREEP = 0.1
+# What gives each unit from that unit alone. PReLU and its like, with a parameter for all units, are not among them.
+_UNIT_BY_UNIT = (
+    nn.BatchNorm1d, nn.BatchNorm2d, nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Dropout, nn.MaxPool2d,
+    nn.AvgPool2d, nn.Identity,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,12 @@ def visualize(
     fixed = _Fixed(canvas, style.contrast)
     towards = torch.from_numpy(directions)
     readers = [_Reader(model, layer) for model in models]
+    units = directions.any(0).nonzero()[0]
+    # The diversity term reads the whole layer; a score only the units that a direction asks for.
+    whole = (style.copies > 1 and style.diversity) or not len(units)
+    if not whole:
+        narrowed = [reader.narrow(units, directions.shape[1]) for reader in readers]
+        towards = towards[:, units] if all(narrowed) else towards
     with torch.enable_grad():
         for _ in range(style.steps):
             optimizer.zero_grad()
@@ -191,13 +202,34 @@ class _Reader:
         self._layer = layer
         # Channels last is what convolutions on a CPU are quickest with.
         self._model = copy.deepcopy(model).eval().requires_grad_(False).to(memory_format=torch.channels_last)
-        module = dict(self._model.named_modules()).get(layer)
+        module = self._module = dict(self._model.named_modules()).get(layer)
         if module is None:
             raise InputError(f"the model has no layer {layer!r}.")
         for last in [m for m in module.modules() if isinstance(m, nn.ReLU)][-1:]:
             last.register_forward_hook(_creeping)
         module.register_forward_hook(self._stop)
         self._caught: torch.Tensor | None = None
+
+    def narrow(self, units: np.ndarray, count: int) -> bool:
+        """Compute only `units` of the layer's `count`, where its last map (a convolution or a linear one) gives each
+        for itself and what follows works on each alone. False, and nothing done, for any other layer."""
+        parts = list(self._module) if type(self._module) is nn.Sequential else [self._module]
+        last = max((i for i, part in enumerate(parts) if isinstance(part, nn.Linear | nn.Conv2d)), default=None)
+        if last is None or not all(isinstance(part, _UNIT_BY_UNIT) for part in parts[last + 1 :]):
+            return False
+        weight = parts[last]._parameters.get("weight")
+        often = [id(module) for _, module in self._model.named_modules(remove_duplicate=False)]
+        if weight is None or len(weight) != count or getattr(parts[last], "groups", 1) != 1:
+            return False
+        if any(often.count(id(part)) > 1 for part in parts[last:]):
+            return False
+        for part in parts[last:]:
+            for held in (part._parameters, part._buffers):
+                for name, tensor in held.items():
+                    if tensor is not None and tensor.ndim:
+                        narrow = tensor.detach()[units]
+                        held[name] = nn.Parameter(narrow, requires_grad=False) if held is part._parameters else narrow
+        return True
 
     def _stop(self, module, args, output):
         self._caught = output
@@ -211,7 +243,20 @@ class _Reader:
         raise InputError(f"the layer {self._layer!r} was not reached.")
 
 
+class _Creep(torch.autograd.Function):
+    """A ReLU's output as it is; where it is zero, a little gradient passes all the same."""
+
+    @staticmethod
+    def forward(ctx, below: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(value)
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx, gradient: torch.Tensor):
+        (value,) = ctx.saved_tensors
+        return torch.ops.aten.leaky_relu_backward(gradient, value, _CREEP, True), None
+
+
 def _creeping(module, args, output):
     """A ReLU that is off passes a little gradient, so that a silent unit can be woken; its value is unchanged."""
-    below = args[0].clamp(max=0)
-    return output + _CREEP * (below - below.detach())
+    return _Creep.apply(args[0], output.detach())
