@@ -17,13 +17,14 @@ class Voice:
         self.quiet = quiet
         self._as_json = as_json
         self._document: Callable[[], object] | None = None
-        self._stdout = -1
+        self._stdout, self._kept = -1, sys.stdout
 
     def __enter__(self) -> "Voice":
         if self._as_json:
             sys.stdout.flush()
-            self._stdout = os.dup(1)
+            self._stdout, self._kept = os.dup(1), sys.stdout
             os.dup2(2, 1)
+            sys.stdout = sys.stderr
         return self
 
     def __exit__(self, kind, *exc) -> None:
@@ -36,6 +37,7 @@ class Voice:
         finally:
             if self._as_json:
                 sys.stdout.flush()
+                sys.stdout = self._kept
                 os.dup2(self._stdout, 1)
                 os.close(self._stdout)
         if text is not None:

@@ -1,0 +1,205 @@
+"""Each verb: what it says in words, as JSON, and quietly; and how it ends."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import geophone as gp
+
+COMMAND = [sys.executable, "-c", "from geophone.cli import main; main()"]
+ON_A_STUDY = {
+    "detect": "a run a line", "targets": "targets:", "dig": "digs/", "evidence": "targets dug", "report": "index.html",
+}  # fmt: skip
+
+
+def arguments(verb):
+    return [verb, "study", *(["--target", "1", "--seed-mode"] if verb == "dig" else [])]
+
+
+@pytest.mark.parametrize(("verb", "says"), ON_A_STUDY.items())
+def test_a_stage_in_words_as_json_and_quietly(study, geophone, verb, says, monkeypatch):
+    # Writing the page is tests/report's.
+    monkeypatch.setattr("geophone.study.report_stage", lambda study: study.folder / "report" / "index.html")
+    words = geophone(*arguments(verb))
+    assert words.status == 0 and says in words.out
+    assert max(map(len, words.out.splitlines())) <= 80, words.out
+    quiet = geophone(*arguments(verb), "--quiet")
+    assert (quiet.status, quiet.out, quiet.err) == (0, "", "")
+    both = geophone(*arguments(verb), "--quiet", "--json")
+    assert both.status == 0 and isinstance(json.loads(both.out), dict) and both.err == ""
+
+
+def test_json_holds_what_the_tables_hold(study, geophone):
+    ranked = json.loads(geophone("targets", "study", "--json").out)["targets"]
+    table = gp.open(study).targets()
+    assert [(t["run"], t["step"]) for t in ranked] == list(zip(table["run"], table["step"], strict=True))
+    found = json.loads(geophone("detect", "study", "--json").out)
+    assert found["tables"]["jumps"]["rows"] == len(gp.open(study).phenomena("jumps"))
+    assert json.loads(geophone("evidence", "study", "--json").out) == json.loads(
+        (study / "statistics.json").read_text()
+    )
+    (dug,) = json.loads(geophone(*arguments("dig"), "--json").out)["digs"]
+    assert dug["observation"] in (Path(dug["folder"]) / "notes.md").read_text()
+
+
+def test_sql_in_its_three_forms(study, geophone):
+    ask = "SELECT layer, count(*) AS n, max(stable_rank) AS top FROM series GROUP BY 1 ORDER BY 1"
+    series = gp.open(study).runs[0].series("stable_rank")
+    want = [(layer, len(series), pytest.approx(series[layer].max())) for layer in sorted(series)]
+    rows = json.loads(geophone("sql", "study", ask, "--json").out)["rows"]
+    assert [tuple(row.values()) for row in rows] == want
+    as_csv = geophone("sql", "study", ask, "--csv").out.splitlines()
+    assert as_csv[0] == "layer,n,top" and len(as_csv) == 1 + len(want)
+    lines = geophone("sql", "study", ask).out.splitlines()
+    assert lines[0].split() == ["layer", "n", "top"] and len({len(line) for line in lines}) == 1
+    assert "series, " in geophone("sql", "study").out
+    cut = geophone("sql", "study", "FROM series", "--rows", "2").out.splitlines()
+    assert len(cut) == 4 and cut[-1].startswith("...")
+
+
+def test_import_and_measure_name_what_they_made(tmp_path, geophone, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    pd.DataFrame({"step": [1, 2, 3], "a": [1.0, 2.0, 3.0]}).to_csv("history.csv", index=False)
+    made = geophone("import", "history.csv", "--dimension", "stable_rank", "--out", "theirs", "--json")
+    assert json.loads(made.out) | {"folder": ""} == {
+        "folder": "", "run": "theirs", "layers": ["a"], "measurements": 3, "dimensions": ["stable_rank"],
+    }  # fmt: skip
+    # The user's own module prints as it is built; with --json not even that reaches stdout.
+    Path("loudnets.py").write_text(
+        "from torch import nn\nimport os\ndef build():\n    print('built')\n    os.write(1, b'loud')\n"
+        "    return nn.Sequential(nn.Linear(6, 9), nn.ReLU(), nn.Linear(9, 3))\n"
+    )
+    np.save("probe.npy", np.random.default_rng(0).normal(size=(40, 6)).astype("float32"))
+    Path("saved").mkdir()
+    network = torch.nn.Sequential(torch.nn.Linear(6, 9), torch.nn.ReLU(), torch.nn.Linear(9, 3))
+    for step in (10, 20):
+        torch.save(network.state_dict(), f"saved/step-{step}.pt")
+    Path("saved/step-30.pt").write_bytes(b"torn")
+    words = ["measure", "saved", "--model", "loudnets:build", "--probe", "probe.npy", "--out", "old"]
+    done = geophone(*words, "--json", "--quiet")
+    assert done.status == 1 and "left out saved/step-30.pt" in done.err
+    found = json.loads(done.out)
+    assert found["measured"] == [10, 20] and found["failures"][0]["checkpoint"] == "saved/step-30.pt"
+    assert "0 checkpoints measured, 2 were there already" in geophone(*words).out
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["detect", "nowhere"], "not a folder"),
+        (["report", "."], "neither a run"),
+        (["demo", "--steps", "0"], "steps"),
+        (["demo", "--out", "file.txt"], "is a file"),
+        (["run", "none.toml"], "none.toml is not there"),
+        (["dig", "study", "--target", "999"], "there is no target 999"),
+        (["sql", "study", "SELEC 1"], "syntax error"),
+        (["sql", "study", "FROM nosuch"], "no table nosuch"),
+        (["sql", "study", "COPY runs TO 'x.csv'"], "one question"),
+        (["sql", "study", "FROM runs", "--csv", "--json"], "two forms"),
+        (["paper", "study", "--format", "word"], "pdf or latex"),
+        (["report", "study", "--live", "--json"], "leave out --json"),
+        (["prove", "--full", "--confirm"], "give one of them"),
+        (["measure", "file.txt", "--probe", "p.npy", "--out", "o"], "how to build"),
+        (["doctor", "nowhere"], "not a folder"),
+        (["nosuch"], "No such command"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_status_2(study, geophone, words, says):
+    Path("file.txt").write_text("mine")
+    before = sorted((p, p.stat().st_mtime_ns) for p in Path().rglob("*"))
+    for more in ([], ["--json"] if "--json" not in words and words[0] != "nosuch" else []):
+        done = geophone(*words, *more)
+        assert done.status == 2 and done.out == ""
+        assert says in done.err and "Traceback" not in done.err
+        if done.err.startswith("geophone: "):
+            assert done.err.count("\n") == 1
+    assert sorted((p, p.stat().st_mtime_ns) for p in Path().rglob("*")) == before
+
+
+def test_what_was_done_in_part_ends_with_status_1(geophone, monkeypatch, study):
+    from geophone import study as stages
+    from geophone.errors import PartlyDone
+
+    def fails(folder):
+        raise PartlyDone("1 of 3 runs failed; the others are complete.")
+
+    monkeypatch.setattr(stages, "open_study", fails)
+    done = geophone("detect", "study")
+    assert (done.status, done.out, done.err) == (1, "", "geophone: 1 of 3 runs failed; the others are complete.\n")
+
+
+STUDY = 'name = "short"\nnetworks = ["mlp_1_digits"]\nsteps = {steps}\nprobe_samples = 64\n[detect]\nsurrogates = 19\n'
+
+
+def test_a_study_in_words_and_as_json(tmp_path, geophone, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("study.toml").write_text(STUDY.format(steps=100))
+    done = geophone("run", "study.toml", "--until", "target", "--json")
+    assert done.status == 0, done.err
+    found = json.loads(done.out)
+    assert [run["run"] for run in found["runs"]] == ["mlp_1_digits-seed0"]
+    assert found["runs"][0]["measurements"] == 20 and found["page"] is None
+    assert len(found["targets"]) == len(gp.open("short").targets())
+    assert "train: 1 runs" in done.err and "target: working" in done.err
+    again = geophone("run", "study.toml", "--until", "target")
+    assert "mlp_1_digits-seed0  finished" in again.out and "target: nothing has changed" in again.err
+    quiet = geophone("run", "study.toml", "--until", "target", "--quiet")
+    assert (quiet.status, quiet.out, quiet.err) == (0, "", "")
+
+
+def test_ctrl_c_stops_with_status_130_and_goes_on_later(tmp_path):
+    (tmp_path / "long.toml").write_text(STUDY.format(steps=100000))
+    process = subprocess.Popen(
+        [*COMMAND, "run", "long.toml", "--until", "train"], cwd=tmp_path, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # A background job is started with SIGINT ignored, and its children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    try:
+        checkpoints = tmp_path / "short/runs/mlp_1_digits-seed0/checkpoints"
+        until = time.monotonic() + 100
+        while time.monotonic() < until and not list(checkpoints.glob("step-*00.safetensors")):
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 130, err
+    assert out == "" and "stopped. What was finished is kept" in err
+    assert gp.open(tmp_path / "short/runs/mlp_1_digits-seed0").status in ("interrupted", "failed")
+
+
+def test_a_second_demo_never_touches_the_first(study, geophone):
+    before = sorted((p, p.stat().st_mtime_ns) for p in study.rglob("*"))
+    done = geophone("demo", "--steps", "5", "--out", "study")
+    assert done.status == 2 and done.err.count("\n") == 1 and "new or empty" in done.err
+    assert sorted((p, p.stat().st_mtime_ns) for p in study.rglob("*")) == before
+
+
+@pytest.mark.slow
+def test_the_demo_goes_the_whole_way_and_says_where_the_page_is(tmp_path):
+    told = {"cwd": tmp_path, "capture_output": True, "text": True, "timeout": 600}
+    done = subprocess.run([*COMMAND, "demo", "--steps", "60", "--out", "try"], **told)
+    assert done.returncode == 0, done.stderr
+    assert "The page: try/report/index.html" in done.stdout and "The first 3 of" in done.stdout
+    assert (tmp_path / "try/report/index.html").is_file()
+    study = gp.open(tmp_path / "try")
+    assert len(study) == 3
+    digs = {p.parent.name.partition(".")[0] for p in (tmp_path / "try/digs").glob("*/notes.md")}
+    assert digs == set(study.targets()["run"])
+    for run in study:
+        for dimension in run.dimensions:
+            series = run.series(dimension)
+            assert list(series.index) == list(range(5, 61, 5))
+            assert series.notna().all().all(), (run.name, dimension)
