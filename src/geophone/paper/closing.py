@@ -47,9 +47,10 @@ def proving_meaning(source: Source) -> Prose:
         return Prose("")
     said = {
         "better": "On events of known time the instrument points better than what a researcher already has at hand.",
-        "worse": "On events of known time the best combination of what a researcher already has at hand points better than "
-        "the instrument; it adds to these signals and does not replace them.",
-        "no better": "On events of known time the instrument points about as well as what a researcher already has at hand.",
+        "worse": "On events of known time the best combination of what a researcher already has points better than the "
+        " instrument; it adds to these signals and does not replace them.",
+        "no better": "On events of known time the instrument could not be shown to point better than what a researcher "
+        "already has.",
     }  # fmt: skip
     return Prose(f"*The proving ground.* {said[_answer(source)]}")
 

@@ -29,7 +29,7 @@ def representatives(source: Source) -> list[str]:
 def heatmaps(source: Source, folder: Path) -> Figure:
     """Layers by training step for the representative runs."""
     chosen = representatives(source)
-    runs = [source.study.run(name) for name in chosen]
+    runs = [source.run(name) for name in chosen]
     settled = source.phenomena("stabilization", mode="robust", status="stable")
     settled = settled[settled["run"].isin(chosen)]
     name = figures.save(figures.heatmaps(runs, source.dimension, settled), folder, "heatmaps")
@@ -131,7 +131,8 @@ def correlations(source: Source, folder: Path) -> Figure | None:
     found = [n[name] for name in ["diversity/pearson", *names]]
     rows = pd.DataFrame(
         [
-            {"label": _short(f.id), "value": f.value, "low": f.low, "high": f.high, "passes": f.p_adjusted < n.fact("alpha")}
+            {"label": _short(f.id), "value": f.value, "low": f.low, "high": f.high,
+             "passes": f.p_adjusted < n.fact("alpha")}
             for f in found
             if f.ok and math.isfinite(f.low)
         ]
@@ -167,7 +168,7 @@ def changes(source: Source) -> Table | None:
     for name in ("selectivity/did", *names):
         found = n[name]
         what = "selectivity" if name == "selectivity/did" else name.split("/")[1]
-        adjusted = n.show(f"{name}, adjusted p", found.p_adjusted, ".3f") if math.isfinite(found.p_adjusted) else "–"
+        adjusted = words.bare_p(n, found)
         low = [n.show(f"{name}, {end}", getattr(found, end), "+.2f") for end in ("low", "high")]
         rows.append(
             (words.label(what), n.show(name, found.value, "+.2f"), f"{low[0]}, {low[1]}", adjusted,

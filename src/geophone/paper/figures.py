@@ -40,7 +40,7 @@ def heatmaps(runs: Sequence[Run], dimension: str, settled: pd.DataFrame, *, colu
             for run in runs[start : start + columns]
         ]
         rows.append(alt.hconcat(*panels, spacing=14))
-    return _finished(alt.vconcat(*rows, spacing=12).resolve_scale(color="shared"))
+    return finished(alt.vconcat(*rows, spacing=12).resolve_scale(color="shared"))
 
 
 def _cells(run: Run, dimension: str) -> pd.DataFrame:
@@ -65,7 +65,12 @@ def _heatmap(run: Run, cells: pd.DataFrame, settled: pd.DataFrame, domain: list,
     y = alt.Y(
         "layer:N", sort=names, title=None, scale=alt.Scale(domain=names), axis=alt.Axis(labelLimit=60, grid=False)
     )
-    legend = alt.Legend(title=[dimension.replace("_", " "), "(directions)"], gradientLength=90, format=".2~g")
+    legend = alt.Legend(
+        title=[dimension.replace("_", " "), "(directions)"],
+        gradientLength=90,
+        format=".2~g",
+        values=[1, 2, 3, 5, 10, 20, 50, 100, 200],
+    )
     colour = alt.Color(
         "value:Q", scale=alt.Scale(type="log", scheme="viridis", domain=domain, nice=False), legend=legend
     )
@@ -94,7 +99,7 @@ def order_strip(order: pd.DataFrame, families: Mapping[str, str]) -> dict:
         color=_family(sorted(set(families.values())), legend=False),
         shape=alt.Shape("mode:N", scale=_scale(_MODES), title=None, legend=None),
     )
-    return _finished(chart.properties(width=225, height=alt.Step(20)))
+    return finished(chart.properties(width=225, height=170))
 
 
 def scatter(pairs: pd.DataFrame, x: tuple[str, str], y: tuple[str, str]) -> dict:
@@ -109,7 +114,7 @@ def scatter(pairs: pd.DataFrame, x: tuple[str, str], y: tuple[str, str]) -> dict
     )  # fmt: skip
     zero = alt.Chart(pd.DataFrame({"at": [0]})).mark_rule(color="#999999", strokeDash=[2, 2])
     chart = zero.encode(y=alt.Y("at:Q")) + zero.encode(x=alt.X("at:Q")) + points
-    return _finished(chart.properties(width=250, height=150))
+    return finished(chart.properties(width=250, height=150))
 
 
 def rates(rows: pd.DataFrame) -> dict:
@@ -126,9 +131,9 @@ def rates(rows: pd.DataFrame) -> dict:
                 y=alt.Y("family:N", title=None, axis=alt.Axis(labels=not panels, ticks=not panels)),
                 color=alt.Color("what:N", scale=alt.Scale(domain=what, range=[COLOURS[0], COLOURS[1]]), title=None),
                 shape=alt.Shape("what:N", scale=alt.Scale(domain=what, range=["circle", "cross"]), title=None),
-            ).properties(width=112, height=alt.Step(20))
+            ).properties(width=118, height=alt.Step(22))
         )
-    return _finished(alt.hconcat(*panels, spacing=12))
+    return finished(alt.hconcat(*panels, spacing=12))
 
 
 def forest(rows: pd.DataFrame, title: str, *, bars: Sequence[float] = ()) -> dict:
@@ -142,7 +147,7 @@ def forest(rows: pd.DataFrame, title: str, *, bars: Sequence[float] = ()) -> dic
     rules = pd.DataFrame({"at": [0.0, *bars], "dash": ["zero", *["bar"] * len(bars)]})
     dashes = alt.StrokeDash("dash:N", scale=alt.Scale(domain=["zero", "bar"], range=[[1, 0], [3, 3]]), legend=None)
     marks = alt.Chart(rules).mark_rule(color="#777777").encode(x="at:Q", strokeDash=dashes)
-    return _finished((marks + lines + dots).properties(width=170, height=alt.Step(14)))
+    return finished((marks + lines + dots).properties(width=225, height=alt.Step(14)))
 
 
 def coupling(curves: pd.DataFrame, groups: Sequence[str]) -> dict:
@@ -157,14 +162,14 @@ def coupling(curves: pd.DataFrame, groups: Sequence[str]) -> dict:
     for group in groups:
         chart = alt.Chart(long[long["group"] == group]).mark_line(strokeWidth=1.4).encode(
             x=alt.X("lag:Q", title="measurements from the peak", axis=_few()),
-            y=alt.Y("fall:Q", title=None if panels else "fall of the loss a measurement", axis=_few()),
+            y=alt.Y("fall:Q", title=None if panels else "fall of the loss", axis=_few()),
             color=alt.Color("what:N", scale=alt.Scale(domain=what, range=[COLOURS[0], COLOURS[1]]), title=None),
             strokeDash=alt.StrokeDash("what:N", scale=alt.Scale(domain=what, range=[[1, 0], [4, 2]]), title=None),
         )  # fmt: skip
         panels.append(
             chart.properties(width=int(600 / len(groups)) - 42, height=85, title=alt.Title(group, fontSize=10))
         )
-    return _finished(alt.hconcat(*panels, spacing=10))
+    return finished(alt.hconcat(*panels, spacing=10))
 
 
 def dumbbells(rows: pd.DataFrame) -> dict:
@@ -182,7 +187,7 @@ def dumbbells(rows: pd.DataFrame) -> dict:
         x=alt.X("recall:Q", title="share of the events found (k = E), 95 % intervals", scale=alt.Scale(domain=[0, 1])),
         y=y, yOffset=offset, color=colour, shape=shape,
     )  # fmt: skip
-    return _finished((lines + dots).properties(width=225, height=alt.Step(8)))
+    return finished((lines + dots).properties(width=225, height=300))
 
 
 def recovery(rows: pd.DataFrame) -> dict:
@@ -198,7 +203,7 @@ def recovery(rows: pd.DataFrame) -> dict:
         y=alt.Y("deficit:Q", title="accuracy missing beside the sham")
     )
     means = base.mark_tick(thickness=2, size=22).encode(y="mean(deficit):Q")
-    return _finished((dots + means).properties(width=230, height=120))
+    return finished((dots + means).properties(width=230, height=120))
 
 
 def _family(families: Sequence[str], *, legend: bool = True) -> alt.Color:
@@ -214,12 +219,12 @@ def _few() -> alt.Axis:
     return alt.Axis(tickCount=4, format="~g")
 
 
-def _finished(chart) -> dict:
+def finished(chart) -> dict:
     specification = chart.to_dict(validate=True)
     axis = {"labelFontSize": 9.5, "titleFontSize": 10, "titleFontWeight": "normal", "labelColor": _INK,
             "titleColor": _INK, "gridColor": "#e4e4e4", "domainColor": "#888888", "tickColor": "#888888"}  # fmt: skip
     legend = {"labelFontSize": 9.5, "titleFontSize": 9.5, "titleFontWeight": "normal", "labelColor": _INK}
-    specification["config"] = {"view": {"stroke": None}, "axis": axis, "legend": legend,
-                               "title": {"fontWeight": "normal", "anchor": "start", "color": _INK, "offset": 3}}  # fmt: skip
+    title = {"fontWeight": "normal", "anchor": "start", "color": _INK, "offset": 3}
+    specification["config"] = {"view": {"stroke": None}, "axis": axis, "legend": legend, "title": title}
     specification["padding"] = 2
     return specification

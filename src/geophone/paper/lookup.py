@@ -39,7 +39,8 @@ class Found:
 
 
 class Numbers:
-    """Looks numbers up by name, prints them, and keeps in `used` what was printed: name -> value, printed forms, source.
+    """Looks numbers up by name, prints them, and keeps in `used` what was printed: name -> value, printed forms,
+    source.
 
     A name that is not there raises StoreError with the name. `tables` reads a table of the study by its name, such as
     "phenomena/order".

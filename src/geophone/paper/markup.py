@@ -1,8 +1,8 @@
 """The paper as blocks, between its templates and its two forms: a small markup, and what it is read into.
 
-A paragraph is text up to an empty line; `# ` and `## ` begin a section and a subsection, `- ` an item, `:figure NAME` and
-`:table NAME` place what was made under that name, `:formula NAME` a formula. Within a line: `*emphasis*`, `` `code` ``,
-`[@key; @key]` citations, and a backslash before any character that is meant as itself.
+A paragraph is text up to an empty line; `# ` and `## ` begin a section and a subsection, `- ` an item; `:figure NAME`
+and `:table NAME` place what was made under that name, `:formula NAME` a formula. Within a line: `*emphasis*`,
+`` `code` ``, `[@key; @key]` citations, and a backslash before any character that is meant as itself.
 """
 
 import re
@@ -77,7 +77,7 @@ def blocks(markup: str) -> list[Block]:
         words: list[str] = []
         for line in lines:
             if special := _special(line):
-                found += _paragraph(words) + [special]
+                found += [*_paragraph(words), special]
                 words = []
             elif line.startswith("- "):
                 found += _paragraph(words)

@@ -33,6 +33,11 @@ class Source:
     def runs(self) -> list[Run]:
         return [run for run in self.study if run.has_series]
 
+    def run(self, name: str) -> Run:
+        """The run called `name`. Raises StoreError when there is none."""
+        found = {run.name: run for run in self.runs}
+        return found[name] if name in found else self.study.run(name)
+
     @cached_property
     def families(self) -> dict[str, str]:
         """Run -> family."""

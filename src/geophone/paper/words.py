@@ -79,6 +79,13 @@ def verdict(numbers: Numbers, name: str) -> Prose:
     return Prose(clauses[row["verdict"]])
 
 
+def bare_p(numbers: Numbers, found: Found) -> str:
+    """The adjusted p alone, for a table: "0.006", "< 0.001", or a dash."""
+    if not math.isfinite(found.p_adjusted):
+        return "–"
+    return numbers.p(found, adjusted=True).removeprefix("adjusted p").strip().removeprefix("= ")
+
+
 def question(numbers: Numbers, seed: str, robust: str, symbol: str, *, form: str = ".2f") -> Prose:
     """One of the three questions: the seed form beside the robust one, each with its verdict."""
     return Prose(
@@ -124,7 +131,8 @@ def changes(numbers: Numbers) -> Prose:
     passed, tests = passing(numbers, "changes over a jump")
     if not tests:
         return Prose("No other change over a jump had enough data to be tested.")
-    head = f"Of {numbers.show('changes tested', tests)} measures of a layer, {numbers.show('changes that pass', len(passed))}"
+    all_of, pass_ = numbers.show("changes tested", tests), numbers.show("changes that pass", len(passed))
+    head = f"Of {all_of} measures of a layer, {pass_}"
     if not passed:
         return Prose(f"{head} change otherwise at targets than at controls after correction.")
     parts = [
