@@ -4,7 +4,9 @@ The names below are the public face; each is imported when it is first used, so 
 `geophone --help` stay quick.
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 
 _HOME = {
     "ActivationCapture": "geophone.record",
@@ -39,3 +41,22 @@ def __getattr__(name: str):
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *_HOME])
+
+
+class _Callable(ModuleType):
+    """A module that has a public function's name, such as `geophone.train`, and can be called as that function."""
+
+    def __call__(self, *args, **kwargs):
+        name = self.__name__.rpartition(".")[2]
+        return getattr(import_module(_HOME[name]), name)(*args, **kwargs)
+
+
+class _Face(ModuleType):
+    def __setattr__(self, name: str, value) -> None:
+        # Importing a submodule puts it over the function of its name; whoever imported it, the function must work.
+        if name in _HOME and type(value) is ModuleType:
+            value.__class__ = _Callable
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Face
