@@ -1,0 +1,110 @@
+"""What earlier releases wrote is opened, with the values they had; what a later one wrote is said to be later."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import geophone as gp
+from geophone.dimensions import VERSIONS
+from geophone.errors import GeophoneError, NewerFormatError
+from geophone.record.checkpoints import weights_digest
+from geophone.store import documents
+
+FORMATS = sorted((Path(__file__).parent / "archives").glob("format-*"))
+KINDS = {"recorded": "recorded", "imported": "imported", "measured": "measured", "study": "study/runs/*"}
+
+
+@pytest.fixture(params=FORMATS, ids=lambda folder: folder.name)
+def archive(request):
+    return request.param
+
+
+def expected(archive):
+    return json.loads((archive / "expected.json").read_text())
+
+
+def folder_of(archive, kind):
+    (found,) = archive.glob(KINDS[kind])
+    return found
+
+
+def changed(archive, kind, tmp_path, **fields):
+    """A copy of an archived run whose manifest says something else."""
+    copy = shutil.copytree(folder_of(archive, kind), tmp_path / kind)
+    manifest = json.loads((copy / "run.json").read_text())
+    (copy / "run.json").write_text(json.dumps(manifest | fields))
+    return copy
+
+
+def test_there_is_an_archive_and_it_is_small():
+    assert FORMATS
+    files = [p for folder in FORMATS for p in folder.rglob("*") if p.is_file()]
+    assert sum(p.stat().st_size for p in files) < 300_000 * len(FORMATS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_run_reads_as_it_was_written(archive, kind):
+    run, told = gp.open(folder_of(archive, kind)), expected(archive)["runs"][kind]
+    assert [layer.name for layer in run.layers] == told["layers"]
+    assert set(run.dimensions) == set(told["values"])
+    assert run.status == "finished" and len(run.statuses()) == len(told["steps"])
+    for name, by_layer in told["values"].items():
+        table = run.series(name)
+        assert table.index.tolist() == told["steps"]
+        for layer, values in by_layer.items():
+            np.testing.assert_array_equal(table[layer], np.array(values, dtype=float))
+
+
+def test_the_study_has_its_tables_targets_digs_and_statistics(archive):
+    study, told = gp.open(archive / "study"), expected(archive)
+    assert len(study) == 1 and study.runs[0].scalars()["loss"].tolist() == told["loss"]
+    assert {kind: len(study.phenomena(kind)) for kind in told["phenomena"]} == told["phenomena"]
+    assert [[t.layer, t.step] for t in study.targets().itertuples()] == told["targets"]
+    assert sorted(study.statistics()) == told["statistics"]
+    assert told["digs"]
+    for name in told["digs"]:
+        assert documents.read_dig(archive / "study/digs" / name)
+
+
+def test_checkpoints_are_the_networks_they_were(archive):
+    told = expected(archive)["checkpoints"]
+    run = gp.open(folder_of(archive, "study"))
+    for step, digest in told.items():
+        assert weights_digest(run.at(int(step))) == digest
+    assert len(told) >= 2
+
+
+def test_dimensions_of_an_archived_network_are_those_of_the_archive(archive):
+    """The definitions have not moved since: a measurement made again is the one that is stored."""
+    weights = torch.randn(15, 6, generator=torch.Generator().manual_seed(2))
+    torch.manual_seed(0)
+    first = torch.nn.Linear(6, 5)
+    told = expected(archive)["runs"]["measured"]
+    with torch.no_grad():
+        found = gp.dimensions(first(weights))
+    for name, value in found.items():
+        assert told["values"][name][told["layers"][0]][0] == pytest.approx(value, rel=1e-5), name
+
+
+def test_a_later_format_says_so(archive, tmp_path):
+    copy = changed(archive, "recorded", tmp_path, format=99)
+    with pytest.raises(NewerFormatError, match="99"):
+        gp.open(copy)
+
+
+def test_another_definition_of_a_dimension_is_not_mixed_with_ours(archive, tmp_path):
+    """A run whose stable_rank means something else can be read, but is not gone on with."""
+    manifest = json.loads((folder_of(archive, "study") / "run.json").read_text())
+    other = manifest["definitions"] | {"stable_rank": VERSIONS["stable_rank"] + 98}
+    copy = changed(archive, "study", tmp_path, definitions=other)
+    assert gp.open(copy).manifest.definitions["stable_rank"] == VERSIONS["stable_rank"] + 98
+    with pytest.raises(GeophoneError):
+        gp.train("mlp_1_parity", out=copy, steps=80, probe_samples=32, resume=True)
+    assert gp.open(copy).manifest.definitions == other
+    ours = shutil.copytree(folder_of(archive, "study"), tmp_path / "ours")
+    assert gp.train("mlp_1_parity", out=ours, steps=80, probe_samples=32, resume=True).manifest.steps == 80
+    assert set(gp.open(folder_of(archive, "imported")).manifest.definitions.values()) == {0}
