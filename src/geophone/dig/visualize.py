@@ -100,7 +100,7 @@ def visualize(
     fixed = _Fixed(canvas, style.contrast)
     towards = torch.from_numpy(directions)
     readers = [_Reader(model, layer) for model in models]
-    units = directions.any(0).nonzero()[0]
+    units = np.flatnonzero(directions.any(0))
     # The diversity term reads the whole layer; a score only the units that a direction asks for.
     whole = (style.copies > 1 and style.diversity) or not len(units)
     if not whole:
@@ -202,9 +202,10 @@ class _Reader:
         self._layer = layer
         # Channels last is what convolutions on a CPU are quickest with.
         self._model = copy.deepcopy(model).eval().requires_grad_(False).to(memory_format=torch.channels_last)
-        module = self._module = dict(self._model.named_modules()).get(layer)
+        module = dict(self._model.named_modules()).get(layer)
         if module is None:
             raise InputError(f"the model has no layer {layer!r}.")
+        self._module: nn.Module = module
         for last in [m for m in module.modules() if isinstance(m, nn.ReLU)][-1:]:
             last.register_forward_hook(_creeping)
         module.register_forward_hook(self._stop)
@@ -213,7 +214,8 @@ class _Reader:
     def narrow(self, units: np.ndarray, count: int) -> bool:
         """Compute only `units` of the layer's `count`, where its last map (a convolution or a linear one) gives each
         for itself and what follows works on each alone. False, and nothing done, for any other layer."""
-        parts = list(self._module) if type(self._module) is nn.Sequential else [self._module]
+        alone = type(self._module) is not nn.Sequential
+        parts = [self._module] if alone else list(self._module.children())
         last = max((i for i, part in enumerate(parts) if isinstance(part, nn.Linear | nn.Conv2d)), default=None)
         if last is None or not all(isinstance(part, _UNIT_BY_UNIT) for part in parts[last + 1 :]):
             return False
@@ -224,11 +226,10 @@ class _Reader:
         if any(often.count(id(part)) > 1 for part in parts[last:]):
             return False
         for part in parts[last:]:
-            for held in (part._parameters, part._buffers):
-                for name, tensor in held.items():
-                    if tensor is not None and tensor.ndim:
-                        narrow = tensor.detach()[units]
-                        held[name] = nn.Parameter(narrow, requires_grad=False) if held is part._parameters else narrow
+            for name, tensor in list(part.named_parameters(recurse=False)):
+                setattr(part, name, nn.Parameter(tensor.detach()[units], requires_grad=False))
+            for name, buffer in list(part.named_buffers(recurse=False)):
+                setattr(part, name, buffer[units] if buffer.ndim else buffer)
         return True
 
     def _stop(self, module, args, output):
