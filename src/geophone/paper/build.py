@@ -21,7 +21,7 @@ from geophone.store.tables import write_text
 
 FORMS = ("pdf", "latex")
 TITLE = "Layer-Wise Representational Dynamics: Using Dimensionality Measurements to Guide Mechanistic Analysis"
-BODY = ("introduction", "methods", "results", "cases", "discussion")
+BODY = ("introduction", "methods", "results", "cases", "discussion", "appendix")
 
 
 def write_paper(study: Study, *, form: str = "pdf", prove: Path | None = None) -> Path:
@@ -86,7 +86,7 @@ def _exhibits(source: Source, folder: Path) -> list[Figure | Table]:
         exhibits.heatmaps(source, folder), exhibits.order_strip(source, folder), exhibits.order_table(source),
         exhibits.rates(source, folder), exhibits.scatter(source, folder), exhibits.changes(source),
         exhibits.correlations(source, folder), exhibits.coupling(source, folder), exhibits.recovered(source, folder),
-        exhibits.architectures(source), ground.figure(source, folder),
+        exhibits.architectures(source), exhibits.roster(source), ground.figure(source, folder),
     ]  # fmt: skip
     return [each for each in made if each is not None]
 

@@ -117,9 +117,8 @@ def _convolutional(source: Source, dug: Dug, folder: Path) -> tuple[list[Prose],
             f"{n.show(f'{dug.name}, {kind} {moment}', c, source=_of(dug, 'units'))} {meant(kind)}"
             for kind, c in counts.items()
         )
-        parts.append(f"{moment} it {total} units have a type" + (f" ({kinds})" if len(counts) else ""))
-    text = listed(parts)
-    first = Prose(f"{text[0].upper()}{text[1:]}. {_textures(source, dug, units)}")
+        parts.append(f"{total} {moment}" + (f" ({kinds})" if len(counts) else ""))
+    first = Prose(f"Units that have a type: {listed(parts)}. {_textures(source, dug, units)}")
     drawn = _sheets(dug, folder)
     return [first, _turnover(source, dug, moments), _classes(source, dug, moments)], drawn
 
@@ -138,7 +137,10 @@ def _textures(source: Source, dug: Dug, units: pd.DataFrame) -> str:
     if gain > max(beside, 0) and counts["target", "before"][0] > 0:
         shown = [source.numbers.show(f"{dug.name}, texture units {m}", counts["target", m][1], source=_of(dug, "units"))
                  for m in ("before", "after")]  # fmt: skip
-        return f"Edges were there before, and units for textures went from {shown[0]} to {shown[1]}, more than at the control."
+        return (
+            f"Edges were there before, and units for textures went from {shown[0]} to {shown[1]}, more than at the "
+            "control."
+        )
     return "The expected passage from edges to textures was not found."
 
 
@@ -194,9 +196,9 @@ def _sheets(dug: Dug, folder: Path) -> list[Figure]:
         replace_file(folder / name, lambda out, path=path: out.write_bytes(path.read_bytes()))
     steps = dug.steps["target"]
     labels = tuple(f"{moment}, step {steps[moment]:,}" for moment in MOMENTS)
-    caption = Prose(f"What excites the units of layer {code(dug.target['layer'])} of {code(dug.run.name)} before, during "
-                    "and after the jump: the same units, in the same places, each image optimised and stretched to its own "
-                    "range. That an image is sharp does not say that the unit is for anything.")  # fmt: skip
+    caption = Prose(f"What excites the units of layer {code(dug.target['layer'])} of {code(dug.run.name)} before, "
+                    "during and after the jump: the same units, in the same places, each image optimised and stretched "
+                    "to its own range. That an image is sharp does not say that the unit is for anything.")  # fmt: skip
     return [Figure("case-preferred", names, caption, wide=True, labels=labels)]
 
 
@@ -215,8 +217,9 @@ def _transformer(source: Source, dug: Dug, folder: Path) -> tuple[list[Prose], l
     name = figures.save(drawings.attention_maps(found.maps, dug.steps["target"]), folder, "case-attention")
     head = source.numbers.show(f"{dug.name}, head drawn", found.head, source="replay")
     layer = code(found.layer)
-    caption = Prose(f"Attention of head {head} of {layer} of {code(dug.run.name)}, the head that changed most between "
-                    "before and after, on one input: a row a query, a column a token read, darker is more.")  # fmt: skip
+    caption = Prose(f"Attention of head {head} of {layer} of {code(dug.run.name)}, the head that changed most "
+                    "between before and after, on one input: a row a query, a column a token read, darker is "
+                    "more.")  # fmt: skip
     return paragraphs, [Figure(name, (name,), caption, wide=True)]
 
 

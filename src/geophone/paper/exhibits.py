@@ -9,7 +9,7 @@ from geophone.evidence.statistics import paired
 from geophone.paper import figures, words
 from geophone.paper import results as phase1
 from geophone.paper.lookup import verdict_counts
-from geophone.paper.markup import Figure, Prose, Table, meant
+from geophone.paper.markup import Figure, Prose, Table, code, meant
 from geophone.paper.source import Source, where
 
 _PANELS = 6
@@ -218,6 +218,26 @@ def recovered(source: Source, folder: Path) -> Figure | None:
         Prose(f"Accuracy missing beside the sham at the longest horizon after a layer was ablated, in {count} targets "
               "and their controls; bars are means."),
     )  # fmt: skip
+
+
+def roster(source: Source) -> Table:
+    """A row a run: its layers, its order by both rules, its jumps by both."""
+    n, order, detection = source.numbers, source.phenomena("order"), source.phenomena("detection", status="ok")
+    rows = []
+    for run in sorted(source.runs, key=lambda r: (source.families[r.name], r.name)):
+        cells = [meant(source.families[run.name]), meant(str(run.manifest.about.get("task", "unknown")))]
+        cells.append(n.show(f"{run.name}, layers", len(run.layers), source="runs/*/run.json"))
+        for mode in ("seed", "robust"):
+            rho = where(order, run=run.name, mode=mode)["rho"]
+            value = float(rho.iloc[0]) if len(rho) else math.nan
+            cells.append(n.show(f"{run.name}, ρ, {mode}", value, "+.2f", source=phase1.ORDER))
+        for mode in ("seed", "robust"):
+            found = where(detection, run=run.name, mode=mode)["detected"].sum()
+            cells.append(n.show(f"{run.name}, jumps, {mode}", found, source="phenomena/detection.parquet"))
+        rows.append((code(run.name), *cells))
+    heads = ("run", "architecture", "task", "layers", "ρ, seed", "ρ, robust", "jumps, seed", "jumps, robust")
+    caption = Prose("Every run: convergence order (a dash where it is undefined) and jumps, by both rules.")
+    return Table("roster", heads, tuple(rows), caption, wide=True)
 
 
 def architectures(source: Source) -> Table:

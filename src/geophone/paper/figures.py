@@ -216,7 +216,7 @@ def _scale(shapes: Mapping[str, str]) -> alt.Scale:
 
 
 def _few() -> alt.Axis:
-    return alt.Axis(tickCount=4, format="~g")
+    return alt.Axis(tickCount=3)
 
 
 def finished(chart) -> dict:

@@ -120,7 +120,7 @@ def _special(line: str) -> Block | None:
     if match := re.match(r":(\w+) (\S+)$", line):
         if match[1] not in ("figure", "table", "formula"):
             raise InputError(f"the paper's templates have no :{match[1]}.")
-        return Block(match[1], name=match[2])
+        return Block(match[1], name=match[2].replace("\\", ""))
     return None
 
 

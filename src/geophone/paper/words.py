@@ -106,9 +106,10 @@ def smallest(numbers: Numbers, name: str, what: str) -> Prose:
 
 
 def side(found: Found, alpha: float, up: str, down: str, neither: str) -> str:
-    """`up` or `down` when the (adjusted) p is below `alpha`, by the sign of the value; otherwise `neither`."""
+    """`up` or `down`, by the sign of the value, when the (adjusted) p is below `alpha` and the interval, where there is
+    one, leaves out zero; otherwise `neither`. Where test and interval disagree nothing is claimed."""
     p = found.p_adjusted if math.isfinite(found.p_adjusted) else found.p
-    if not found.ok or not math.isfinite(p) or p >= alpha:
+    if not found.ok or not math.isfinite(p) or p >= alpha or found.low <= 0 <= found.high:
         return neither
     return up if found.value > 0 else down
 
