@@ -8,6 +8,7 @@ from atlas_study import LAYERS, NAUGHTY, write_dig, write_run
 
 from geophone.detect.tables import run_tables
 from geophone.records import Layer
+from geophone.report.page import write_page
 from geophone.store.study import Study
 from geophone.target import targets
 
@@ -29,3 +30,15 @@ def study(tmp_path_factory):
         target = json.loads(rows.iloc[:1].to_json(orient="records"))[0]
         write_dig(made, target, [layer.name for layer in known])
     return made
+
+
+@pytest.fixture(scope="session")
+def memory():
+    """What was read of the study, for a test that writes its atlas again."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def atlas(study, memory, tmp_path_factory):
+    """The folder of the study's atlas, which is only read."""
+    return write_page(study, out=tmp_path_factory.mktemp("out") / "atlas", memory=memory).parent

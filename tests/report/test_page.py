@@ -28,11 +28,6 @@ def payload(text: str) -> dict:
     return json.loads(re.fullmatch(r"window\.\w+ = (.*);\n", text, re.S).group(1))
 
 
-@pytest.fixture(scope="module")
-def atlas(study, tmp_path_factory):
-    return write_page(study, out=tmp_path_factory.mktemp("out") / "atlas").parent
-
-
 def pages(atlas):
     return sorted(atlas.rglob("*.html"))
 
@@ -181,9 +176,8 @@ def test_a_study_without_phenomena_says_what_is_missing_or_is_shown_as_far_as_it
     assert len(data["data"]["measurements"]["step"]) == 120 and data["data"]["jumps"] == {}
 
 
-def test_a_failed_writing_leaves_the_older_atlas_and_a_foreign_file_stays(study, tmp_path, monkeypatch):
+def test_a_failed_writing_leaves_the_older_atlas_and_a_foreign_file_stays(study, memory, tmp_path, monkeypatch):
     out = tmp_path / "atlas"
-    memory = {}
     first = write_page(study, out=out, memory=memory).read_bytes()
     (out / "mine.txt").write_text("a note of my own")
     with monkeypatch.context() as patched:

@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 import vl_convert
 
-from geophone.evidence import said
 from geophone.report.digging import ablation_chart, dependency_chart, recovery_chart
 from geophone.report.moments import moment_chart, units_chart
 from geophone.report.runs import script_json
@@ -105,6 +104,9 @@ def evidence(sources: Sources) -> dict[str, Any] | None:
     """The founding document's questions with their verdicts, a row a form, and everything else in lines."""
     if sources.statistics is None:
         return None
+    # Statistics need statsmodels, which an atlas without evidence is spared.
+    from geophone.evidence import said
+
     rows = [_criterion(row) for row in sources.statistics["criteria"]]
     return {"criteria": rows, "lines": list(said(sources.statistics))}
 

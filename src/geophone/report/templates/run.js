@@ -71,9 +71,10 @@
       const name = element.dataset.chart;
       if (!run.charts[name]) continue;
       const cells = run.data.measurements.length;
-      const options = { actions: false, renderer: cells > 30000 ? "canvas" : "svg", tooltip: { theme: dark.matches ? "dark" : "light" } };
+      const options = { actions: false, renderer: cells > 30000 ? "canvas" : "svg", tooltip: { theme: dark.matches ? "dark" : "light" }, logLevel: 1 };
+      // Vega gives the element it draws in a role and a label of its own: the ones of the page are on its parent.
       views.get(name)?.finalize();
-      const { view } = await vegaEmbed(element, filled(run.charts[name]), options);
+      const { view } = await vegaEmbed(element.firstElementChild, filled(run.charts[name]), options);
       if (mine !== drawing) { view.finalize(); return; }
       views.set(name, view);
       view.addEventListener("click", (event, item) => { if (item?.datum?.href) location.assign(item.datum.href); });
@@ -154,6 +155,7 @@
     if (run.words[known.dimension]) dimension.value = known.dimension;
     if (known.mode) mode.value = known.mode;
     share.checked = Boolean(known.share);
+    Object.assign(window.geophone, { run, views });
     await draw();
     document.querySelectorAll("[data-chart]").forEach(brush);
     for (const control of [dimension, share]) {

@@ -7,7 +7,7 @@
   const draw = async () => {
     for (const element of document.querySelectorAll("[data-chart]")) {
       const spec = window.geophoneTarget[element.dataset.chart];
-      const options = { actions: false, renderer: "svg", tooltip: { theme: dark.matches ? "dark" : "light" } };
+      const options = { actions: false, renderer: "svg", tooltip: { theme: dark.matches ? "dark" : "light" }, logLevel: 1 };
       await vegaEmbed(element, { ...spec, config: { ...spec.config, ...theme() } }, options);
     }
     document.documentElement.dataset.ready = "charts";
