@@ -52,7 +52,7 @@ def prove(
 
 
 def doctor(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where a study would be written.")] = Path("."),
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where a study would be written.")] = Path("."),
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:

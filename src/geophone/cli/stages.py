@@ -164,7 +164,7 @@ def paper(
 def sql(
     folder: Folder,
     query: Annotated[
-        str | None, typer.Argument(metavar="[QUERY]", help="One question; without it, the tables there are.")
+        str | None, typer.Argument(metavar="QUERY", help="One question; without it, the tables there are.")
     ] = None,
     csv: Annotated[bool, typer.Option("--csv", help="The answer as CSV.")] = False,
     rows: Annotated[int, typer.Option(min=1, help="Rows to show; --csv and --json give all.")] = 100,

@@ -145,7 +145,7 @@ def _orders(tables: Mapping[str, pd.DataFrame], dimension: str) -> list[str]:
         bottom_up = int((order[order["mode"] == row.mode]["verdict"] == "bottom-up").sum())
         lines.append(
             f"order, {row.mode}: {bottom_up} of {len(order[order['mode'] == row.mode])} runs bottom-up, "
-            f"{row.expected_bottom_up:.1f} by chance; differs by architecture: {p} ({row.runs} runs count)"
+            f"{row.expected_bottom_up:.1f} by chance; differs by architecture: {p} (runs that count: {row.runs})"
         )
     return lines
 
