@@ -18,6 +18,7 @@ from geophone.prove.targeting import (
     pick,
     random_moments,
     random_recall,
+    recall_curve,
     tolerance,
     truth,
 )
@@ -124,3 +125,72 @@ def test_budgets_round_up_and_impossible_ones_are_refused():
         random_moments(20, k=10, apart=5, rng=np.random.default_rng(0))
     with pytest.raises(InputError, match="without events"):
         hits(at(1), truth([], STEPS), share=1)
+
+
+def greedily(score, apart, spread):
+    """The rule of `pick`, written out: local tops from the highest down, then the rest, none too near a better one."""
+    places = [i for i in range(len(score)) if np.isfinite(score[i])]
+    inner = [i for i in places if 0 < i < len(score) - 1]
+    tops = [i for i in inner if score[i] > max(np.nan_to_num(score[[i - 1, i + 1]], nan=-np.inf))]
+    order = sorted(tops, key=lambda i: (-score[i], i)) + sorted(places, key=lambda i: (-score[i], i))
+    kept = []
+    for i in order:
+        if all(abs(i - k) >= max(apart, int(spread * (k + 1))) for k in kept):
+            kept.append(i)
+    return kept
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.3, 0.7])
+@pytest.mark.parametrize("apart", [1, 2, 11])
+def test_pick_is_its_rule(apart, spread):
+    rng = np.random.default_rng(3)
+    for _ in range(40):
+        score = rng.normal(size=60)
+        score[rng.integers(0, 60, 4)] = np.nan
+        found = pick(score, apart=apart, spread=spread)
+        assert found.tolist() == greedily(score, apart, spread) and found.dtype.kind == "i"
+    assert pick(np.array([1, 5, 1, 5, 1, 5, 1]), apart=2).tolist() == [1, 3, 5]
+    assert pick(np.full(9, np.nan)).dtype.kind == "i"
+
+
+def test_one_reach_for_all_counts_measurements_and_each_ones_own_ends_at_a_twentieth_of_the_run():
+    events = [event(1000, width=40), event(2000, width=3000), event(2500, width=400)]
+    assert truth(events, STEPS, reach=3).reach == (30.0, 30.0, 30.0)
+    assert truth(events, STEPS).reach == (50.0, 200.0, 100.0)
+    assert truth(events, STEPS).windows == [11, 41, 21]
+    assert truth(events, STEPS[:10]).reach == (50.0, 50.0, 50.0)
+    assert tolerance(event(50, width=4000), every=10, total=100) == 50
+
+
+def test_hits_say_what_they_were_counted_against():
+    truth_ = known(900, 1700, 2600)
+    found = hits(at(89, 300, 20, 259, 200, 100), truth_, share=2)
+    assert (found.k, found.recall, found.precision) == (6, 2 / 3, 2 / 6)
+    assert found.chance == random_recall([11] * 3, k=6, length=400, apart=APART)
+    assert found.lift == pytest.approx(found.recall / found.chance) and np.isnan(found.layer_rate)
+    assert recall_curve(at(89, 300, 20, 259), truth_, (1 / 3, 1, 4 / 3)) == pytest.approx([1 / 3, 1 / 3, 2 / 3])
+    assert area(at(89), known(900)) == pytest.approx(7 / 8) and area(at(300), known(900)) == 0
+
+
+def test_of_two_moments_in_reach_the_nearer_one_hits():
+    assert match(np.array([1040.0, 1010.0]), [event(1000)], [50]) == [(1, 0)]
+    assert match(np.array([1050.0, 1051.0]), [event(1000)], [50]) == [(0, 0)]
+    apart = [event(1000), event(3000)]
+    assert sorted(match(np.array([3010.0, 990.0, 2999.0]), apart, [50, 50])) == [(1, 0), (2, 1)]
+    assert match(np.array([1.0]), [], []) == []
+
+
+def test_what_recall_of_four_in_five_needs():
+    events = (500, 1100, 1700, 2300, 2900)
+    places = [int(t / 10) - 1 for t in events]
+    assert needed(at(*places[:4]), known(*events)) == 4 / 5  # exactly .8 is enough
+    assert needed(at(*places[:3], 380, places[3]), known(*events)) == 1.0
+    assert needed(at(places[0]), known(500)) == 1.0
+    assert np.isnan(needed(at(*places[:3]), known(*events)))
+
+
+def test_the_only_set_that_fits_is_the_one_drawn():
+    rng = np.random.default_rng(4)
+    assert sorted(random_moments(11, k=3, apart=5, rng=rng)) == [0, 5, 10]
+    assert sorted(random_moments(4, k=4, apart=1, rng=rng)) == [0, 1, 2, 3]
+    assert random_recall([3], k=3, length=11, apart=5) == 1.0
