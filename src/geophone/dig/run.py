@@ -20,8 +20,9 @@ from geophone.dig.recovery import PLATEAU, recover
 from geophone.dig.samples import PER_CLASS
 from geophone.dig.subject import Subject, subject_of
 from geophone.dig.visualize import UNITS
-from geophone.errors import InputError
+from geophone.errors import InputError, StoreError
 from geophone.records import Target, target_name
+from geophone.store.documents import read_dig, read_json, read_text
 from geophone.store.run import Run
 from geophone.store.study import Study
 from geophone.store.tables import read_table, write_table, write_text
@@ -57,12 +58,12 @@ class Dig:
     @property
     def notes(self) -> str:
         """The field notes, Markdown."""
-        return (self.folder / "notes.md").read_text(encoding="utf-8")
+        return read_text(self.folder / "notes.md")
 
     @property
     def about(self) -> dict:
         """The target, its options, and why it was chosen."""
-        return json.loads((self.folder / DONE).read_text(encoding="utf-8"))
+        return read_dig(self.folder)
 
 
 def dig(
@@ -81,7 +82,7 @@ def dig(
     options = options or DigOptions()
     target = _target(study, target) if isinstance(target, int) else target
     folder = study.folder / "digs" / target_name(target.run, target.layer, target.step)
-    about = {"format": 1, "target": asdict(target), "options": asdict(options)}
+    about = _about(target, options)
     if _is_made(folder, about):
         return Dig(folder)
     rng = np.random.default_rng([options.seed, zlib.crc32(folder.name.encode())])
@@ -129,7 +130,7 @@ def _recovered(
 def is_dug(study: Study, target: Target, options: DigOptions) -> bool:
     """Whether the dig of `target` with these options is there."""
     folder = study.folder / "digs" / target_name(target.run, target.layer, target.step)
-    return _is_made(folder, {"format": 1, "target": asdict(target), "options": asdict(options)})
+    return _is_made(folder, _about(target, options))
 
 
 def target_of(row: Mapping) -> Target:
@@ -146,10 +147,18 @@ def _target(study: Study, rank: int) -> Target:
     return target_of(table[table["rank"] == rank].iloc[0])
 
 
+def _about(target: Target, options: DigOptions) -> dict:
+    """What a dig says of how it was made: horizons only where something was compared at them."""
+    made = asdict(options)
+    if not options.recovery:
+        del made["horizons"]
+    return {"format": 1, "target": asdict(target), "options": made}
+
+
 def _is_made(folder: Path, about: dict) -> bool:
     try:
-        return json.loads((folder / DONE).read_text(encoding="utf-8")) == json.loads(json.dumps(about))
-    except (OSError, ValueError):
+        return read_json(folder / DONE) == json.loads(json.dumps(about))
+    except StoreError:
         return False
 
 
