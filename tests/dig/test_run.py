@@ -21,6 +21,8 @@ from geophone.errors import InputError
 from geophone.evidence import evidence_table
 from geophone.record.checkpoints import weights_digest
 from geophone.study import open_study, parse_study, run_study
+from geophone.study.digging import chosen_targets, dig_stage
+from geophone.study.file import DigSettings
 from geophone.train import replay, replays
 from geophone.zoo.tasks import task
 
@@ -160,3 +162,26 @@ def test_the_observation_follows_its_rules():
     assert "selectivity did as at the control" in observation({"target": target, "control": drifted})
     assert "selectivity rose" in observation({"target": target, "control": still})
     assert "No new kind of unit" in observation({"target": still, "control": still})
+
+
+def test_recovery_goes_round_the_architectures_by_rank(study):
+    chosen = chosen_targets(study, DigSettings(recovery_runs=2))
+    first = chosen.loc[chosen.groupby("run")["rank"].idxmin()].sort_values("rank")
+    assert len(first) == 2 and list(chosen.loc[chosen["recovery"], "rank"]) == list(first["rank"])
+    one = chosen_targets(study, DigSettings(recovery_runs=1))
+    assert list(one.loc[one["recovery"], "rank"]) == [first["rank"].min()]
+    assert not chosen_targets(study, DigSettings())["recovery"].any()
+
+
+def test_a_dig_with_recovery_leaves_what_is_missing_at_the_horizons_asked_for(study, tmp_path):
+    copy = open_study(shutil.copytree(study.folder, tmp_path / "study"))
+    chosen = chosen_targets(copy, DigSettings(recovery_runs=1))
+    chosen = chosen[chosen["recovery"] | ~chosen["run"].isin(chosen.loc[chosen["recovery"], "run"])]
+    small = replace(OPTIONS, horizons=(20,), units=1, steps=1)
+    folders = dig_stage(copy, small, chosen.groupby("run").head(1), workers=2)
+    tables = {folder.name: Dig(folder) for folder in folders}
+    recovered = [name for name in tables if (copy.folder / "digs" / name / "recovery.parquet").is_file()]
+    assert len(tables) == 2 and len(recovered) == 1
+    table = tables[recovered[0]]["recovery"]
+    assert set(table["horizon"]) == {"20"} and set(table["arm"]) == {"ablated", "sham", "fresh"}
+    assert (table.loc[table["arm"] == "sham", "deficit"] == 0).all()

@@ -37,14 +37,14 @@ def tables(folder):
 def test_a_full_disk_is_one_sentence_and_the_study_goes_on_with_more_room(small_disk, tmp_path):
     study = parse_study(TEXT, where="here")
     with pytest.raises(StoreError) as caught:
-        run_study(study, TEXT, small_disk / "study", until="target", engine=Engine(workers=1))
+        run_study(study, TEXT, small_disk / "study", until="train", engine=Engine(workers=1))
     said = str(caught.value)
     assert "No space left on device" in said or "could not write" in said, said
     assert "\n" not in said and "Traceback" not in said
     kept = tables(small_disk / "study")
     assert kept
     subprocess.run(["mount", "-o", "remount,size=50m", small_disk], check=True)
-    run_study(study, TEXT, small_disk / "study", until="target")
-    run_study(study, TEXT, tmp_path / "roomy", until="target")
+    run_study(study, TEXT, small_disk / "study", until="train")
+    run_study(study, TEXT, tmp_path / "roomy", until="train")
     assert tables(small_disk / "study") == tables(tmp_path / "roomy")
     shutil.rmtree(small_disk / "study")
