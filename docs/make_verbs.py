@@ -26,8 +26,8 @@ def pages() -> dict[str, str]:
     return found | {"index.md": f"# Verbs\n\n| verb | does |\n|---|---|\n{lines}\n\n{_STATUSES}"}
 
 
-_STATUSES = """Exit status 0: done. 1: done, but something failed, and stderr names it. 2: the input is not usable, and one
-sentence on stderr says why. 130: stopped by Ctrl-C. A defect of geophone itself is a traceback, with status 1.
+_STATUSES = """Exit status 0: done. 1: done, but something failed, and stderr names it. 2: the input is not usable, and
+one sentence on stderr says why. 130: stopped by Ctrl-C. A defect of geophone itself is a traceback, with status 1.
 
 `--json` puts the result on stdout as one JSON document and nothing else; progress goes to stderr. `--quiet` leaves out
 progress and words: what failed is still said. Together they give the document alone. What JSON has no word for (NaN,

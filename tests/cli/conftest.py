@@ -11,6 +11,7 @@ import pytest
 from geophone.cli import main
 
 RUN = "mlp_1_digits-seed0"
+DIMENSIONS = ["stable_rank", "participation_ratio"]
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +24,7 @@ def whole(tmp_path_factory):
     from geophone.train import train
 
     folder = tmp_path_factory.mktemp("cli") / "study"
-    train("mlp_1_digits", out=folder / "runs" / RUN, seed=0, steps=100, probe_samples=64)
+    train("mlp_1_digits", out=folder / "runs" / RUN, seed=0, steps=100, probe_samples=64, dimensions=DIMENSIONS)
     study = open_study(folder)
     detect_stage(study, DetectOptions(surrogates=19))
     target_stage(study)

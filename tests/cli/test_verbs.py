@@ -138,7 +138,14 @@ def test_what_was_done_in_part_ends_with_status_1(geophone, monkeypatch, study):
     assert (done.status, done.out, done.err) == (1, "", "geophone: 1 of 3 runs failed; the others are complete.\n")
 
 
-STUDY = 'name = "short"\nnetworks = ["mlp_1_digits"]\nsteps = {steps}\nprobe_samples = 64\n[detect]\nsurrogates = 19\n'
+STUDY = """name = "short"
+networks = ["mlp_1_digits"]
+steps = {steps}
+probe_samples = 64
+dimensions = ["stable_rank"]
+[detect]
+surrogates = 19
+"""
 
 
 def test_a_study_in_words_and_as_json(tmp_path, geophone, monkeypatch):
