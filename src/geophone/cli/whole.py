@@ -32,7 +32,9 @@ def demo(
     text = stages.DEMO.replace("steps = 2000", f"steps = {steps}")
     with Voice(as_json=as_json, quiet=quiet) as voice:
         with StudyProgress(quiet=quiet) as progress:
-            made = stages.run_study(stages.parse_study(text, where="the demo"), text, out, listener=progress)
+            made = stages.run_study(
+                stages.parse_study(text, where="the demo"), text, out, until="report", listener=progress
+            )
         _say(voice, made)
 
 
@@ -41,7 +43,9 @@ def run(
     out: Annotated[Path | None, typer.Option(help="The study's folder; default: the name in the file.")] = None,
     until: Annotated[
         str | None,
-        typer.Option(help="The last stage: train, detect, target, dig, evidence or report; default: all of them."),
+        typer.Option(
+            help="The last stage: train, detect, target, dig, evidence, report or paper; default: all of them."
+        ),
     ] = None,
     only: Annotated[str | None, typer.Option(help="Do this one stage, even if nothing has changed.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Runs at a time; default: cores / threads.")] = None,

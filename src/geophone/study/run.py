@@ -14,10 +14,10 @@ from geophone.store.writer import claim_empty, lock
 from geophone.study.digging import chosen_targets, dig_stage, options_of
 from geophone.study.file import StudyFile
 from geophone.study.memo import Memo, files_digest, series_digest, stage_key
-from geophone.study.stages import detect_stage, evidence_stage, open_study, report_stage, target_stage
+from geophone.study.stages import detect_stage, evidence_stage, open_study, paper_stage, report_stage, target_stage
 from geophone.study.training import RunPlan, check_plans, fork_plans, is_done, run_plans, train_tasks
 
-STAGES = ("train", "detect", "target", "dig", "evidence", "report")
+STAGES = ("train", "detect", "target", "dig", "evidence", "report", "paper")
 STUDY_FILE = "study.toml"
 
 
@@ -202,6 +202,12 @@ def _stage(
             {**series, "tables": files_digest([*tables, *ranked, *dug, *tested])},
             lambda: [folder / "report" / "index.html"],
         ),
+        "paper": (
+            lambda: _paper(made),
+            ("paper", "evidence"),
+            {**series, "tables": files_digest([*tables, *ranked, *dug, *tested])},
+            lambda: [p for p in [folder / "paper" / "paper.pdf"] if p.is_file()],
+        ),
     }
     return stages[stage]
 
@@ -209,3 +215,9 @@ def _stage(
 def _evidence(made: Study, study: StudyFile) -> None:
     if not made.targets().empty:
         evidence_stage(made, study.evidence)
+
+
+def _paper(made: Study) -> None:
+    """Written where there is something to write of: a study without a jump has no statistics."""
+    if (made.folder / "statistics.json").is_file():
+        paper_stage(made)

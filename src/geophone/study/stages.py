@@ -75,6 +75,13 @@ def report_stage(study: Study) -> Path:
     return write_page(study)
 
 
+def paper_stage(study: Study) -> Path:
+    """Write `paper/paper.pdf` and return its path."""
+    from geophone.paper import write_paper
+
+    return write_paper(study)
+
+
 def _joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
     filled = [part for part in parts if len(part)]
     return pd.concat(filled, ignore_index=True) if filled else parts[0]
