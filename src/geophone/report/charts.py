@@ -1,5 +1,7 @@
 """Charts as Vega-Lite specifications: pure functions of tables. What is drawn can be read in the specification."""
 
+import copy
+
 import altair as alt
 import pandas as pd
 
@@ -14,6 +16,35 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 STROKES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3])
 _CHOSEN = "datum.dimension == dimension && datum.mode == mode"
 _INSIDE = "datum.step >= low && datum.step <= high"
+_AXIS = {
+    "axis": {"title": "training step", "grid": False},
+    "scale": {"domainMin": {"expr": "low"}, "domainMax": {"expr": "high"}, "nice": False, "zero": False},
+}
+# What lies outside the selected steps is under a veil, with a rule at each end of the selection. Plain parts of a
+# specification, since Altair takes longer to make them than everything else in a chart of a run.
+_SIDES = {
+    "data": {"values": [{"side": 0}, {"side": 1}]},
+    "transform": [
+        {"calculate": "datum.side == 0 ? low : (span_from == null ? high : span_to)", "as": "a"},
+        {"calculate": "datum.side == 1 ? high : (span_from == null ? low : span_from)", "as": "b"},
+        {"calculate": "datum.side == 0 ? datum.b : datum.a", "as": "end"},
+    ],
+}
+_VEIL = [
+    {
+        **_SIDES,
+        "mark": {"type": "rect", "opacity": 0.62, "color": {"expr": "ground"}, "clip": True},
+        "encoding": {"x": {"field": "a", "type": "quantitative", **_AXIS}, "x2": {"field": "b"}},
+    },
+    {
+        **_SIDES,
+        "mark": {
+            "type": "rule", "strokeWidth": 1.5, "color": PALETTE[1], "clip": True,
+            "opacity": {"expr": "span_from == null ? 0 : 1"},
+        },
+        "encoding": {"x": {"field": "end", "type": "quantitative", **_AXIS}},
+    },
+]  # fmt: skip
 
 
 def run_charts(run: RunTables, *, dimension: str) -> dict[str, dict]:
@@ -53,19 +84,6 @@ def _steps(field: str = "step:Q") -> alt.X:
     return alt.X(field, axis=alt.Axis(title="training step", grid=False), scale=shown)
 
 
-def _veil() -> alt.LayerChart:
-    """What lies outside the selected steps, under a veil, with a rule at each end of the selection."""
-    base = alt.Chart(alt.Data(values=[{"side": 0}, {"side": 1}]))
-    sides = base.transform_calculate(
-        a="datum.side == 0 ? low : (span_from == null ? high : span_to)",
-        b="datum.side == 1 ? high : (span_from == null ? low : span_from)",
-    ).transform_calculate(end="datum.side == 0 ? datum.b : datum.a")
-    cover = sides.mark_rect(opacity=0.62, color=alt.ExprRef("ground"), clip=True).encode(x=_steps("a:Q"), x2="b:Q")
-    shown = alt.ExprRef("span_from == null ? 0 : 1")
-    rules = sides.mark_rule(strokeWidth=1.5, color=PALETTE[1], clip=True, opacity=shown).encode(x=_steps("end:Q"))
-    return alt.layer(cover, rules)
-
-
 def _layer_names(run: RunTables) -> list[str]:
     return [layer.name for layer in run.layers]
 
@@ -102,7 +120,7 @@ def _heatmap(run: RunTables) -> alt.Chart:
             tooltip=["layer:N", alt.Tooltip("step:Q", title="settled at step")],
         )
     )
-    return alt.layer(shades, settled, _veil()).properties(
+    return alt.layer(shades, settled).properties(
         height=ROW * len(names),
         description=f"Heatmap of {run.name}: layers by training step, colour is the dimension that was chosen.",
     )
@@ -135,7 +153,7 @@ def _series(run: RunTables) -> alt.Chart:
             alt.Tooltip("score:Q", title="z", format="+.1f"),
         ],
     )
-    return alt.layer(lines, _veil(), marks).properties(
+    return alt.layer(lines, marks).properties(
         height=230,
         description=f"Series of {run.name}: one line a layer, the chosen dimension by training step; jumps are "
         "triangles along the top edge.",
@@ -156,7 +174,7 @@ def _loss(run: RunTables) -> alt.Chart | None:
         y=alt.Y("smooth:Q", scale=scale),
         tooltip=["step:Q", alt.Tooltip("smooth:Q", format=".3~g")],
     )
-    return alt.layer(raw, smooth, _veil()).properties(
+    return alt.layer(raw, smooth).properties(
         height=110,
         description=f"Training loss of {run.name} by step, a batch at a time (thin) and the mean of 25 steps (thick).",
     )
@@ -175,7 +193,7 @@ def _critical(run: RunTables) -> alt.Chart:
             tooltip=["layer:N", "start:Q", "stop:Q", alt.Tooltip("peak:Q", title="fastest at")],
         )
     )
-    return alt.layer(bars, _veil()).properties(
+    return alt.layer(bars).properties(
         height=22 * len(names),
         description=f"Periods of fast change of {run.name}: bars by layer and training step.",
     )
@@ -219,6 +237,10 @@ def _finished(chart: alt.Chart, run: RunTables, dimension: str) -> dict:
     specification = chart.to_dict(validate=False)
     specification.pop("datasets", None)
     specification["params"] = _params(run, dimension)
+    layers = specification["layer"]
+    # Over everything but the jumps, which stay to be clicked.
+    above = [layer for layer in layers if layer.get("data", {}).get("name") == "jumps"]
+    specification["layer"] = [*(layer for layer in layers if layer not in above), *copy.deepcopy(_VEIL), *above]
     specification["config"] = {"view": {"stroke": None}, "axisY": {"minExtent": 90, "maxExtent": 90}}
     specification["autosize"] = {"type": "fit-x", "contains": "padding"}
     specification["width"] = "container"
