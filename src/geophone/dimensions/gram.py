@@ -123,7 +123,7 @@ def _small_gram(x: np.ndarray, *, spectral: bool) -> Gram:
     """`gram` in float64 on one thread, for matrices so small that starting an operation costs more than doing it."""
     n, d = x.shape
     wide = x.astype(np.float64)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         mean = np.ones(n) @ wide / n
     if not np.isfinite(mean.sum()) and not np.isfinite(x).all():
         return Gram(n=n, d=d, status="nonfinite")
