@@ -1,5 +1,7 @@
 """Verbs over a study: one stage each, and questions to it."""
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -129,7 +131,12 @@ def report(
             raise InputError("--live serves until Ctrl-C and has no result: leave out --json.")
         from geophone.report.live import serve
 
-        serve(folder, port=port, on_ready=lambda url: print(f"The page: {url} (Ctrl-C ends it)", flush=True))
+        serve(
+            folder,
+            port=port,
+            on_ready=lambda url: print(f"The page: {url} (Ctrl-C ends it)", flush=True),
+            on_trouble=lambda said: print(f"geophone: {said}", file=sys.stderr),
+        )
         return
     with Voice(as_json=as_json, quiet=quiet) as voice:
         page = stages.report_stage(stages.open_study(folder))
@@ -139,6 +146,9 @@ def report(
 def paper(
     folder: Folder,
     form: Annotated[str, typer.Option("--format", metavar="pdf|latex", help="A PDF, or LaTeX sources.")] = "pdf",
+    prove: Annotated[
+        Path | None, typer.Option(help="The folder of a `geophone prove`; default: prove/ in the study, if there.")
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -157,7 +167,7 @@ def paper(
         study = open_study(folder)
         from geophone.paper import write_paper
 
-        made = write_paper(study, form=form)
+        made = write_paper(study, form=form, prove=prove)
         voice.say(lambda: print(made), lambda: {"folder": folder, "paper": made})
 
 
