@@ -199,7 +199,7 @@ def _sheets(dug: Dug, folder: Path) -> list[Figure]:
     caption = Prose(f"What excites the units of layer {code(dug.target['layer'])} of {code(dug.run.name)} before, "
                     "during and after the jump: the same units, in the same places, each image optimised and stretched "
                     "to its own range. That an image is sharp does not say that the unit is for anything.")  # fmt: skip
-    return [Figure("case-preferred", names, caption, wide=True, labels=labels)]
+    return [Figure("case-preferred", names, caption, labels=labels)]
 
 
 def _transformer(source: Source, dug: Dug, folder: Path) -> tuple[list[Prose], list[Figure]]:

@@ -31,7 +31,7 @@ def attention_maps(maps: Mapping[str, np.ndarray], steps: Mapping[str, int]) -> 
         x = alt.X("key:Q", title="token read", scale=alt.Scale(domain=[0, length], nice=False), axis=axis)
         scale = alt.Scale(domain=[length, 0], nice=False)
         y = alt.Y("query:Q", title=None if panels else "query", scale=scale, axis=axis)
-        colour = alt.Color("weight:Q", scale=alt.Scale(scheme="blues", domain=[0, top]), title="attention")
+        colour = alt.Color("weight:Q", scale=alt.Scale(type="sqrt", scheme="blues", domain=[0, top]), title="attention")
         chart = alt.Chart(cells).mark_rect(strokeWidth=0).encode(x=x, x2="key2:Q", y=y, y2="query2:Q", color=colour)
         panels.append(chart.properties(width=_SIDE, height=_SIDE - 40, title=_title(moment, steps)))
     return finished(alt.hconcat(*panels, spacing=14))
@@ -42,13 +42,16 @@ def decision_planes(cells: pd.DataFrame, steps: Mapping[str, int]) -> dict:
     classes = sorted(int(c) for c in cells["class"].unique())
     line = np.sort(cells["x"].unique())
     half = float(line[1] - line[0]) / 2
+    reach = 1.3 * half  # cells overlap a little, so that no seam shows
     corners = alt.Chart(pd.DataFrame({"x": [0, 1, 0], "y": [0, 0, 1]}))
     dots = corners.mark_point(filled=True, color="black", stroke="white", size=40, opacity=1).encode(x="x:Q", y="y:Q")
     domain = alt.Scale(domain=[float(line[0]) - half, float(line[-1]) + half], nice=False)
     panels = []
     for moment in steps:
         mine = cells[cells["moment"] == moment]
-        edges = mine.assign(left=mine["x"] - half, right=mine["x"] + half, low=mine["y"] - half, high=mine["y"] + half)
+        edges = mine.assign(
+            left=mine["x"] - half, right=mine["x"] + reach, low=mine["y"] - half, high=mine["y"] + reach
+        )
         axis = alt.Axis(grid=False, tickCount=3)
         x = alt.X("left:Q", title="along the first side", scale=domain, axis=axis)
         y = alt.Y("low:Q", title=None if panels else "along the second side", scale=domain, axis=axis)
@@ -63,10 +66,10 @@ def decision_planes(cells: pd.DataFrame, steps: Mapping[str, int]) -> dict:
 
 
 def _middles(cells: pd.DataFrame) -> pd.DataFrame:
-    """For each class of at least 2 % of the plane, its cell nearest to the middle of them all."""
+    """For each class of at least 4 % of the plane, its cell nearest to the middle of them all."""
     found = []
     for label, mine in cells.groupby("class"):
-        if len(mine) >= 0.02 * len(cells):
+        if len(mine) >= 0.04 * len(cells):
             place = mine[["x", "y"]].to_numpy()
             nearest = place[np.argmin(((place - np.median(place, axis=0)) ** 2).sum(1))]
             found.append({"class": label, "x": float(nearest[0]) + 0.08, "y": float(nearest[1])})

@@ -69,7 +69,7 @@ def _heatmap(run: Run, cells: pd.DataFrame, settled: pd.DataFrame, domain: list,
         title=[dimension.replace("_", " "), "(directions)"],
         gradientLength=90,
         format=".2~g",
-        values=[1, 2, 3, 5, 10, 20, 50, 100, 200],
+        values=_ticks(domain),
     )
     colour = alt.Color(
         "value:Q", scale=alt.Scale(type="log", scheme="viridis", domain=domain, nice=False), legend=legend
@@ -80,6 +80,11 @@ def _heatmap(run: Run, cells: pd.DataFrame, settled: pd.DataFrame, domain: list,
     return chart.properties(
         width=145, height=alt.Step(9), title=alt.Title(run.name.removesuffix("-seed0"), fontSize=10)
     )
+
+
+def _ticks(domain: Sequence[float]) -> list[float]:
+    """Round numbers that lie well inside `domain`."""
+    return [v for v in (1, 2, 3, 5, 10, 20, 50, 100, 200, 500) if domain[0] * 0.99 <= v <= domain[1] / 1.15]
 
 
 def order_strip(order: pd.DataFrame, families: Mapping[str, str]) -> dict:

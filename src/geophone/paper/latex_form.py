@@ -82,11 +82,8 @@ def _figure(figure: Figure) -> str:
     if len(files) == 1:
         body = rf"\includegraphics[width=\linewidth]{{figures/{files[0]}}}"
     else:
-        share = f"{0.98 / len(files):.3f}"
-        body = "\\hfill\n".join(
-            f"\\begin{{minipage}}[t]{{{share}\\linewidth}}\\centering\n"
-            f"\\includegraphics[width=\\linewidth]{{figures/{file}}}\\\\ \\scriptsize "
-            f"{escaped(label)}\n\\end{{minipage}}"
+        body = "\\\\[2pt]\n".join(
+            f"\\includegraphics[width=\\linewidth]{{figures/{file}}}\\\\ {{\\scriptsize {escaped(label)}}}"
             for file, label in zip(files, figure.labels, strict=True)
         )
     return (

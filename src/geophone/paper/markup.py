@@ -39,7 +39,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A picture: file names without a suffix (vector, one) or with it (PNG, side by side under `labels`)."""
+    """A picture: one file name without a suffix (vector), or PNG files, one under another, each with its label."""
 
     name: str
     files: tuple[str, ...]

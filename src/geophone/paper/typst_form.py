@@ -90,7 +90,7 @@ def _figure(figure: Figure) -> str:
             f'stack(spacing: 3pt, image("figures/{file}", width: 100%), text(size: 7pt)[{escaped(label)}])'
             for file, label in zip(files, figure.labels, strict=True)
         )
-        body = f"grid(columns: {len(files)}, gutter: 6pt, {tiles})"
+        body = f"grid(columns: 1, gutter: 7pt, {tiles})"
     return f"{_float(figure)}{body}, caption: [{_line(inline(figure.caption))}]) <{figure.name}>"
 
 
