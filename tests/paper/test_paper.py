@@ -95,7 +95,8 @@ def test_no_direction_is_claimed_where_test_and_interval_disagree(value, low, hi
 
 
 NEEDED = ("diversity/seed", "diversity/pearson", "selectivity/seed", "selectivity/did", "selectivity/drift",
-          "depth/seed", "depth/in-sample", "depth/left-out-runs", "order/seed", "order/robust", "jumps/seed", "jumps/robust")  # fmt: skip
+          "depth/seed", "depth/in-sample", "depth/left-out-runs", "order/seed", "order/robust", "jumps/seed",
+          "jumps/robust")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NEEDED)
@@ -180,7 +181,8 @@ def test_the_interval_of_a_share_is_exact(part, whole):
 
 @pytest.mark.parametrize(
     ("value", "form", "expected"),
-    [(-0.004, ".2f", "0.00"), (-0.07, ".2f", "−0.07"), (0.2, "+.2f", "+0.20"), (17600, "", "17,600"), (np.nan, "", "–")],
+    [(-0.004, ".2f", "0.00"), (-0.07, ".2f", "−0.07"), (0.2, "+.2f", "+0.20"), (17600, "", "17,600"),
+     (np.nan, "", "–")],
 )  # fmt: skip
 def test_numbers_are_printed_with_a_true_minus(value, form, expected):
     assert printed(value, form) == expected

@@ -103,7 +103,7 @@ def dig_options(source: Source) -> Prose:
     """The options of the digs."""
     n, options = source.numbers, source.options
     if not options:
-        return Prose("No target was dug.")
+        return Prose("No target was dug")
     parts = []
     for key, name in (
         ("per_class", "samples of each class"),
