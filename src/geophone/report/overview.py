@@ -35,7 +35,7 @@ def _count(sources: Sources, rows: list[dict[str, Any]]) -> str:
     measured = sum(run.manifest.measurements for run in sources.runs)
     layers = sum(row["layers"] for row in rows)
     families = sorted({row["family"] for row in rows})
-    return f"{len(rows)} runs ({', '.join(families)}), {layers} layers, {measured:,} measurements of each run's layers"
+    return f"{len(rows)} runs ({', '.join(families)}), {layers} layers, {measured:,} measurements in all"
 
 
 def _order(sources: Sources) -> dict[str, str] | None:
