@@ -30,7 +30,8 @@ def whole(tmp_path_factory):
     target_stage(study)
     made = dig(study, 1, options=DigOptions(per_class=10, units=1, steps=1))
     # Its pictures are poor, but it passes for what `geophone dig --seed-mode` asks for, and need not be dug again.
-    about = made.about | {"options": json.loads(json.dumps(asdict(DigOptions(per_class=10))))}
+    asked = asdict(DigOptions(per_class=10))
+    about = made.about | {"options": {name: asked[name] for name in made.about["options"]}}
     (made.folder / "dig.json").write_text(json.dumps(about))
     evidence_stage(study, EvidenceOptions(draws=99))
     return folder
