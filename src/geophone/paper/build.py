@@ -13,7 +13,7 @@ from geophone.paper import results as phase1
 from geophone.paper.cases import Case, cases
 from geophone.paper.latex_form import latex_source
 from geophone.paper.lookup import Numbers
-from geophone.paper.markup import Block, Figure, Prose, Table, blocks, inline, meant
+from geophone.paper.markup import Block, Figure, Prose, Table, blocks, inline, meant, placed
 from geophone.paper.source import Source
 from geophone.paper.typst_form import compiled, typst_source
 from geophone.store.study import Study
@@ -60,7 +60,7 @@ def _written(source: Source, work: Path, form: str) -> str:
     )
     body: list[Block] = []
     for name in BODY:
-        body += blocks(environment.get_template(f"{name}.md.j2").render(context))
+        body += placed(blocks(environment.get_template(f"{name}.md.j2").render(context)), shown)
     abstract = inline(" ".join(environment.get_template("abstract.md.j2").render(context).split()))
     title = {"title": TITLE, "study": _subtitle(source)}
     write_text(work / "references.bib", _template("references.bib"))
@@ -74,7 +74,7 @@ def _written(source: Source, work: Path, form: str) -> str:
 
 
 def _subtitle(source: Source) -> str:
-    return f"Study {source.study.folder.resolve().name}, written from its own tables by geophone"
+    return f"Study {source.name}, written from its own tables by geophone"
 
 
 def _template(name: str) -> str:
@@ -131,9 +131,9 @@ def _found(source: Source) -> dict:
         "diversity": words.question(n, "diversity/seed", "diversity/pearson", "*r*"),
         "smallest_diversity": words.smallest(n, "diversity/pearson", "a correlation"),
         "selectivity": words.question(n, "selectivity/seed", "selectivity/did", "change", form="+.3f"),
-        "drift": words.estimate(n, "selectivity/drift", "mean", form="+.3f"),
+        "drift": words.drift(n),
         "depth": words.question(n, "depth/seed", "depth/in-sample", "*R*²"),
-        "left_out": words.estimate(n, "depth/left-out-runs", "value"),
+        "left_out": words.left_out(n),
         "changes": words.changes(n), "correlations": words.correlations(n),
         "periods": phase1.periods(source), "coordination": phase1.coordination(source),
         "loss_coupling": phase1.loss_coupling(source), "recovery": phase1.recovery(source),

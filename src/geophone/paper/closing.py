@@ -6,9 +6,9 @@ from geophone.paper.markup import Prose, meant
 from geophone.paper.source import Source, listed
 
 QUESTIONS = {
-    "diversity/pearson": "that larger jumps bring more new feature types",
-    "selectivity/did": "that selectivity rises over a jump",
-    "depth/in-sample": "that dimensionality predicts compositional depth",
+    "diversity/pearson": "the claim that larger jumps bring more new feature types",
+    "selectivity/did": "the claim that selectivity rises over a jump",
+    "depth/in-sample": "the claim that dimensionality predicts compositional depth",
 }
 _SAID = {
     "met": "supports", "not met": "speaks against", "undecided": "leaves undecided",
@@ -29,7 +29,9 @@ def reading(source: Source) -> Prose:
         "There are more jumps than noise makes, so there is something to point at.",
         "There are fewer jumps than noise makes: the detector is stricter here than its null, and finds little.",
         "The number of jumps could not be told from that of the null: at this resolution representations "
-        "drift more than they jump, and a count of jumps is no evidence of reorganisation.",
+        "drift more than they jump, and a count of jumps is no evidence of reorganisation."
+        if n["jumps/robust"].ok
+        else "Whether there are more jumps than noise makes could not be tested.",
     )  # fmt: skip
     change = front.change_found(source)
     last = (
@@ -72,8 +74,10 @@ def conclusion(source: Source) -> Prose:
         f"In this study it supports {listed(met)}."
         if met
         else "In this study none of the three founding claims passed its robust criterion."
+        if any(words.answer(n, name) != "untested" for name in QUESTIONS)
+        else "In this study there were too few data to test any of the three founding claims in its robust form."
     )
-    again = Prose(f"study {meant(source.study.folder.resolve().name)}")
+    again = Prose(f"study {meant(source.name)}")
     return Prose(
         "A measurement that costs one forward pass every few steps can be recorded for every layer of every run, held "
         "against "

@@ -58,7 +58,7 @@ def decision_planes(cells: pd.DataFrame, steps: Mapping[str, int]) -> dict:
         scale = alt.Scale(domain=classes, range=[TEN[c % len(TEN)] for c in classes])
         colour = alt.Color("class:N", scale=scale, title="class decided", legend=alt.Legend(orient="right"))
         base = alt.Chart(edges[["left", "right", "low", "high", "class"]].round(4))
-        shades = base.mark_rect(strokeWidth=0, opacity=0.8).encode(x=x, x2="right:Q", y=y, y2="high:Q", color=colour)
+        shades = base.mark_rect(strokeWidth=0).encode(x=x, x2="right:Q", y=y, y2="high:Q", color=colour)
         names = alt.Chart(_middles(mine)).mark_text(fontSize=12, fontWeight="bold", stroke="white", strokeWidth=0.3)
         chart = shades + names.encode(x="x:Q", y="y:Q", text="class:N") + dots
         panels.append(chart.properties(width=_SIDE - 20, height=_SIDE - 40, title=_title(moment, steps)))

@@ -124,7 +124,7 @@ def criteria(source: Source) -> Prose:
     """The answers to the three questions, both forms, for the abstract."""
     n = source.numbers
     asked = (
-        ("diversity/seed", "diversity/pearson", "the size of a jump correlates with new feature types with *r*"),
+        ("diversity/seed", "diversity/pearson", "The size of a jump correlates with new feature types with *r*"),
         ("selectivity/seed", "selectivity/did", "class selectivity changes over a jump by"),
         ("depth/seed", "depth/in-sample", "dimensionality explains compositional depth with *R*²"),
     )
@@ -133,7 +133,7 @@ def criteria(source: Source) -> Prose:
         figures = []
         for name, form in ((seed, "seed form"), (robust, "robust form")):
             found = n[name]
-            value = n.interval(found) if found.ok else "not measurable"
+            value = n.interval(found, ".3f" if "selectivity" in name else ".2f") if found.ok else "an unknown amount"
             figures.append(f"{value} in the {form} ({_ANSWERS[words.answer(n, name)]})")
         parts.append(f"{text} {listed(figures)}")
     return Prose("; ".join(parts) + ".")
@@ -166,7 +166,8 @@ def limitations(source: Source) -> list[Prose]:
     n, found = source.numbers, []
     if int(n.fact("study/pairs")) < int(n.fact("study/targets_dug")):
         missing = int(n.fact("study/targets_dug")) - int(n.fact("study/pairs"))
-        found.append(f"{n.show('targets without control', missing)} targets have no control window.")
+        verb = "target has" if missing == 1 else "targets have"
+        found.append(f"{n.show('targets without control', missing)} {verb} no control window.")
     dug, all_of = int(n.fact("study/targets_dug")), int(n.fact("study/targets_found"))
     if dug < all_of:
         share = n.share("targets dug of those found", dug, all_of, source="statistics.json")
@@ -215,8 +216,10 @@ def weak(source: Source) -> bool:
 
 def change_found(source: Source) -> Prose:
     """The strongest finding beyond the controls, or that there is none, for abstract and conclusion."""
-    passed, _ = words.passing(source.numbers, "changes over a jump")
+    passed, tests = words.passing(source.numbers, "changes over a jump")
     held = {row["finding"] for row in source.numbers.fact("architectures/holds_in_all")}
+    if not tests:
+        return Prose("what changes in a layer’s units beyond the controls could not be tested")
     general = [t for t in passed if t.id in held] or passed
     if not general:
         return Prose(

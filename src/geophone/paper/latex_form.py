@@ -72,6 +72,8 @@ def _line(pieces: Sequence[Text]) -> str:
 def _piece(piece: Text) -> str:
     if piece.kind == "cite":
         return rf"\cite{{{','.join(piece.text.split(chr(10)))}}}"
+    if piece.kind == "ref":
+        return rf" (\autoref{{{piece.text}}})"
     command = {"emph": "emph", "code": "texttt"}.get(piece.kind)
     return f"\\{command}{{{escaped(piece.text)}}}" if command else escaped(piece.text)
 

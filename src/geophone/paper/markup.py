@@ -2,16 +2,19 @@
 
 A paragraph is text up to an empty line; `# ` and `## ` begin a section and a subsection, `- ` an item; `:figure NAME`
 and `:table NAME` place what was made under that name, `:formula NAME` a formula. Within a line: `*emphasis*`,
-`` `code` ``, `[@key; @key]` citations, and a backslash before any character that is meant as itself.
+`` `code` ``, `[@key; @key]` citations, `[#name]` a figure or table by its number, and a backslash before any character
+that is meant as itself.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 
 from geophone.errors import InputError
 
 _INLINE = re.compile(
-    r"\\(?P<plain>.)|\[(?P<cite>@[^\]]+)\]|`(?P<code>(?:\\.|[^`\\])+)`|\*(?P<emph>(?:\\.|[^*\\])+)\*", re.S
+    r"\\(?P<plain>.)|\[#(?P<ref>[\w\\-]+)\]|\[(?P<cite>@[^\]]+)\]|`(?P<code>(?:\\.|[^`\\])+)`|\*(?P<emph>(?:\\.|[^*\\])+)\*",
+    re.S,
 )
 _MEANT = re.compile(r"([\\*`\[\]@#:\-])")
 
@@ -22,7 +25,8 @@ class Prose(str):
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Characters as they are: kind "text", "code", "emph", or "cite" (the keys, a line each)."""
+    """Characters as they are: kind "text", "code", "emph", "ref" (the name of a figure or table), or "cite" (the keys,
+    a line each)."""
 
     kind: str
     text: str
@@ -97,6 +101,8 @@ def inline(markup: str) -> tuple[Text, ...]:
         at = match.end()
         if match["plain"] is not None:
             _add(found, "text", match["plain"])
+        elif match["ref"] is not None:
+            found.append(Text("ref", match["ref"].replace("\\", "")))
         elif match["cite"] is not None:
             keys = [key.strip().removeprefix("@") for key in match["cite"].split(";")]
             found.append(Text("cite", "\n".join(keys)))
@@ -105,6 +111,13 @@ def inline(markup: str) -> tuple[Text, ...]:
             found.append(Text(kind, re.sub(r"\\(.)", r"\1", match[kind])))
     _add(found, "text", markup[at:])
     return tuple(found)
+
+
+def placed(found: Iterable[Block], shown: Collection[str]) -> list[Block]:
+    """The blocks without references to figures and tables that are not `shown`."""
+    return [
+        replace(block, inline=tuple(p for p in block.inline if p.kind != "ref" or p.text in shown)) for block in found
+    ]
 
 
 def cited(found: list[Block]) -> set[str]:

@@ -26,6 +26,11 @@ class Source:
     prove: Path | None = None
 
     @property
+    def name(self) -> str:
+        """The study's name in study.toml, or its folder's."""
+        return str(self.settings.get("name", self.study.folder.resolve().name))
+
+    @property
     def dimension(self) -> str:
         return str(self.numbers.fact("study/dimension"))
 

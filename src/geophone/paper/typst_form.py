@@ -73,6 +73,8 @@ def _line(pieces: Sequence[Text]) -> str:
 def _piece(piece: Text) -> str:
     if piece.kind == "cite":
         return "".join(f"#cite(<{key}>);" for key in piece.text.split("\n"))
+    if piece.kind == "ref":
+        return f" (#ref(<{piece.text}>);)"
     if piece.kind == "emph":
         return f"#emph[{escaped(piece.text)}];"
     if piece.kind == "code":

@@ -88,11 +88,28 @@ def bare_p(numbers: Numbers, found: Found) -> str:
 
 def question(numbers: Numbers, seed: str, robust: str, symbol: str, *, form: str = ".2f") -> Prose:
     """One of the three questions: the seed form beside the robust one, each with its verdict."""
-    return Prose(
-        f"In the seed form (rows as independent), {estimate(numbers, seed, symbol, form=form)}; "
-        f"{verdict(numbers, seed)}. In the robust form (the run is the unit), "
-        f"{estimate(numbers, robust, symbol, form=form)}; {verdict(numbers, robust)}."
-    )
+    parts = []
+    for name, head in ((seed, "seed form (rows as independent)"), (robust, "robust form (the run is the unit)")):
+        figures = f"{estimate(numbers, name, symbol, form=form)}; " if numbers[name].ok else ""
+        parts.append(f"In the {head}, {figures}{verdict(numbers, name)}.")
+    return Prose(" ".join(parts))
+
+
+def drift(numbers: Numbers) -> Prose:
+    """What selectivity does at the controls."""
+    if not numbers["selectivity/drift"].ok:
+        return Prose("How selectivity drifts at the controls is not known.")
+    mean = estimate(numbers, "selectivity/drift", "mean", form="+.3f")
+    return Prose(f"At the controls selectivity changes too ({mean}): so much happens anyway.")
+
+
+def left_out(numbers: Numbers) -> Prose:
+    """How well depth is predicted in runs that were left out."""
+    found = numbers["depth/left-out-runs"]
+    if not found.ok:
+        return Prose("How well it is predicted in runs left out is not known.")
+    worse = ", worse than the mean of the others" if found.value < 0 else ""
+    return Prose(f"In runs left out *R*² is {numbers.interval(found)}{worse}.")
 
 
 def smallest(numbers: Numbers, name: str, what: str) -> Prose:
