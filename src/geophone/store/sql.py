@@ -63,6 +63,19 @@ def query(study: Study, text: str) -> pd.DataFrame:
             raise InputError(_first_line(error)) from error
 
 
+def listing(study: Study) -> pd.DataFrame:
+    """The tables there are: `table`, `rows` and `columns`, a row each."""
+    found = []
+    with connect() as connection:
+        for name, load in _sources(study).items():
+            load(connection, name)
+            count = connection.execute(f'SELECT count(*) FROM "{name}"').fetchall()[0][0]
+            columns = [row[0] for row in connection.execute(f'DESCRIBE "{name}"').fetchall()]
+            found.append({"table": name, "rows": count, "columns": ", ".join(columns)})
+            connection.execute(f'DROP TABLE "{name}"')
+    return pd.DataFrame(found)
+
+
 _Load = Callable[[duckdb.DuckDBPyConnection, str], None]
 
 
