@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO ?= geophone-demo
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow docs clean
 demo: $(VENV)/.ready
 	$(BIN)/geophone demo --out $(DEMO)
 
@@ -16,6 +16,10 @@ test: $(VENV)/.ready
 
 test-slow: $(VENV)/.ready
 	$(BIN)/python -m pytest -m slow --timeout 3600
+
+docs: $(VENV)/.ready
+	$(BIN)/python docs/make_verbs.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet   # build/site/index.html
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

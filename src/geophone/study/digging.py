@@ -9,7 +9,7 @@ import pandas as pd
 from geophone.dig.run import DigOptions, dig, is_dug, target_of
 from geophone.dig.select import selected
 from geophone.engine import Ended, Outcome, Progress, Task, run_local, run_ray
-from geophone.errors import StoreError
+from geophone.errors import PartlyDone
 from geophone.opening import open as open_folder
 from geophone.records import Target, target_name
 from geophone.store.study import Study
@@ -31,7 +31,7 @@ def dig_stage(
     on_end: Ended = lambda outcome: None,
 ) -> list[Path]:
     """Dig at the targets in `chosen` (as `chosen_targets` gives them) that are not there yet, `workers` at a time or on
-    the Ray cluster at `ray`; writes digs/chosen.parquet and returns the digs' folders. Raises StoreError when some
+    the Ray cluster at `ray`; writes digs/chosen.parquet and returns the digs' folders. Raises PartlyDone when some
     failed; the others are complete."""
     rows = chosen.to_dict("records")
     study.write("digs/chosen", chosen)
@@ -86,7 +86,7 @@ def _recovered(study: Study, chosen: pd.DataFrame, runs: int) -> pd.Series:
 def _check(outcomes: list[Outcome], of: int) -> None:
     failed = [outcome for outcome in outcomes if outcome.error]
     if failed:
-        raise StoreError(
+        raise PartlyDone(
             f"{len(failed)} of {of} digs failed; the others are complete, and running again goes on. "
             f"{failed[0].name}: {failed[0].error}"
         )

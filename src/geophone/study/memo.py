@@ -23,7 +23,7 @@ class Memo:
         self._folder = folder
         try:
             kept = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             kept = {}
         self._kept: dict[str, Any] = kept if isinstance(kept, dict) else {}
 

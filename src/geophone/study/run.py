@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from geophone.engine import Outcome, run_local, run_ray
-from geophone.errors import InputError, StoreError
+from geophone.errors import InputError, PartlyDone
 from geophone.store.study import Study
 from geophone.store.tables import write_text
 from geophone.store.writer import claim_empty, lock
@@ -72,7 +72,7 @@ def run_study(
     Run again, finished runs are left alone, unfinished ones go on, damaged ones are made again, and a later stage is
     done only when its inputs, its options or its code have changed. `until` is the last stage to do; `only` does one
     stage, whatever it was made of before. Raises InputError for a stage that does not exist or a folder that holds
-    something else, StoreError when another process holds it or when runs failed (the others are then complete).
+    something else, StoreError when another process holds it, PartlyDone when runs failed (the others are complete).
     """
     for stage in (until, only):
         if stage is not None and stage not in STAGES:
@@ -113,7 +113,7 @@ def _train(study: StudyFile, out: Path, engine: Engine, listener: Listener) -> N
         if failed:
             more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
             log = " (logs/ has the trace)" if any(outcome.trace for outcome in failed) else ""
-            raise StoreError(
+            raise PartlyDone(
                 f"{len(failed)} of {len(plans)} runs failed; the others are complete, and running again goes on. "
                 f"{failed[0].name}: {failed[0].error}{log}{more}"
             )
