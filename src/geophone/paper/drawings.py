@@ -25,7 +25,9 @@ def attention_maps(maps: Mapping[str, np.ndarray], steps: Mapping[str, int]) -> 
         cells = pd.DataFrame(
             {"query": rows.ravel(), "key": columns.ravel(), "weight": pattern.ravel().astype(float).round(4)}
         )
-        cells = cells[cells["weight"] > 0.002].assign(query2=lambda c: c["query"] + 1, key2=lambda c: c["key"] + 1)
+        cells = cells[cells["weight"] > 0.002].assign(
+            query2=lambda c: c["query"] + 1.12, key2=lambda c: c["key"] + 1.12
+        )
         length = len(pattern)
         axis = alt.Axis(grid=False, tickCount=4)
         x = alt.X("key:Q", title="token read", scale=alt.Scale(domain=[0, length], nice=False), axis=axis)
@@ -59,8 +61,9 @@ def decision_planes(cells: pd.DataFrame, steps: Mapping[str, int]) -> dict:
         colour = alt.Color("class:N", scale=scale, title="class decided", legend=alt.Legend(orient="right"))
         base = alt.Chart(edges[["left", "right", "low", "high", "class"]].round(4))
         shades = base.mark_rect(strokeWidth=0).encode(x=x, x2="right:Q", y=y, y2="high:Q", color=colour)
-        names = alt.Chart(_middles(mine)).mark_text(fontSize=12, fontWeight="bold", stroke="white", strokeWidth=0.3)
-        chart = shades + names.encode(x="x:Q", y="y:Q", text="class:N") + dots
+        names = alt.Chart(_middles(mine)).encode(x="x:Q", y="y:Q", text="class:N")
+        halo = names.mark_text(fontSize=13, fontWeight="bold", color="white", stroke="white", strokeWidth=4)
+        chart = shades + dots + halo + names.mark_text(fontSize=13, fontWeight="bold", color="black")
         panels.append(chart.properties(width=_SIDE - 20, height=_SIDE - 40, title=_title(moment, steps)))
     return finished(alt.hconcat(*panels, spacing=14))
 

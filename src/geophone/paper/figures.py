@@ -50,7 +50,9 @@ def _cells(run: Run, dimension: str) -> pd.DataFrame:
     edges = np.unique(np.rint(np.geomspace(steps[0], steps[-1] + 1, BINS + 1)))
     at = np.clip(np.searchsorted(edges, steps, side="right") - 1, 0, len(edges) - 2)
     logs = np.log(table.where(table > 0)).groupby(at).mean()
-    starts, stops = edges[logs.index], np.append(edges[logs.index][1:], edges[-1])
+    starts = edges[logs.index]
+    # Cells overlap a little, so that no seam is taken for a mark.
+    stops = np.append(edges[logs.index][1:] * 1.03, edges[-1])
     frames = [
         pd.DataFrame({"start": starts, "stop": stops, "layer": layer, "value": np.exp(logs[layer]).round(4)})
         for layer in table.columns
