@@ -82,7 +82,7 @@ def _template(name: str) -> str:
 
 
 def _exhibits(source: Source, folder: Path) -> list[Figure | Table]:
-    made = [
+    made: list[Figure | Table | None] = [
         exhibits.heatmaps(source, folder), exhibits.order_strip(source, folder), exhibits.order_table(source),
         exhibits.rates(source, folder), exhibits.scatter(source, folder), exhibits.changes(source),
         exhibits.correlations(source, folder), exhibits.coupling(source, folder), exhibits.recovered(source, folder),

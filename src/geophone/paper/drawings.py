@@ -19,7 +19,7 @@ _SIDE = 190
 def attention_maps(maps: Mapping[str, np.ndarray], steps: Mapping[str, int]) -> dict:
     """A panel a moment: query by token read, darker is more attention; one scale."""
     top = max(float(each.max()) for each in maps.values())
-    panels = []
+    panels: list[alt.Chart] = []
     for moment, pattern in maps.items():
         rows, columns = np.indices(pattern.shape)
         cells = pd.DataFrame(
@@ -48,7 +48,7 @@ def decision_planes(cells: pd.DataFrame, steps: Mapping[str, int]) -> dict:
     corners = alt.Chart(pd.DataFrame({"x": [0, 1, 0], "y": [0, 0, 1]}))
     dots = corners.mark_point(filled=True, color="black", stroke="white", size=40, opacity=1).encode(x="x:Q", y="y:Q")
     domain = alt.Scale(domain=[float(line[0]) - half, float(line[-1]) + half], nice=False)
-    panels = []
+    panels: list[alt.Chart] = []
     for moment in steps:
         mine = cells[cells["moment"] == moment]
         edges = mine.assign(
@@ -62,7 +62,9 @@ def decision_planes(cells: pd.DataFrame, steps: Mapping[str, int]) -> dict:
         base = alt.Chart(edges[["left", "right", "low", "high", "class"]].round(4))
         shades = base.mark_rect(strokeWidth=0).encode(x=x, x2="right:Q", y=y, y2="high:Q", color=colour)
         names = alt.Chart(_middles(mine)).encode(x="x:Q", y="y:Q", text="class:N")
-        halo = names.mark_text(fontSize=13, fontWeight="bold", color="white", stroke="white", strokeWidth=4)
+        halo = names.mark_text(
+            fontSize=13, fontWeight="bold", color="white", stroke="white", strokeWidth=4, strokeJoin="round"
+        )
         chart = shades + dots + halo + names.mark_text(fontSize=13, fontWeight="bold", color="black")
         panels.append(chart.properties(width=_SIDE - 20, height=_SIDE - 40, title=_title(moment, steps)))
     return finished(alt.hconcat(*panels, spacing=14))

@@ -225,7 +225,7 @@ def roster(source: Source) -> Table:
     n, order, detection = source.numbers, source.phenomena("order"), source.phenomena("detection", status="ok")
     rows = []
     for run in sorted(source.runs, key=lambda r: (source.families[r.name], r.name)):
-        cells = [meant(source.families[run.name]), meant(str(run.manifest.about.get("task", "unknown")))]
+        cells: list[str] = [meant(source.families[run.name]), meant(str(run.manifest.about.get("task", "unknown")))]
         cells.append(n.show(f"{run.name}, layers", len(run.layers), source="runs/*/run.json"))
         for mode in ("seed", "robust"):
             rho = where(order, run=run.name, mode=mode)["rho"]

@@ -129,7 +129,7 @@ def rates(rows: pd.DataFrame) -> dict:
     long = rows.melt(["family", "mode"], ["found", "null"], var_name="what", value_name="jumps")
     long["what"] = long["what"].map({"found": "found", "null": "the null alone"})
     what = ["found", "the null alone"]
-    panels = []
+    panels: list[alt.Chart] = []
     for mode in [m for m in _MODES if m in set(rows["mode"])]:
         chart = alt.Chart(long[long["mode"] == mode]).mark_point(size=46, strokeWidth=1.6)
         panels.append(
@@ -165,7 +165,7 @@ def coupling(curves: pd.DataFrame, groups: Sequence[str]) -> dict:
     names = {"average": "own run", "expected": "swapped runs"}
     long["what"] = long["what"].map(names)
     what = list(names.values())
-    panels = []
+    panels: list[alt.Chart] = []
     for group in groups:
         chart = alt.Chart(long[long["group"] == group]).mark_line(strokeWidth=1.4).encode(
             x=alt.X("lag:Q", title="measurements from the peak", axis=_few()),
@@ -215,7 +215,7 @@ def recovery(rows: pd.DataFrame) -> dict:
 
 def _family(families: Sequence[str], *, legend: bool = True) -> alt.Color:
     scale = alt.Scale(domain=list(families), range=[COLOURS[i % len(COLOURS)] for i in range(len(families))])
-    return alt.Color("family:N", scale=scale, title=None, **({} if legend else {"legend": None}))
+    return alt.Color("family:N", scale=scale, title=None, legend=alt.Undefined if legend else None)
 
 
 def _scale(shapes: Mapping[str, str]) -> alt.Scale:

@@ -73,8 +73,8 @@ class Numbers:
         if row is None:
             raise StoreError(f"the paper needs `{name}`, which {STATISTICS} does not have; {_AGAIN}.")
         return Found(
-            name, str(row["says"]), *(_number(row[k]) for k in ("value", "low", "high", "p", "p_adjusted")),
-            int(row["n"]), int(row["runs"]), _number(row["smallest"]), str(row["status"]),
+            name, str(row["says"]), _number(row["value"]), _number(row["low"]), _number(row["high"]), _number(row["p"]),
+            _number(row["p_adjusted"]), int(row["n"]), int(row["runs"]), _number(row["smallest"]), str(row["status"]),
         )  # fmt: skip
 
     def __contains__(self, name: str) -> bool:
