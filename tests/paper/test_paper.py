@@ -186,3 +186,25 @@ def test_the_interval_of_a_share_is_exact(part, whole):
 )  # fmt: skip
 def test_numbers_are_printed_with_a_true_minus(value, form, expected):
     assert printed(value, form) == expected
+
+
+@pytest.mark.parametrize(("harm", "said"), [(0.1, "differs from"), (0.0, "could not be shown to differ from")])
+def test_recovery_is_told_beside_its_control(study, harm, said):
+    table = Numbers.of(study).table("evidence")
+    rng = np.random.default_rng(0)
+    for moment in ("before", "during", "after"):
+        extra = harm * ((table["role"] == "target") & (moment == "during"))
+        table[f"recovery_deficit_{moment}"] = 0.02 + extra + 0.005 * rng.normal(size=len(table))
+    study.write("evidence", table)
+    text, numbers = text_of(study, ["results", "discussion"])
+    assert f"Ablation during a jump {said} ablation at the control" in text
+    assert numbers.used["recovery, excess during"]["value"] == pytest.approx(100 * harm, abs=0.5)
+    assert "No layer was ablated and trained on" not in text
+
+
+def test_coordination_is_told_where_it_could_be_tested(study):
+    table = study.phenomena("coordination").head(1)
+    row = {"overlap": 0.4, "expected": 0.1, "p": 0.01, "runs": 5, "status": "tested", "dimension": "stable_rank"}
+    study.write("phenomena/coordination", table.assign(**row))
+    text, _ = text_of(study, ["results"])
+    assert "by 0.40 on average where layers of swapped runs overlap by 0.10; 1 of 1 groups pass" in text
