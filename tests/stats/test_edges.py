@@ -216,3 +216,20 @@ def test_levels_widen_and_a_constant_shift_moves_the_mean():
     assert narrow.low > wide.low and narrow.error == wide.error
     moved = mean_interval(Y + 7, clusters=RUN, rng=rng(), draws=999, level=0.5)
     assert (moved.low - 7, moved.high - 7) == pytest.approx((narrow.low, narrow.high))
+
+
+def test_the_least_p_of_score_flips_is_one_in_draws():
+    run = np.arange(60)
+    alike = score_flip(X, X, clusters=run, rng=rng(), draws=99)
+    assert (alike.p, alike.clusters, alike.status) == (1 / 100, 60, "tested")
+    flat = score_flip(np.stack([X, np.ones(60)], axis=1), Y, clusters=RUN, rng=rng())
+    assert np.isnan(flat.p) and (flat.clusters, flat.status) == (12, NONE)
+
+
+def test_drawn_signs_and_equivalence_say_what_they_rest_on():
+    found = sign_flip(Y, rng=rng(), draws=99)
+    assert (found.n, found.status) == (60, "tested") and found.statistic == pytest.approx(Y.mean())
+    assert sign_flip(np.abs(Y) + 1, rng=rng(), draws=99).p == 1 / 100
+    assert tost(Y, margin=3.0).margin == 3.0 and tost(Y, margin=3.0).n == 60
+    _, test = paired_t(X, Y)
+    assert (test.n, test.status) == (60, "tested")
