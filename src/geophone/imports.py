@@ -97,12 +97,11 @@ def _read(path: Path) -> pd.DataFrame:
     if path.suffix == ".parquet":
         return read_table(path)
     try:
-        table = pd.read_csv(path)
+        return pd.read_csv(path)
     except FileNotFoundError as error:
         raise StoreError(f"{path} is not there.") from error
-    except (OSError, ValueError, pd.errors.ParserError) as error:
+    except (OSError, ValueError, OverflowError, pd.errors.ParserError) as error:
         raise StoreError(f"{path} cannot be read as CSV: {error}") from error
-    return table
 
 
 def _long(table: pd.DataFrame, columns: Columns, dimension: str | None) -> pd.DataFrame:
@@ -165,5 +164,12 @@ def _numbers(long: pd.DataFrame) -> pd.DataFrame:
         raise InputError(f"not a number: step {wrong.iloc[0]['step']!r} with value {wrong.iloc[0]['value']!r}.")
     if (steps != np.floor(steps)).any() or (steps < 0).any():
         raise InputError("steps must be whole numbers, 0 or more.")
-    tidy = long.assign(value=values.astype(float), step=steps.astype(int), layer=long["layer"].astype(str))
+    if long[["layer", "dimension"]].isna().any(axis=None):
+        raise InputError("a row has no layer or no dimension; every value must say of what it is.")
+    tidy = long.assign(
+        value=values.astype(float),
+        step=steps.astype(int),
+        layer=long["layer"].astype(str),
+        dimension=long["dimension"].astype(str),
+    )
     return tidy[tidy["value"].notna()]

@@ -1,6 +1,7 @@
 """A series from checkpoints that were saved earlier: a folder of files, or revisions of a Hugging Face model."""
 
 import re
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
@@ -17,6 +17,8 @@ from geophone.errors import GeophoneError, InputError, StoreError
 from geophone.record.capture import ActivationCapture
 from geophone.record.layers import Plan, plan
 from geophone.record.probe import Probe
+from geophone.store.documents import read_json
+from geophone.store.inside import is_inside
 from geophone.store.manifest import Manifest, read_manifest, versions_here
 from geophone.store.run import Run, is_run
 from geophone.store.writer import RunWriter
@@ -25,6 +27,8 @@ from geophone.zoo.named import imported
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 _PREFIXES = ("module.", "_orig_mod.")
 _NESTS = ("state_dict", "model_state_dict", "model")
+_MOST = 2_000
+_UNPACKED, _UNPACKED_FREE = 20, 2**28
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,30 +148,37 @@ def revisions(model: str, names: Sequence[str]) -> Source:
         numbers = re.findall(r"\d+", name)
         if not numbers or int(numbers[-1]) in steps:
             raise InputError(f"revision {name!r}: every revision's name must hold a training step of its own.")
+        if Path(model).is_dir() and not is_inside(Path(model) / name, model):
+            raise InputError(f"revision {name!r} lies outside {model}.")
         steps[int(numbers[-1])] = name
 
     def load(name: str) -> nn.Module:
         local = Path(model) / name
         where = (str(local), {}) if Path(model).is_dir() else (model, {"revision": name})
         try:
-            return AutoModel.from_pretrained(where[0], use_safetensors=True, **where[1])
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            _check_plausible(where[0], **where[1])
+            return AutoModel.from_pretrained(where[0], use_safetensors=True, trust_remote_code=False, **where[1])
+        except Exception as error:  # a damaged configuration makes transformers raise whatever it trips over
             raise StoreError(f"revision {name} of {model} cannot be read: {_first_line(error)}") from error
 
     return Source(tuple(sorted(steps.items())), load, {"model": model, "source": "Hugging Face revisions"})
 
 
+def _check_plausible(model: str, **revision: str) -> None:
+    """Raises StoreError for a configuration of so many layers or labels that building it would not end."""
+    from transformers.utils import cached_file
+
+    for key, value in read_json(Path(cached_file(model, "config.json", **revision))).items():
+        if re.search(r"layer|labels", key) and isinstance(value, int | float) and value > _MOST:
+            raise StoreError(f"{key} is {value}; more than {_MOST} are not believed")
+
+
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """The state dict in a file, without executing anything in it. Raises StoreError when it cannot be had."""
-    try:
-        raw = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise StoreError(f"{path} is not there.") from error
-    except Exception as error:  # torch.load raises whatever a damaged pickle makes it trip over
-        raise StoreError(f"{path} is damaged, or holds more than tensors: {_first_line(error)}") from error
+    raw = _loaded(path)
     while isinstance(raw, dict) and (nest := next((n for n in _NESTS if isinstance(raw.get(n), dict)), None)):
         raw = raw[nest]
-    if not isinstance(raw, dict) or not all(isinstance(v, torch.Tensor) for v in raw.values()):
+    if not isinstance(raw, dict) or not all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in raw.items()):
         raise StoreError(f"{path} holds no state dict (a mapping from names to tensors).")
     for prefix in _PREFIXES:
         if raw and all(name.startswith(prefix) for name in raw):
@@ -179,22 +190,40 @@ def read_probe(given: str) -> Any:
     """A probe from a file (.npy, .npz, .pt, .safetensors; the last three may hold several named arguments), or what
     "module:function" returns. Raises InputError or StoreError when it cannot be had."""
     path = Path(given)
-    if path.suffix in (".npy", ".npz"):
-        try:
-            loaded = np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise StoreError(f"the probe {path} cannot be read: {error}") from error
+    if path.suffix not in (".npy", ".npz", ".safetensors", ".pt", ".pth"):
+        return imported(given)()
+    try:
+        found = _loaded(path)
+    except StoreError as error:
+        raise StoreError(f"the probe cannot be read: {error}") from error
+    return _alone(found) if path.suffix in (".npz", ".safetensors") else found
+
+
+def _loaded(path: Path) -> Any:
+    """What is in a file of arrays or tensors, by its suffix. Raises StoreError when it cannot be had."""
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        _check_inflated(path)
         if path.suffix == ".npy":
-            return torch.from_numpy(loaded)
-        return _alone({name: torch.from_numpy(loaded[name]) for name in loaded.files})
-    if path.suffix == ".safetensors":
-        return _alone(read_weights(path))
-    if path.suffix in (".pt", ".pth"):
-        try:
-            return torch.load(path, "cpu", weights_only=True)
-        except Exception as error:  # as in read_weights
-            raise StoreError(f"the probe {path} cannot be read: {_first_line(error)}") from error
-    return imported(given)()
+            return torch.from_numpy(np.load(path, allow_pickle=False))
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+        return torch.load(path, "cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise StoreError(f"{path} is not there.") from error
+    except Exception as error:  # these readers raise whatever a damaged file makes them trip over
+        raise StoreError(f"{path} is damaged, or holds more than tensors: {_first_line(error)}") from error
+
+
+def _check_inflated(path: Path) -> None:
+    """Raises StoreError for an archive that would unpack to far more than it is."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            full = sum(member.file_size for member in archive.infolist())
+        if full > _UNPACKED * path.stat().st_size + _UNPACKED_FREE:
+            raise StoreError(f"it would unpack to {full} bytes, from {path.stat().st_size}")
 
 
 def _first_line(error: Exception) -> str:

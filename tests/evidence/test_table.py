@@ -103,7 +103,8 @@ def make_study(folder, *, targets=None, digs=True):
     ]  # fmt: skip
     order = [{"run": run, "dimension": DIMENSION, "mode": "seed", "rho": 1.0, "p": 0.2, "verdict": "bottom-up",
               "tau": 1.0, "layers": 3} for run in ("r0", "r1")]  # fmt: skip
-    members = [{"run": "r1", "layer": "b", "depth": 1, "step": 100, "type": 0, "dimension": DIMENSION, "mode": "seed"}]
+    members = [{"run": "r1", "layer": "b", "depth": 1, "step": 100, "type": 0, "representative": True,
+                "dimension": DIMENSION, "mode": "seed"}]  # fmt: skip
     types = [{"dimension": DIMENSION, "mode": "seed", "type": 0, "name": "mid refinement"}]
     study = Study(folder)
     for name, rows in (

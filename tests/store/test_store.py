@@ -132,7 +132,7 @@ def test_a_study_iterates_over_its_runs_and_keeps_tables(tmp_path):
     assert isinstance(study, Study)
     assert [run.folder.name for run in study] == ["a", "b"]
     table = pd.DataFrame({"run": ["r"], "step": pd.array([None], dtype="Int64")})
-    study.write("phenomena/jumps", table)
-    assert study.phenomena("jumps")["run"].tolist() == ["r"]
+    study.write("phenomena/counts", table)
+    assert study.phenomena("counts")["run"].tolist() == ["r"]
     with pytest.raises(StoreError, match="is not there"):
         study.targets()

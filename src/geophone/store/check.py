@@ -40,7 +40,7 @@ def is_sound(path: Path) -> bool:
             header = json.loads(handle.read(length))
         ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
         return size == 8 + length + max(ends, default=0)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
         return False
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from geophone.errors import InputError, ReplayError, StoreError
 from geophone.records import Layer
+from geophone.store.inside import check_inside
 from geophone.store.manifest import FILE, read_manifest
 from geophone.store.tables import parts, read_parts
 from geophone.store.writer import is_held
@@ -21,6 +22,7 @@ class Run:
 
     def __init__(self, folder: Path | str, *, replay: Callable | None = None) -> None:
         self.folder = Path(folder)
+        check_inside(self.folder)
         self.manifest = read_manifest(self.folder)
         self._replay = replay
 
@@ -107,6 +109,8 @@ class Run:
         rows = rows[rows["probe"] == probe]
         if rows.empty:
             raise InputError(f"{self.name} has no measurements on a probe called {probe!r}.")
+        if rows.duplicated(["step", "layer"]).any():
+            raise StoreError(f"{self.folder / 'series'} is damaged: it has one layer twice at one step.")
         wide = rows.pivot(index="step", columns="layer", values=list(columns))
         names = [layer.name for layer in self.layers]
         return {column: wide[column].reindex(columns=names).rename_axis(columns=None) for column in columns}

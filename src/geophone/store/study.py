@@ -2,22 +2,30 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from geophone.errors import StoreError
+from geophone.store.columns import PHENOMENA, TARGETS, checked
+from geophone.store.documents import read_statistics
+from geophone.store.inside import check_inside
 from geophone.store.run import Run, is_run
 from geophone.store.tables import read_table, write_table
 
 
 class Study:
-    """A folder with runs under `runs/` and tables beside them; iterable over its runs, in order of name."""
+    """A folder with runs under `runs/` and tables beside them; iterable over its runs, in order of name.
+
+    Raises StoreError where there is no `runs/`, or where a link in the folder leads out of it.
+    """
 
     def __init__(self, folder: Path | str, *, replay: Callable | None = None) -> None:
         self.folder = Path(folder)
         self._replay = replay
         if not (self.folder / "runs").is_dir():
             raise StoreError(f"{self.folder} holds no study: there is no runs/ folder in it.")
+        check_inside(self.folder)
 
     def __iter__(self) -> Iterator[Run]:
         return iter(self.runs)
@@ -42,11 +50,17 @@ class Study:
 
     def phenomena(self, kind: str) -> pd.DataFrame:
         """One table of phase 1: stabilization, order, jumps, critical, transitions ... as `geophone detect` left it."""
-        return read_table(self.folder / "phenomena" / f"{kind}.parquet")
+        path = self.folder / "phenomena" / f"{kind}.parquet"
+        return checked(read_table(path), PHENOMENA.get(kind, {}), path)
 
     def targets(self) -> pd.DataFrame:
         """The ranked targets, best first, as `geophone targets` left them."""
-        return read_table(self.folder / "targets.parquet")
+        path = self.folder / "targets.parquet"
+        return checked(read_table(path), TARGETS, path)
+
+    def statistics(self) -> dict[str, Any]:
+        """`statistics.json`, as `geophone evidence` left it. Raises StoreError when it is missing or damaged."""
+        return read_statistics(self.folder)
 
     def write(self, name: str, frame: pd.DataFrame) -> None:
         """Write the table `name`, such as "targets" or "phenomena/jumps"."""

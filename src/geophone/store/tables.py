@@ -10,6 +10,9 @@ import pandas as pd
 
 from geophone.errors import StoreError
 
+VALUES_PER_BYTE = 100
+FEW_VALUES = 1_000_000
+
 
 def connect() -> duckdb.DuckDBPyConnection:
     """An in-memory DuckDB that keeps to one thread: our tables are small, and training wants the cores."""
@@ -85,14 +88,16 @@ def parts(folder: Path) -> list[Path]:
 def read_parts(paths: Sequence[Path], *, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """The rows of all `paths` in their order; a column that only some of them have is missing in the others.
 
-    Raises StoreError naming the damaged file when one cannot be read.
+    Raises StoreError naming the damaged file when one cannot be read, or claims more values than its bytes can hold.
     """
     selection = "*" if columns is None else ", ".join('"' + c.replace('"', '""') + '"' for c in columns)
     query = f"SELECT {selection} FROM read_parquet(?, union_by_name = true)"
     with connect() as connection:
         try:
+            for path in paths:
+                _check_size(connection, path)
             return connection.execute(query, [[str(p) for p in paths]]).df()
-        except duckdb.Error as error:
+        except (duckdb.Error, UnicodeDecodeError, ValueError, MemoryError) as error:
             damaged = [p for p in paths if not _readable(connection, p)]
             which = f"{damaged[0]} is damaged" if damaged else f"{paths[0].parent} cannot be read"
             raise StoreError(f"{which}: {_reason(error)}.") from error
@@ -100,13 +105,22 @@ def read_parts(paths: Sequence[Path], *, columns: Sequence[str] | None = None) -
 
 def _readable(connection: duckdb.DuckDBPyConnection, path: Path) -> bool:
     try:
+        _check_size(connection, path)
         connection.execute("SELECT * FROM read_parquet(?)", [str(path)]).fetchall()
-    except duckdb.Error:
+    except (duckdb.Error, UnicodeDecodeError, ValueError, MemoryError):
         return False
     return True
+
+
+def _check_size(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Raises StoreError for a file that claims so many values that reading it would only fill the memory."""
+    query = "SELECT coalesce(sum(num_values), 0) FROM parquet_metadata(?)"
+    values, size = connection.execute(query, [str(path)]).fetchone()[0], path.stat().st_size
+    if values > FEW_VALUES + VALUES_PER_BYTE * size:
+        raise StoreError(f"{path} is damaged: it claims {values} values in {size} bytes.")
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return str(error).splitlines()[0].rstrip(".")
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

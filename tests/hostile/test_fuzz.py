@@ -1,0 +1,41 @@
+"""No file that is damaged ends in a traceback, a hang or a full memory, whatever reads it."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from fuzz import Fuzzed, fuzz
+from mutations import mutated
+
+READERS_WITHOUT_GUESTS = 23
+
+
+def told(found: Fuzzed) -> str:
+    return "\n".join(f"mutant {f.number}, {f.reader}, {f.how}: {f.what[-700:]}" for f in found.failures)
+
+
+def test_a_hundred_and_twenty_mutants_end_in_a_result_or_a_sentence():
+    found = fuzz(120, seed=1, guests=False)
+    assert not found.failures, told(found)
+    assert sum(found.read.values()) == 120 and len(found.read) == READERS_WITHOUT_GUESTS
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_two_thousand_mutants_end_in_a_result_or_a_sentence():
+    pytest.importorskip("transformers")
+    found = fuzz(2000, seed=0, guests=True)
+    assert not found.failures, told(found)
+    assert sum(found.read.values()) == 2000 and len(found.read) == READERS_WITHOUT_GUESTS + 2
+    assert found.slowest < 10 and found.largest < 2048
+
+
+def test_the_same_seed_makes_the_same_damage_and_mostly_there_is_some():
+    whole = b'{"format": 1, "name": "a", "steps": [1, 2, 3]}' * 20
+    made = [mutated(whole, "json", np.random.default_rng([3, i]))[0] for i in range(50)]
+    assert made == [mutated(whole, "json", np.random.default_rng([3, i]))[0] for i in range(50)]
+    assert sum(data != whole for data in made) > 45 and len(set(made)) > 45
