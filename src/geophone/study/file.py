@@ -15,8 +15,7 @@ from geophone.record.schedule import Schedule
 from geophone.zoo.catalogue import experiment, names
 
 Whole = Annotated[int, Field(ge=1)]
-NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
-Name = Annotated[str, Field(pattern=f"^{NAME}$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
 
 class _Table(BaseModel):
@@ -133,9 +132,7 @@ def expanded(networks: tuple[str, ...]) -> tuple[str, ...]:
                 raise InputError(f"no network of the zoo matches {given!r}.")
             found |= dict.fromkeys(matching)
         else:
-            name = experiment(given).name
-            if not re.fullmatch(NAME, name):
-                raise InputError(f"{given!r} calls its experiment {name!r}, which cannot be a folder's name: {NAME}.")
+            experiment(given)
             found[given] = None
     return tuple(found)
 
