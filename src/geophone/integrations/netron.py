@@ -3,6 +3,8 @@
 import tempfile
 import threading
 from collections.abc import Callable
+from http import HTTPStatus
+from http.server import HTTPServer
 from pathlib import Path
 
 import torch
@@ -34,7 +36,10 @@ def export_onnx(run: Run, path: Path) -> Path:
 
 
 def serve(run: Run, *, port: int, say: Callable[[str], None]) -> None:
-    """Serve Netron with the network of `run` until Ctrl-C, on the loopback address only; opens no browser."""
+    """Serve Netron with the network of `run` until Ctrl-C, on the loopback address only; opens no browser.
+
+    Only requests that name this machine as their host are answered: `guard`.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = export_onnx(run, Path(folder) / f"{run.folder.name}.onnx")
         try:
@@ -42,11 +47,44 @@ def serve(run: Run, *, port: int, say: Callable[[str], None]) -> None:
         except ImportError as error:
             raise InputError("showing a graph needs Netron: pip install 'geophone[netron]'.") from error
         address = netron.start(str(path), address=(_HOST, port or None), browse=False)
+        try:
+            guard(address)
+        except InputError:
+            netron.stop(address)
+            raise
         say(f"Netron shows {run.name} at http://{address[0]}:{address[1]}; Ctrl-C ends it.")
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
             netron.stop(address)
+
+
+def guard(address: tuple[str, int]) -> None:
+    """Have the Netron that listens at `address` refuse requests for another host than this machine.
+
+    Netron itself answers whatever host it is asked for, so that a page of another site could read the network under a
+    name of its own that leads here (DNS rebinding). Raises InputError when its server is not found, as another
+    release of Netron may have it.
+    """
+    servers = [getattr(thread, "server", None) for thread in threading.enumerate()]
+    mine = [s for s in servers if isinstance(s, HTTPServer) and s.server_address[:2] == tuple(address)]
+    if len(mine) != 1:
+        raise InputError("this release of Netron cannot be kept to this machine; export with --export and open that.")
+    handler = mine[0].RequestHandlerClass
+
+    class Guarded(handler):
+        def parse_request(self) -> bool:
+            if not super().parse_request():
+                return False
+            if (self.headers.get("Host") or "").rsplit(":", 1)[0] in (_HOST, "localhost"):
+                return True
+            self.send_error(HTTPStatus.MISDIRECTED_REQUEST, f"this server answers for {_HOST} only")
+            return False
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing: Netron's own joins the arguments, and trips over a number."""
+
+    mine[0].RequestHandlerClass = Guarded
 
 
 def _inputs(run: Run, samples: int) -> torch.Tensor:
