@@ -6,7 +6,7 @@ A study of three short runs, phase 1, digs and evidence is done once in peace. T
 random moments, on a disk that fills up, in a read-only folder, while the clock jumps, beside a second writer, with a
 worker that eats all memory, on a Ray cluster that loses a node. Every day must end with the same files as the peaceful
 one (manifests but for their times of day), and whatever was refused on the way must have been refused in one sentence.
-Prints a table in Markdown. Exit status 1 when a day failed; a day that this machine cannot have is skipped, and said so.
+Prints a table in Markdown. Exit status 1 when a day failed; a day that this machine cannot have is skipped and said so.
 """
 
 import argparse
@@ -318,9 +318,8 @@ def main() -> int:
         if "evidence.parquet" not in whole:
             print(f"the study failed in peace: {said}")
             return 1
-        print(
-            f"In peace: {took:.0f} s, {len(whole)} files.\n\n| day | what was done | lost | time | |\n|---|---|---|---:|---|"
-        )
+        print(f"In peace: {took:.0f} s, {len(whole)} files.\n")
+        print("| day | what was done | lost | time | |\n|---|---|---|---:|---|")
         for day in given.only:
             began = time.monotonic()
             ground = Ground(place, whole, took, given.kills, np.random.default_rng(given.seed))

@@ -1,6 +1,5 @@
 """The errors geophone raises. Each message says what it got, what it wanted and what to do."""
 
-
 LONGEST = 1_000
 
 
