@@ -20,7 +20,7 @@ from geophone.dig.select import selected
 from geophone.errors import InputError
 from geophone.evidence import evidence_table
 from geophone.record.checkpoints import weights_digest
-from geophone.study import open_study, parse_study, run_study
+from geophone.study import digging, open_study, parse_study, run_study
 from geophone.study.digging import chosen_targets, dig_stage
 from geophone.study.file import DigSettings
 from geophone.train import replay, replays
@@ -173,15 +173,16 @@ def test_recovery_goes_round_the_architectures_by_rank(study):
     assert not chosen_targets(study, DigSettings())["recovery"].any()
 
 
-def test_a_dig_with_recovery_leaves_what_is_missing_at_the_horizons_asked_for(study, tmp_path):
+def test_a_dig_with_recovery_leaves_what_is_missing_at_the_horizons_asked_for(study, tmp_path, monkeypatch):
     copy = open_study(shutil.copytree(study.folder, tmp_path / "study"))
-    chosen = chosen_targets(copy, DigSettings(recovery_runs=1))
-    chosen = chosen[chosen["recovery"] | ~chosen["run"].isin(chosen.loc[chosen["recovery"], "run"])]
-    small = replace(OPTIONS, horizons=(20,), units=1, steps=1)
-    folders = dig_stage(copy, small, chosen.groupby("run").head(1), workers=2)
-    tables = {folder.name: Dig(folder) for folder in folders}
-    recovered = [name for name in tables if (copy.folder / "digs" / name / "recovery.parquet").is_file()]
-    assert len(tables) == 2 and len(recovered) == 1
-    table = tables[recovered[0]]["recovery"]
+    chosen = chosen_targets(copy, DigSettings(recovery_runs=2))
+    asked = []
+    monkeypatch.setattr(digging, "run_local", lambda tasks, **told: asked.extend(tasks) or [])
+    dig_stage(copy, replace(OPTIONS, horizons=(20,), units=1, steps=1), chosen)
+    recovered = [task for task in asked if task.arguments["options"]["recovery"]]
+    assert len(asked) == len(chosen) and len(recovered) == 2
+    small = next(task for task in recovered if task.name.startswith("mlp"))
+    small.function(**small.arguments, tell=lambda done, of: None)
+    table = Dig(copy.folder / "digs" / small.name)["recovery"]
     assert set(table["horizon"]) == {"20"} and set(table["arm"]) == {"ablated", "sham", "fresh"}
     assert (table.loc[table["arm"] == "sham", "deficit"] == 0).all()
