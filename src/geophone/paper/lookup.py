@@ -102,15 +102,6 @@ class Numbers:
             self._read[name] = self._tables(name)
         return self._read[name]
 
-    def has_table(self, name: str) -> bool:
-        try:
-            self.table(name)
-        except StoreError as error:
-            if str(error).endswith("is not there."):
-                return False
-            raise
-        return True
-
     def show(self, name: str, value: float, form: str = "", *, source: str = STATISTICS) -> str:
         """`value` in the format `form` (default: a whole number with commas), kept in `used` under `name`."""
         value = _number(value)
