@@ -102,6 +102,8 @@ def test_import_and_measure_name_what_they_made(tmp_path, geophone, monkeypatch)
         (["demo", "--out", "file.txt"], "is a file"),
         (["run", "none.toml"], "none.toml is not there"),
         (["dig", "study", "--target", "999"], "there is no target 999"),
+        (["dig", "study", "--units", "1,2"], "give --target with it"),
+        (["dig", "study", "--target", "1", "--units", "1;2"], "numbers from 0 with commas between"),
         (["sql", "study", "SELEC 1"], "syntax error"),
         (["sql", "study", "FROM nosuch"], "no table nosuch"),
         (["sql", "study", "COPY runs TO 'x.csv'"], "one question"),

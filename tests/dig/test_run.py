@@ -2,21 +2,25 @@
 
 import re
 import shutil
+import zlib
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 import geophone as gp
 from geophone.dig.activations import selectivity
 from geophone.dig.features import UNTYPED
 from geophone.dig.moment import Moment
 from geophone.dig.notes import observation
+from geophone.dig.pictures import contact_sheet
 from geophone.dig.run import Dig, DigOptions, dig, target_of
 from geophone.dig.samples import answers, balanced
 from geophone.dig.select import selected
+from geophone.dig.subject import subject_of
 from geophone.errors import InputError
 from geophone.evidence import evidence_table
 from geophone.record.checkpoints import weights_digest
@@ -104,11 +108,21 @@ def test_a_dig_that_is_there_is_left_alone_and_made_anew_is_the_same(study, dug)
     assert bytes_of and {p.relative_to(dug.folder): p.read_bytes() for p in dug.folder.rglob("*.png")} == bytes_of
 
 
-def test_other_options_dig_again(study, dug, tmp_path):
-    copy = shutil.copytree(study.folder, tmp_path / "study")
-    made = dig(open_study(copy), _with_control(study), options=replace(OPTIONS, per_class=10))
+def test_other_options_dig_again_and_show_the_units_asked_for(study, dug, tmp_path):
+    copy, target = open_study(shutil.copytree(study.folder, tmp_path / "study")), _with_control(study)
+    options = replace(OPTIONS, per_class=10, units=(5, 2))
+    with pytest.raises(InputError, match="units .* of a layer that has"):
+        dig(copy, target, options=replace(options, units=(5, 999)))
+    made = dig(copy, target, options=options)
     assert made.about["options"]["per_class"] == 10
     assert made["moments"]["probe_accuracy"].notna().all()
+    assert "Units shown, in this order: 5, 2." in made.notes
+    rng = np.random.default_rng([0, zlib.crc32(made.folder.name.encode())])
+    x = subject_of(copy.run(target.run), rng=rng, per_class=10).samples.x
+    a = answers(replay(copy.run(target.run), target.after), [target.layer], x)[target.layer]
+    best = np.concatenate([np.argsort(-a[:, unit], kind="stable")[:9] for unit in (5, 2)])
+    with Image.open(made.folder / "images/top-after.png") as picture:
+        assert np.array_equal(np.asarray(picture), contact_sheet(x.numpy()[best], columns=9, tile=32))
 
 
 def test_evidence_reads_what_a_dig_leaves(study, dug):

@@ -54,6 +54,7 @@ def write_dig(study: Study, target: dict, layers: list[str]) -> Path:
     (folder / "images").mkdir(parents=True)
     (folder / "dig.json").write_text(json.dumps({"format": 1, "target": target, "options": {}}))
     notes = f"# Layer\n\n{NAUGHTY}\n\n## Step 5\n\n- Units 0-2\n\n**Observation:** Nothing {NAUGHTY}.\n\n| a | b |\n"
+    notes += "\nUnits shown, in this order: 0, 1, 2.\n"
     (folder / "notes.md").write_text(notes)
     for i, moment in enumerate(MOMENTS):
         for kind in ("preferred", "top"):

@@ -151,6 +151,11 @@ def test_names_and_notes_from_users_are_text_and_nothing_else(atlas):
     assert html.count("&lt;/script&gt;&lt;img") >= 4
 
 
+def test_pictures_of_units_say_which_tile_is_which_unit(atlas):
+    for page in (atlas / "targets").glob("*.html"):
+        assert page.read_text().count("In order: units 0, 1, 2.</p>") == 2
+
+
 def test_the_pages_name_nothing_outside_themselves_and_no_file_is_large(atlas):
     for page in pages(atlas):
         html = page.read_text()

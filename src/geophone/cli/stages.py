@@ -51,6 +51,9 @@ def dig(
     folder: Folder,
     target: Annotated[int | None, typer.Option(min=1, help="The rank of one target; default: a selection.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every target.")] = False,
+    units: Annotated[
+        str | None, typer.Option(metavar="0,3,7", help="With --target: show these units, not 20 at random.")
+    ] = None,
     recovery: Annotated[
         bool, typer.Option("--recovery", help="Also ablate, train on and compare: minutes more.")
     ] = False,
@@ -77,13 +80,23 @@ def dig(
     from geophone.terminal.progress import StageProgress
     from geophone.terminal.words import say_digs
 
+    if units is not None and target is None:
+        raise InputError("--units are those of one layer: give --target with it.")
+    named = {} if units is None else {"units": _numbers(units)}
     with Voice(as_json=as_json, quiet=quiet) as voice:
         study = open_study(folder)
-        options = DigOptions(per_class=10 if seed_mode else 200, recovery=recovery)
+        options = DigOptions(per_class=10 if seed_mode else 200, recovery=recovery, **named)
         chosen = selected(study, every=every, number=target)
         with StageProgress(quiet=quiet) as progress:
             digs = dig_stage(study, options, chosen, workers=workers, ray=ray, on_progress=progress.training)
         voice.say(lambda: say_digs(digs), lambda: digs_document(folder, digs))
+
+
+def _numbers(units: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in units.split(","))
+    except ValueError as error:
+        raise InputError(f"--units {units!r}: give numbers from 0 with commas between, such as 0,3,7.") from error
 
 
 def evidence(

@@ -1,6 +1,6 @@
 """What a dig shows: what excites units, the data's own best inputs, answers by class, where a class is decided."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,13 +37,13 @@ def exhibits(
     moments: Mapping[str, Moment],
     *,
     out: Path,
-    units: int,
+    units: int | Sequence[int],
     steps: int,
     rng: np.random.Generator,
 ) -> Exhibits:
-    """Make them for the moments in `models` (name -> network), in the folder `out`."""
-    layer = target.layer
-    shown = chosen_units(len(next(iter(moments.values())).units), rng=rng, most=units)
+    """Make them for the moments in `models` (name -> network), in the folder `out`; `units` at random, or those."""
+    layer, count = target.layer, len(next(iter(moments.values())).units)
+    shown = chosen_units(count, rng=rng, most=units) if isinstance(units, int) else list(units)
     images: dict[str, str] = {}
 
     def keep(title: str, name: str, pixels: np.ndarray) -> None:
@@ -51,7 +51,6 @@ def exhibits(
         images[title] = f"{out.name}/{name}"
 
     if subject.task.kind == "image":
-        count = len(next(iter(moments.values())).units)
         made = visualize(
             list(models.values()), layer, units_of(shown, count), Canvas.of(subject.samples.x), rng=rng,
             style=Style(steps=steps),

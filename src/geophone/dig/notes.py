@@ -30,6 +30,7 @@ def field_notes(
     for name, moment in mine.items():
         lines += [f"## Step {moment.step} ({_TITLES[name]})", "", *_unit_lines(moment), ""]
     lines += [f"**Observation:** {observation(moments)}", "", *_table(moments), ""]
+    lines += [f"Units shown, in this order: {', '.join(map(str, shown.units))}.", ""]
     lines += [f"![{title}]({path})" for title, path in shown.images.items()]
     if shown.snippets:
         lines += ["", "## Where units answer most, after", ""]

@@ -17,9 +17,9 @@ from geophone.dig.exhibits import exhibits
 from geophone.dig.moment import Moment, ground, measured
 from geophone.dig.notes import field_notes
 from geophone.dig.recovery import PLATEAU, recover
-from geophone.dig.samples import PER_CLASS
+from geophone.dig.samples import PER_CLASS, answers
 from geophone.dig.subject import Subject, subject_of
-from geophone.dig.visualize import UNITS
+from geophone.dig.visualize import UNITS, units_of
 from geophone.errors import InputError, StoreError
 from geophone.records import Target, target_name
 from geophone.store.documents import read_dig, read_json, read_text
@@ -34,11 +34,12 @@ _ABLATED_ON = 200
 
 @dataclass(frozen=True, slots=True)
 class DigOptions:
-    """`per_class` samples of each class, `units` to visualise in `steps` optimisation steps, `recovery` to ablate and
-    train on as well (minutes a target), compared at `horizons`; `seed` is where all randomness comes from."""
+    """`per_class` samples of each class; `units` to show, so many at random or these by number, their images made in
+    `steps` optimisation steps; `recovery` to ablate and train on as well (minutes a target), compared at `horizons`;
+    `seed` is where all randomness comes from."""
 
     per_class: int = PER_CLASS
-    units: int = UNITS
+    units: int | tuple[int, ...] = UNITS
     steps: int = 512
     recovery: bool = False
     horizons: tuple[int | str, ...] = (100, 500, PLATEAU)
@@ -77,7 +78,8 @@ def dig(
     """Dig at `target` (a Target, or its rank) and at its control, and leave `digs/TARGET/`.
 
     A dig that is there, made with the same options, is returned as it is. `subject` gives network and data of a run of
-    your own loop. Raises InputError for a rank that is not there, ReplayError when a network cannot be had again.
+    your own loop. Raises InputError for a rank that is not there or units that the layer does not have, ReplayError
+    when a network cannot be had again.
     """
     options = options or DigOptions()
     target = _target(study, target) if isinstance(target, int) else target
@@ -90,6 +92,10 @@ def dig(
     subject = subject or subject_of(run, rng=rng, per_class=options.per_class)
     steps = _steps(target)
     models = subject.at([s for role in steps.values() for s in role.values()])
+    if not isinstance(options.units, int):
+        # Asked before what takes long, so that a wrong number is told at once.
+        few = answers(models[target.step], [target.layer], subject.samples.x[:2])[target.layer]
+        units_of(options.units, few.shape[1])
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     found = _measure(subject, target, steps, models, rng=rng, on_moment=on_moment)

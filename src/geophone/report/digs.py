@@ -16,6 +16,8 @@ from geophone.report.sources import Dig, Sources, rows_of
 from geophone.store.run import Run
 
 MOMENTS = ("before", "during", "after")
+# How lines of the field notes begin that the page shows in other places.
+OBSERVATION, SHOWN = "**Observation:**", "Units shown, in this order:"
 # Of each kind of picture: its title, and what it does not show.
 PICTURES = {
     "preferred": ("What excites units", "Images made to excite each unit; one tile a unit."),
@@ -74,10 +76,10 @@ def target_page(dig: Dig, run: Run, sources: Sources) -> TargetPage:
         "title": dig.title,
         "target": target,
         "reason": target["reason"],
-        "observation": _observation(notes),
+        "observation": _noted(notes, OBSERVATION) or "No observation was noted.",
         "notes": _plain_notes(notes),
         "charts": {name: _said(name, chart) for name, chart in charts.items()},
-        "pictures": _pictures(dig),
+        "pictures": _pictures(dig, _noted(notes, SHOWN)),
         "types": _types(units),
         "heads": _heads(rows_of(folder, "heads")),
         "columns": list(NUMBERS.values()),
@@ -123,18 +125,18 @@ def _criterion(row: dict[str, Any]) -> dict[str, str]:
     }  # fmt: skip
 
 
-def _observation(notes: str) -> str:
-    lines = [line for line in notes.splitlines() if line.startswith("**Observation:**")]
-    return lines[0].removeprefix("**Observation:** ") if lines else "No observation was noted."
+def _noted(notes: str, start: str) -> str:
+    """The rest of the line of the notes that begins with `start`; empty where there is none."""
+    return next((line.removeprefix(start).strip() for line in notes.splitlines() if line.startswith(start)), "")
 
 
 def _plain_notes(notes: str) -> str:
-    """The field notes without their table and pictures, which the page shows beside them."""
-    kept = [line for line in notes.splitlines() if not line.startswith(("|", "![", "**Observation:**", "# "))]
+    """The field notes without what the page shows beside them: table, pictures and the units of these."""
+    kept = [line for line in notes.splitlines() if not line.startswith(("|", "![", OBSERVATION, SHOWN, "# "))]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip()
 
 
-def _pictures(dig: Dig) -> list[dict[str, Any]]:
+def _pictures(dig: Dig, units: str) -> list[dict[str, Any]]:
     there = {path.stem for path in picture_files(dig)}
     found = []
     for kind, (title, caption) in PICTURES.items():
@@ -143,6 +145,8 @@ def _pictures(dig: Dig) -> list[dict[str, Any]]:
             for moment, key in zip(MOMENTS, ("before", "step", "after"), strict=True)
             if f"{kind}-{moment}" in there
         ]
+        if moments and units and kind in ("preferred", "top"):
+            caption += f" In order: units {units}"
         if moments:
             found.append({"title": title, "caption": caption, "images": moments, "kind": kind})
     return found
