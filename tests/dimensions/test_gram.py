@@ -8,7 +8,8 @@ import geophone as gp
 from geophone.dimensions import read
 from geophone.dimensions.catalogue import _product_dtype, _rank_by_svd, read_each
 from geophone.dimensions.gram import Gram, _centre, _dead_fraction, as_matrix, gram
-from geophone.dimensions.spectrum import Spectrum, is_resolved
+from geophone.dimensions.spectrum import Spectrum, is_resolved, spectrum
+from geophone.dimensions.sterf import sterf
 from geophone.errors import InputError
 
 
@@ -60,7 +61,7 @@ def test_the_gram_matrix_is_that_of_the_shorter_side_with_its_sums(n, d, spectra
     found = gram(x, dtype=torch.float64, spectral=spectral)
     c = (x - x.mean(0)).numpy()
     whole = c @ c.T if n <= d else c.T @ c
-    np.testing.assert_allclose(np.tril(found.matrix), np.tril(whole), atol=1e-9)
+    np.testing.assert_allclose(np.triu(found.matrix), np.triu(whole), atol=1e-9)
     assert (found.n, found.d, found.status, found.side) == (n, d, "ok", "rows" if n <= d else "features")
     assert found.trace == pytest.approx(np.trace(whole)) and found.frobenius == pytest.approx((whole**2).sum())
     assert found.row_quartic == pytest.approx(((c**2).sum(1) ** 2).sum())
@@ -153,3 +154,29 @@ def test_arrays_of_every_number_type_are_read_as_what_they_are():
     assert as_matrix(torch.ones(3, 2, requires_grad=True)).requires_grad is False
     with pytest.raises(InputError, match=r"got 1 sample\(s\) x 7"):
         gp.dimensions(np.ones((1, 7)))
+
+
+@pytest.mark.parametrize("m", [1, 2, 3, 50, 300])
+def test_sterf_gives_the_eigenvalues_of_a_tridiagonal_matrix_and_leaves_its_input(m):
+    rng = np.random.default_rng(m)
+    diagonal, off = rng.normal(size=m), rng.normal(size=m - 1)
+    given = diagonal.copy(), off.copy()
+    whole = np.diag(diagonal) + np.diag(off, 1) + np.diag(off, -1)
+    np.testing.assert_allclose(sterf(diagonal, off), np.linalg.eigvalsh(whole), atol=1e-12 * m)
+    assert np.array_equal(diagonal, given[0]) and np.array_equal(off, given[1])
+    with pytest.raises(ValueError, match=f"a diagonal of {m}"):
+        sterf(diagonal, np.zeros(m))
+
+
+@pytest.mark.parametrize("shape", [(200, 300), (300, 200)])
+def test_spectra_are_the_same_bit_for_bit_side_by_side_and_in_turn(shape):
+    found = gram(numbers(*shape) + 0.5, dtype=torch.float64)
+    before = torch.get_num_threads()
+    try:
+        both = []
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            both.append(spectrum(found))
+    finally:
+        torch.set_num_threads(before)
+    assert np.array_equal(both[0].centred, both[1].centred) and np.array_equal(both[0].uncentred, both[1].uncentred)

@@ -26,7 +26,7 @@ from scipy.linalg import hadamard
 
 import geophone as gp
 from geophone.dimensions import NAMES, cka, read
-from geophone.dimensions.gram import _lower_product, gram
+from geophone.dimensions.gram import _upper_product, gram
 from geophone.dimensions.spectrum import is_resolved, spectrum
 from geophone.errors import InputError
 
@@ -72,12 +72,12 @@ def test_products_that_are_cut_into_panels(n, d):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("shape", [(600, 400), (130, 9000), (127, 9000), (50, 60), (1, 3)])
-def test_the_lower_product_is_the_product(shape, dtype):
+def test_the_upper_product_is_the_product(shape, dtype):
     a = torch.from_numpy(np.random.default_rng(9).normal(size=shape)).to(dtype)
     whole = a.double() @ a.double().T
-    found, square = _lower_product(a)
+    found, square = _upper_product(a)
     torch.testing.assert_close(
-        found.double().tril(), whole.tril(), rtol=1e-5, atol=1e-2 if dtype == torch.float32 else 1e-9
+        found.double().triu(), whole.triu(), rtol=1e-5, atol=1e-2 if dtype == torch.float32 else 1e-9
     )
     assert square == pytest.approx(float((whole**2).sum()), rel=1e-6 if dtype == torch.float64 else 3e-5)
 

@@ -11,7 +11,7 @@ from geophone.errors import InputError
 _HALF = (torch.float16, torch.bfloat16)
 # Outside these ranges of the trace, its square would leave the format in which the product is taken.
 _SAFE = {torch.float32: (1e-15, 1e15), torch.float64: (1e-120, 1e120)}
-# From this many multiply-adds on, a symmetric product is worth cutting into panels of its lower triangle.
+# From this many multiply-adds on, a symmetric product is worth cutting into panels of its upper triangle.
 _PANELS_FROM = 2**27
 # Up to this many entries on a CPU, NumPy in float64 on one thread is quicker than waking torch's: the second number
 # where only traces are wanted, for which torch may use float32.
@@ -23,7 +23,7 @@ class Gram:
     """Centred Gram matrix of X (n samples x d features) and the mean that centring took out.
 
     `matrix` is Xc Xc' (n x n, side "rows") when n <= d, else Xc' Xc (d x d, side "features"), of which only the
-    lower triangle is meant; `mean` the feature mean (d,), `cross` Xc mean (n,) on side "rows", both float64.
+    upper triangle is meant; `mean` the feature mean (d,), `cross` Xc mean (n,) on side "rows", both float64.
     `trace` = sum of squares of Xc, `frobenius` = sum of squared entries of the Gram matrix, `row_quartic` =
     sum_i |xc_i|^4, `mean_square` = |mean|^2. They are in units of a power of two (1 unless the data come near the
     ends of the number format), so only ratios are meaningful. `eps` is the machine epsilon of the data's format.
@@ -99,7 +99,7 @@ def gram(x: torch.Tensor, *, dtype: torch.dtype = torch.float64, spectral: bool 
         dtype = torch.float64
         centred, mean, trace = _centre(scaled, scaled.mean(0), dtype)
     side = "rows" if n <= d else "features"
-    matrix, frobenius = _lower_product(centred if side == "rows" else centred.T)
+    matrix, frobenius = _upper_product(centred if side == "rows" else centred.T)
     diagonal = matrix.diagonal().double()
     squares = diagonal if side == "rows" else torch.linalg.vector_norm(centred, dim=1).double().square_()
     return Gram(
@@ -179,8 +179,8 @@ def _centre(x: torch.Tensor, rough: torch.Tensor, dtype: torch.dtype) -> tuple[t
     return centred, mean, trace
 
 
-def _lower_product(a: torch.Tensor) -> tuple[torch.Tensor, float]:
-    """A A' of `a` (m, k), and its squared Frobenius norm. The lower triangle of the matrix is filled, and
+def _upper_product(a: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """A A' of `a` (m, k), and its squared Frobenius norm. The upper triangle of the matrix is filled, and
     little more where that is less work."""
     m, k = a.shape
     if m * m * k < _PANELS_FROM or m < 128:
@@ -190,10 +190,10 @@ def _lower_product(a: torch.Tensor) -> tuple[torch.Tensor, float]:
     edges = [round(m * i / 4) for i in range(5)]
     square = 0.0
     for start, stop in itertools.pairwise(edges):
-        panel = product[start:stop, :stop]
-        torch.mm(a[start:stop], a[:stop].T, out=panel)
+        panel = product[start:stop, start:]
+        torch.mm(a[start:stop], a[start:].T, out=panel)
         square += 2 * float(torch.linalg.vector_norm(panel)) ** 2
-        square -= float(torch.linalg.vector_norm(panel[:, start:])) ** 2
+        square -= float(torch.linalg.vector_norm(panel[:, : stop - start])) ** 2
     return product, square
 
 

@@ -1,5 +1,6 @@
 """Both spectra of a representation, centred and uncentred, from one tridiagonal reduction of one Gram matrix."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 
@@ -9,9 +10,12 @@ from scipy.linalg import blas, lapack
 from threadpoolctl import ThreadpoolController
 
 from geophone.dimensions.gram import Gram
+from geophone.dimensions.sterf import sterf
 
 _EPS = float(np.finfo(np.float64).eps)
 _EPS32 = float(np.finfo(np.float32).eps)
+# From this size on the two spectra take longer than starting a thread.
+_SIDE_BY_SIDE = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,8 @@ def _openblas() -> ThreadpoolController:
 
 
 def _lower(gram: Gram) -> np.ndarray:
-    return np.array(gram.matrix.numpy(), dtype=np.float64, order="F")
+    """A copy for LAPACK to work in: the upper triangle by rows is the lower one by columns, with nothing to turn."""
+    return np.array(gram.matrix.numpy(), dtype=np.float64, order="C").T
 
 
 def _rows(gram: Gram) -> tuple[np.ndarray, np.ndarray]:
@@ -81,7 +86,8 @@ def _rows(gram: Gram) -> tuple[np.ndarray, np.ndarray]:
     matrix[1:, 0] = border[1:]
     matrix[0, 0] = n * gram.mean_square
     diagonal, off = _tridiagonal(matrix)
-    return np.append(_eigenvalues(diagonal[1:], off[1:]), 0.0), _eigenvalues(diagonal, off)
+    centred, uncentred = _both((diagonal[1:], off[1:]), (diagonal, off))
+    return np.append(centred, 0.0), uncentred
 
 
 def _features(gram: Gram) -> tuple[np.ndarray, np.ndarray]:
@@ -92,9 +98,9 @@ def _features(gram: Gram) -> tuple[np.ndarray, np.ndarray]:
         return values, values
     matrix, _ = _aligned(_lower(gram), mean / length)
     diagonal, off = _tridiagonal(matrix)
-    centred = _eigenvalues(diagonal, off)
-    diagonal[0] += gram.n * gram.mean_square
-    return centred, _eigenvalues(diagonal, off)
+    moved = diagonal.copy()
+    moved[0] += gram.n * gram.mean_square
+    return _both((diagonal, off), (moved, off))
 
 
 def _aligned(lower: np.ndarray, direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -116,13 +122,18 @@ def _tridiagonal(lower: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return diagonal, off
 
 
+def _both(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, ...]:
+    """Eigenvalues of two tridiagonal matrices, side by side where torch, too, may use two threads."""
+    if len(second[0]) < _SIDE_BY_SIDE or torch.get_num_threads() == 1:
+        return _eigenvalues(*first), _eigenvalues(*second)
+    with ThreadPoolExecutor(1) as beside:
+        waited_for = beside.submit(_eigenvalues, *first)
+        here = _eigenvalues(*second)
+        return waited_for.result(), here
+
+
 def _eigenvalues(diagonal: np.ndarray, off: np.ndarray) -> np.ndarray:
-    if len(diagonal) < 2:
-        return diagonal.copy()
-    values, info = lapack.dsterf(diagonal, off)
-    if info != 0:
-        raise ArithmeticError(f"LAPACK dsterf left {info} eigenvalues of {len(diagonal)} without convergence")
-    return values[::-1]
+    return diagonal.copy() if len(diagonal) < 2 else sterf(diagonal, off)[::-1]
 
 
 def _resolved(values: np.ndarray) -> np.ndarray:
@@ -136,5 +147,5 @@ def _batched(gram: Gram) -> Spectrum:
         uncentred += gram.cross[:, None] + gram.cross[None, :] + gram.mean_square
     else:
         uncentred += gram.n * torch.outer(gram.mean, gram.mean)
-    both = torch.linalg.eigvalsh(torch.stack([centred, uncentred])).flip(1).cpu().numpy()
+    both = torch.linalg.eigvalsh(torch.stack([centred, uncentred]), UPLO="U").flip(1).cpu().numpy()
     return Spectrum(centred=_resolved(both[0]), uncentred=_resolved(both[1]))
