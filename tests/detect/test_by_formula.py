@@ -280,6 +280,10 @@ def test_coupling_is_the_mean_fall_around_events():
         there = [v for v in there if np.isfinite(v)]
         assert value == pytest.approx(np.mean(there)) if there else np.isnan(value)
     assert (found.runs, found.events, found.status) == (3, 4, "tested") and found.lags.tolist() == list(range(-20, 21))
+    alone = loss_coupling(events, loss, rng=np.random.default_rng(18), draws=1)
+    order = np.random.default_rng(18).permutation(3)
+    other = loss_coupling(events, loss[order], rng=rng, draws=1)
+    np.testing.assert_allclose(alone.expected, other.average)
     for given, losses, status in (([events[0]] * 2, loss[:2], "too few runs"), ([[]] * 3, loss, "no events")):
         few = loss_coupling(given, losses, rng=rng)
         assert few.status == status and np.isnan(few.p) and np.isnan(few.average).all() and len(few.expected) == 41

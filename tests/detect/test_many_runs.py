@@ -40,6 +40,13 @@ def test_one_cloud_is_one_type_and_few_jumps_are_none():
         jump_types(cloud[:, 0], cloud[:, 1], cloud[:, 2], runs=[1], rng=rng)
 
 
+def test_one_generator_gives_one_answer():
+    points, runs = np.random.default_rng(4).uniform(size=(24, 3)), [f"run{i % 6}" for i in range(24)]
+    one, two = (jump_types(*points.T, runs=runs, rng=np.random.default_rng(5)) for _ in range(2))
+    assert one.gaps == two.gaps and np.array_equal(one.labels, two.labels)
+    assert one.stability == pytest.approx(two.stability, nan_ok=True)
+
+
 def test_types_that_only_one_run_shows_are_not_stable():
     rng = np.random.default_rng(3)
     points = np.concatenate([rng.normal((0.2, 0.5, 0.5), 0.05, (60, 3)), rng.normal((0.9, 3.0, 0.5), 0.01, (6, 3)),

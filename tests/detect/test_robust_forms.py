@@ -9,7 +9,7 @@ from scipy import stats
 from geophone.detect import convergence_order, critical_periods, jumps, stabilization, transitions
 from geophone.detect.critical import change_null
 from geophone.detect.jumps import change_points, jump_null, pelt_penalty
-from geophone.detect.nulls import block_surrogates, log_series, peaks, residuals, scan
+from geophone.detect.nulls import block_surrogates, log_series, peaks, reference_surrogates, residuals, scan
 from geophone.detect.order import LAST, order_of
 from geophone.detect.synthetic import NULLS, null_series, planted_jumps, planted_plateau, planted_ramps
 from geophone.errors import InputError
@@ -136,6 +136,31 @@ def test_blocks_are_of_the_residuals_with_either_sign():
     assert {1.0, -1.0} <= set(np.sign(made[made != 0]))
     within = np.abs(np.diff(np.abs(made), axis=1)) == 1
     assert within.mean() > 0.9
+
+
+def test_blocks_begin_anywhere_in_a_series_and_seams_fall_anywhere():
+    rng = np.random.default_rng(16)
+    whole = np.abs(block_surrogates(np.arange(1.0, 26.0)[None], 50, count=5000, rng=rng))
+    # Every block is the whole series, so that the first value says where in the first block a surrogate begins.
+    first = np.bincount(whole[:, 0].astype(int), minlength=26)[1:]
+    assert len(first) == 25 and stats.chisquare(first).pvalue > 1e-3
+    assert np.array_equal((whole[:, 0] + 24) % 25 + 1, whole[:, 25])
+    cut = np.abs(block_surrogates(np.arange(1.0, 61.0)[None], 25, count=5000, rng=rng))
+    starts = cut[:, 0][(np.diff(cut) == 1).all(axis=1)].astype(int)
+    assert set(starts) == set(range(1, 37))
+
+
+def test_the_drift_of_the_reference_null_forgets_itself_over_100_measurements_of_400():
+    t, count = np.linspace(0, 1, 400), 6000
+    made = reference_surrogates(400, count=count, drift=True, rng=np.random.default_rng(17))
+    y = made / np.exp(-4 * np.linspace(0, 1, count)[:, None] * t)
+
+    def together(lag):
+        return (y[:, : 400 - lag] * y[:, lag:]).mean()
+
+    # Bumps of deviation w correlate by exp(-lag^2 / 4 w^2); w is 50 measurements, and the noise has gone by lag 20.
+    for lag in (60, 100, 140):
+        assert together(lag) / together(20) == pytest.approx(np.exp(-(lag**2 - 20**2) / (4 * 50**2)), abs=0.04)
 
 
 @pytest.mark.parametrize("mode", ["robust", "pelt", "online"])
