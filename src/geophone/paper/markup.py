@@ -120,11 +120,6 @@ def placed(found: Iterable[Block], shown: Collection[str]) -> list[Block]:
     ]
 
 
-def cited(found: list[Block]) -> set[str]:
-    """The keys that the blocks cite."""
-    return {key for block in found for piece in block.inline if piece.kind == "cite" for key in piece.text.split("\n")}
-
-
 def _special(line: str) -> Block | None:
     if line.startswith("## "):
         return Block("subsection", inline(line[3:]))

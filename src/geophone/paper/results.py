@@ -10,6 +10,7 @@ from geophone.paper import words
 from geophone.paper.lookup import verdict_counts
 from geophone.paper.markup import Prose, code, meant
 from geophone.paper.source import Source, listed, where
+from geophone.stats.paired import sign_flip
 
 ORDER = "phenomena/order.parquet"
 _HALF = 0.5
@@ -262,24 +263,18 @@ def recovery(source: Source) -> Prose:
 
 
 def _lasting(source: Source, during: pd.DataFrame) -> str:
-    if not {"target", "control"} <= set(during.columns) or len(during.dropna()) < 2:
-        return "Too few have a control to compare."
+    if not {"target", "control"} <= set(during.columns):
+        return "None has a control to compare with."
     excess = (during["target"] - during["control"]).dropna().to_numpy(float)
-    flips = np.array([np.mean(excess * s) for s in _signs(len(excess))])
-    p = float(np.mean(np.abs(flips) >= abs(excess.mean()) - 1e-12))
-    n = source.numbers
+    tested = sign_flip(excess, rng=np.random.default_rng(0))
+    if tested.status != "tested":
+        return "Too few have a control to compare with."
+    n, p = source.numbers, tested.p
     mean = n.show("recovery, excess during", 100 * excess.mean(), "+.1f", source="evidence.parquet")
-    said = n.p_of("recovery, p", p, source="evidence.parquet, exact sign flips over runs")
+    said = n.p_of("recovery, p", p, source="evidence.parquet, sign flips over runs")
     runs = n.show("recovery, runs", len(excess), source="evidence.parquet")
     verb = "differs from" if p < float(n.fact("alpha")) else "could not be shown to differ from"
     return f"Ablation during a jump {verb} ablation at the control ({mean} points over {runs} runs, {said})."
-
-
-def _signs(count: int) -> np.ndarray:
-    """All sign patterns of up to 12 runs; of more, 4096 drawn from a fixed seed."""
-    if count <= 12:
-        return 1 - 2 * ((np.arange(2**count)[:, None] >> np.arange(count)) & 1)
-    return np.random.default_rng(0).choice([-1, 1], size=(4096, count))
 
 
 def names(runs: list[str]) -> Prose:
