@@ -133,6 +133,15 @@ def test_drawn_positions_are_positions_of_the_same_sample():
     assert torch.equal(
         reader("tokens", (4, 6, 3), rows=99, rng=np.random.default_rng(0))(tokens), tokens.reshape(24, 3)
     )
+    some = reader("tokens", (4, 6, 3), rows=12, rng=np.random.default_rng(0))
+    picked = some(tokens)
+    assert [int(row[0]) // 18 for row in picked] == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3
+    assert len({int(row[0]) for row in picked}) == 12
+    assert torch.equal(some(tokens.repeat(1, 2, 1)), picked)
+    # Of a shorter batch positions are read that are there, of the same samples.
+    short = some(tokens[:, :2])
+    assert [int(row[0]) // 18 for row in short] == [int(row[0]) // 18 for row in picked]
+    assert {int(row[0]) % 18 for row in short} <= {0, 3}
 
 
 def test_a_layer_that_dies_and_one_that_blows_up_are_rows_with_a_status(tmp_path, probe):

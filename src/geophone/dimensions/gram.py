@@ -86,22 +86,24 @@ def gram(x: torch.Tensor, *, dtype: torch.dtype = torch.float64, spectral: bool 
     n, d = x.shape
     if x.numel() <= (_SMALL if spectral else _SMALL_TRACES) and x.device.type == "cpu":
         return _small_gram(x.numpy(), spectral=spectral)
-    rough = x.mean(0)
-    if not bool(torch.isfinite(rough.sum())) and not bool(torch.isfinite(x).all()):
-        return Gram(n=n, d=d, status="nonfinite")
-    dead = _dead_fraction(x)
-    if dead == 1.0:
-        return Gram(n=n, d=d, status="dead", dead_fraction=1.0)
-    centred, mean, trace = _centre(x, rough, dtype)
+    rows = x.numpy() if x.device.type == "cpu" else x
+    dead = _dead_fraction(rows)
+    centred, mean, trace = _centre(x, x.mean(0), dtype)
     low, high = _SAFE[dtype]
-    if not low < trace < high:
+    if dead == 1.0 or not low < trace < high:
+        if not bool(torch.isfinite(x).all()):
+            return Gram(n=n, d=d, status="nonfinite")
+        if dead == 1.0:
+            return Gram(n=n, d=d, status="dead", dead_fraction=1.0)
         scaled = x.double() * _unit(float(x.abs().max()))
         dtype = torch.float64
         centred, mean, trace = _centre(scaled, scaled.mean(0), dtype)
     side = "rows" if n <= d else "features"
     matrix, frobenius = _upper_product(centred if side == "rows" else centred.T)
-    diagonal = matrix.diagonal().double()
-    squares = diagonal if side == "rows" else torch.linalg.vector_norm(centred, dim=1).double().square_()
+    # Sums over a vector are read in NumPy: waking torch's threads takes longer.
+    diagonal = matrix.diagonal().double().cpu().numpy()
+    squares = diagonal if side == "rows" else torch.linalg.vector_norm(centred, dim=1).double().cpu().numpy() ** 2
+    length = mean.cpu().numpy()
     return Gram(
         n=n,
         d=d,
@@ -113,7 +115,7 @@ def gram(x: torch.Tensor, *, dtype: torch.dtype = torch.float64, spectral: bool 
         trace=float(diagonal.sum()),
         frobenius=frobenius,
         row_quartic=float(squares @ squares),
-        mean_square=float(mean @ mean),
+        mean_square=float(length @ length),
         dead_fraction=dead,
         eps=float(torch.finfo(x.dtype).eps),
     )

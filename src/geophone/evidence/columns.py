@@ -6,6 +6,8 @@ import pandas as pd
 
 MOMENTS = ("before", "during", "after")
 WORDS = "words"
+# What a difference of two numbers of a range may be.
+_DIFFERENCES = {"0 ... 1": "-1 ... 1", "-1 ... 1": "-2 ... 2"}
 _KINDS = {"text": "str", "whole": "Int64", "number": "float64"}
 
 
@@ -43,12 +45,12 @@ SINCE = (
 )
 DERIVED = (
     ("compositional_depth", "longest path in the graph of significant ablation effects", "edges", "composition"),
-    ("ablation_impact", "accuracy lost when the layer is resampled", "0 ... 1", "ablation, kind resample"),
-    ("ablation_impact_zero", "accuracy lost when the layer is set to zero (the seed form)", "0 ... 1",
+    ("ablation_impact", "accuracy lost when the layer is resampled", "-1 ... 1", "ablation, kind resample"),
+    ("ablation_impact_zero", "accuracy lost when the layer is set to zero (the seed form)", "-1 ... 1",
      "ablation, kind zero"),
     ("ablation_loss", "loss gained when the layer is resampled", "nats a sample", "ablation, kind resample"),
     ("recovery_deficit", "accuracy missing beside the sham at the longest horizon, layer ablated at that moment",
-     "0 ... 1", "recovery, arm ablated"),
+     "-1 ... 1", "recovery, arm ablated"),
 )  # fmt: skip
 CHANGING = tuple(name for name, *_ in MEASURES) + tuple(name for name, *_ in DERIVED)
 
@@ -92,7 +94,7 @@ def _measured() -> list[Column]:
         found += [Column(f"{name}_{m}", f"{says}; {m}", unit, "moments") for m in MOMENTS[1:]]
     for name, says, unit, source in DERIVED:
         found += [Column(f"{name}_{m}", f"{says}; {m}", unit, source) for m in MOMENTS]
-    units = {name: unit for name, _, unit, *_ in (*MEASURES, *DERIVED)}
+    units = {name: _DIFFERENCES.get(unit, unit) for name, _, unit, *_ in (*MEASURES, *DERIVED)}
     return found + [Column(f"{name}_change", f"{name}: after - before", units[name], "this row") for name in CHANGING]
 
 

@@ -39,13 +39,14 @@ def check_view(view: str, shape: tuple[int, ...], layer: str) -> str:
 class Reader:
     """Turns one layer's output into rows x features, the same way at every step.
 
-    `positions` is None where all rows are read, else (N, k): the k positions drawn for each sample. Positions of
-    one sample are not independent of one another; drawing few of them per sample keeps the rows spread over the
-    probe.
+    `positions` is None where all rows are read, else (N, k): the k positions drawn for each sample, of `count`.
+    Positions of one sample are not independent of one another; drawing few of them per sample keeps the rows spread
+    over the probe. In a batch of shorter samples, positions past their end are counted from the start again.
     """
 
     view: str
     positions: torch.Tensor | None = None
+    count: int = 0
 
     def __call__(self, output: torch.Tensor) -> torch.Tensor:
         if self.view == "flat":
@@ -61,22 +62,27 @@ class Reader:
         return self._channels(output)
 
     def _tokens(self, output: torch.Tensor) -> torch.Tensor:
-        if self.positions is None:
-            return output.flatten(0, 1)
-        index = self.positions.to(output.device)
-        return output.gather(1, index.unsqueeze(2).expand(-1, -1, output.shape[2])).flatten(0, 1)
+        every = output.flatten(0, 1)
+        return every if self.positions is None else every.index_select(0, self._rows(output.shape[1], output.device))
 
     def _channels(self, output: torch.Tensor) -> torch.Tensor:
-        if self.positions is None:
-            return output.flatten(2).transpose(1, 2).flatten(0, 1)
-        index = self.positions.to(output.device)
         last = output.movedim(1, -1)
+        if self.positions is None:
+            return last.flatten(0, -2)
+        count = last[0, ..., 0].numel()
         if last.is_contiguous():
             # What convolutions put out on a CPU lies channels-last: its rows can be picked without a copy of it all.
-            first_row = torch.arange(len(index), device=index.device).unsqueeze(1) * last[0, ..., 0].numel()
-            return last.flatten(0, -2).index_select(0, (index + first_row).flatten())
-        flat = output.flatten(2)
-        return flat.gather(2, index.unsqueeze(1).expand(-1, flat.shape[1], -1)).transpose(1, 2).flatten(0, 1)
+            return last.flatten(0, -2).index_select(0, self._rows(count, output.device))
+        index = self._within(count).to(output.device).unsqueeze(1).expand(-1, output.shape[1], -1)
+        return output.flatten(2).gather(2, index).transpose(1, 2).flatten(0, 1)
+
+    def _within(self, count: int) -> torch.Tensor:
+        return self.positions if count >= self.count else self.positions % count
+
+    def _rows(self, count: int, device: torch.device) -> torch.Tensor:
+        """Which rows of all N x `count` are read."""
+        first = torch.arange(0, len(self.positions) * count, count).unsqueeze(1)
+        return (self._within(count) + first).flatten().to(device)
 
 
 def reader(view: str, shape: tuple[int, ...], *, rows: int, rng: np.random.Generator) -> Reader:
@@ -89,4 +95,4 @@ def reader(view: str, shape: tuple[int, ...], *, rows: int, rng: np.random.Gener
     if per_sample >= count:
         return Reader(view)
     drawn = rng.random((samples, count)).argsort(1)[:, :per_sample]
-    return Reader(view, torch.from_numpy(np.sort(drawn, axis=1)))
+    return Reader(view, torch.from_numpy(np.sort(drawn, axis=1)), count)
