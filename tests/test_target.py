@@ -53,6 +53,15 @@ def test_a_control_window_holds_no_jump_and_is_the_nearest_in_log_step():
                 assert abs(np.log(target.control_step / target.step)) <= nearest + 1e-12
 
 
+def test_a_control_is_as_wide_as_its_target_and_cut_alike_at_the_ends_of_a_run():
+    found = run_targets(evidence(at=(2, 198)), dimension="d")
+    spans = {target.step: (target.step - target.before, target.after - target.step) for target in found}
+    assert spans[15] == (10, 25) and spans[995] == (25, 5)
+    for target in found:
+        control = (target.control_step - target.control_before, target.control_after - target.control_step)
+        assert control == spans[target.step]
+
+
 def test_no_quiet_window_means_no_control():
     given = evidence()
     everywhere = given.jumps.iloc[[0]].loc[np.repeat(given.jumps.index[0], 20)].reset_index(drop=True)

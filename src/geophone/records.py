@@ -42,7 +42,9 @@ class ConvergenceOrder:
     """Whether shallow layers settle before deep ones.
 
     `rho` is Spearman's correlation of depth with stabilisation step, `p` the exact probability under no order of a
-    rho at least as far from 0 on the same side, `tau` Kendall's tau-b, `layers` the number of layers that count.
+    rho at least as far from 0 on the same side, `tau` Kendall's tau-b, `layers` the number of layers that count,
+    `chance` the probability of a verdict "bottom-up" had these layers settled in any order, with the ties they have
+    (NaN where undefined).
     verdict: "bottom-up" | "top-down" | "simultaneous" | "weak" | "undefined".
     """
 
@@ -51,6 +53,7 @@ class ConvergenceOrder:
     verdict: str
     tau: float
     layers: int
+    chance: float
 
 
 @dataclass(frozen=True, slots=True)

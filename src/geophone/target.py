@@ -63,8 +63,9 @@ def run_targets(evidence: Evidence, *, dimension: str) -> list[Target]:
     for layer, rows in evidence.jumps.groupby("layer", sort=False):
         everywhere = rows["index"].to_numpy(int)
         for row in _strongest(rows).itertuples():
-            before, after = _window(int(row.at), len(steps))
-            control = _control(int(row.at), everywhere, steps)
+            at = int(row.at)
+            before, after = _window(at, len(steps))
+            control = _control(at, everywhere, steps)
             found.append(
                 Target(
                     rank=0,
@@ -78,8 +79,8 @@ def run_targets(evidence: Evidence, *, dimension: str) -> list[Target]:
                     score=abs(float(row.log_ratio)) * abs(float(row.score)),
                     reason=_reason(evidence, row, dimension, (int(steps[before]), int(steps[after]))),
                     control_step=None if control is None else int(steps[control]),
-                    control_before=None if control is None else int(steps[control - HALF_WINDOW]),
-                    control_after=None if control is None else int(steps[control + HALF_WINDOW]),
+                    control_before=None if control is None else int(steps[control - (at - before)]),
+                    control_after=None if control is None else int(steps[control + (after - at)]),
                 )
             )
     return found
@@ -109,7 +110,8 @@ def _window(index: int, length: int) -> tuple[int, int]:
 
 
 def _control(index: int, jumps: np.ndarray, steps: np.ndarray) -> int | None:
-    """The nearest moment in log step whose whole window holds no jump and does not touch this one's window."""
+    """The nearest moment in log step whose whole window holds no jump and does not touch this one's window. Where a
+    target's window is cut at an end of the run, its control's is cut alike: what changes over more steps changes more."""
     inner = np.arange(HALF_WINDOW, len(steps) - HALF_WINDOW)
     quiet = np.array([i for i in inner if np.abs(jumps - i).min() > HALF_WINDOW], dtype=int)
     quiet = quiet[np.abs(quiet - index) > 2 * HALF_WINDOW]

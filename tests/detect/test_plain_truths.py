@@ -1,5 +1,7 @@
 """What synthetic series are, how orders and types are called, and what the tables say of a jump."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -80,9 +82,27 @@ def test_order_by_status_and_by_threshold():
     assert found == order_of([0, 1, 2, 3], [10, 20, LAST, LAST]) and found.layers == 4
     # rho of 4 layers: .6 and -.6 are weak, not more.
     assert order_of([0, 1, 2, 3], [1, 4, 2, 5]).verdict == "bottom-up"
-    for steps, verdict in (([1, 3, 4, 2], "weak"), ([4, 2, 1, 3], "weak"), ([2, 4, 1, 3], "simultaneous")):
+    for steps, verdict in (([1, 3, 4, 2], "weak"), ([4, 2, 1, 3], "weak"), ([2, 4, 1, 3], "simultaneous"),
+                           ([2, 1, 4, 3], "weak"), ([3, 4, 1, 2], "weak")):  # fmt: skip
         assert order_of([0, 1, 2, 3], steps).verdict == verdict, steps
     assert order_of([0, 1], [5, 6]).verdict == "undefined" and order_of([0, 1, 2], [5, 6, 7]).verdict == "bottom-up"
+
+
+@pytest.mark.parametrize("steps", [[1, 2, 3, 4], [1, 1, 2, 3, 4], [5, 5, 5, 9, LAST, LAST], [1, 2, LAST, LAST, LAST]])
+def test_the_chance_of_an_order_is_its_share_of_all_orders_with_its_ties(steps):
+    orders = list(itertools.permutations(steps))
+    depths = list(range(len(steps)))
+    bottom_up = [np.corrcoef(depths, stats.rankdata(order))[0, 1] > 0.6 + 1e-9 for order in orders]
+    found = order_of(depths, steps)
+    assert found.chance == pytest.approx(np.mean(bottom_up))
+    assert np.isnan(order_of(depths, [LAST] * len(steps)).chance)
+
+
+def test_the_chance_of_an_order_without_ties_is_the_one_in_the_books_and_falls_with_more_layers():
+    known = {3: 0.167, 4: 0.167, 5: 0.117, 6: 0.088, 7: 0.083, 8: 0.058, 9: 0.043, 10: 0.033}
+    found = {n: order_of(list(range(n)), list(range(n))).chance for n in (*known, 12, 13)}
+    assert {n: found[n] for n in known} == pytest.approx(known, abs=6e-4)
+    assert found[13] == pytest.approx(found[12], rel=0.35) and found[13] < found[12] < 0.025
 
 
 def test_stabilisation_at_its_edges():
@@ -160,3 +180,5 @@ def test_tables_say_where_a_jump_is_in_the_network_and_in_the_run():
         table = pd.DataFrame({"a": values[:length]}, index=np.arange(length))
         short = run_tables({"pcs_90": table}, run="r", layers=layers[:1], total_steps=1)
         assert short["detection"]["status"].tolist() == [status]
+        expected = 0.0 if status == "constant" else (length - 1) * 2 * stats.norm.sf(2)
+        assert short["detection"]["expected_false"].tolist() == pytest.approx([expected])

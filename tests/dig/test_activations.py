@@ -1,6 +1,7 @@
 """Selectivity is that of Morcos et al., unbiased where nothing is known of the class; the rest has known answers."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import mutual_info_score, silhouette_score
@@ -154,3 +155,22 @@ def test_answers_that_cannot_be_read_are_refused():
         unit_statistics(np.ones((4, 2)), np.zeros(4, int), rng=seeded())
     with pytest.raises(InputError, match="labels"):
         unit_statistics(np.ones((4, 2)), np.zeros(3, int), rng=seeded())
+
+
+def test_a_class_without_samples_is_preferred_by_nobody_and_dilutes_nothing():
+    rng = np.random.default_rng(21)
+    a, y = rng.normal(-3, 1, (800, 30)), rng.permutation(np.repeat([0, 2, 3, 5], 200))
+    y[:1] = 7  # a class of one sample can be in one half only
+    found = unit_statistics(a, y, rng=np.random.default_rng(22))
+    assert np.abs(found["d_prime"]).mean() < 0.15 and not {1.0, 4.0, 6.0} & set(found["preferred"])
+    renumbered = unit_statistics(a, np.searchsorted([0, 2, 3, 5, 7], y), rng=np.random.default_rng(22))
+    names = [c for c in found if c != "preferred"]
+    pd.testing.assert_frame_equal(found[names], renumbered[names])
+    positive = np.abs(a)
+    with_one = unit_statistics(positive, y, rng=np.random.default_rng(23))
+    means = class_means(positive, y, 8)
+    assert np.isnan(means[[1, 4, 6]]).all() and np.isfinite(means[[0, 2, 3, 5, 7]]).all()
+    there = means[[0, 2, 3, 5, 7]]
+    top = there.max(0)
+    rest = (there.sum(0) - top) / 4
+    np.testing.assert_allclose(with_one["selectivity_raw"], (top - rest) / (top + rest))

@@ -14,6 +14,8 @@ from geophone.records import ConvergenceOrder, Stabilization
 
 EXACT_UP_TO = 12
 LAST = 2**62  # a step that no run reaches
+CLEAR = 0.6
+_ROUNDING = 1e-9
 
 
 def convergence_order(table: pd.DataFrame, *, mode: str) -> ConvergenceOrder:
@@ -42,18 +44,38 @@ def order_of(depths: list[int], steps: list[int]) -> ConvergenceOrder:
     """Convergence order of layers at `depths` that settled at `steps`."""
     n = len(steps)
     if n < 3 or len(set(steps)) == 1:
-        return ConvergenceOrder(math.nan, math.nan, "undefined", math.nan, n)
+        return ConvergenceOrder(math.nan, math.nan, "undefined", math.nan, n, math.nan)
     rho = float(stats.spearmanr(depths, steps).statistic)
     tau = float(stats.kendalltau(depths, steps, variant="b").statistic)
-    return ConvergenceOrder(rho, spearman_p(depths, steps), _verdict(rho), tau, n)
+    return ConvergenceOrder(rho, spearman_p(depths, steps), _verdict(rho), tau, n, bottom_up_chance(depths, steps))
 
 
 def _verdict(rho: float) -> str:
-    if rho > 0.6:
+    # Of four layers a rho of 0.6 comes out as 0.6000000000000001, which is not above it.
+    if rho > CLEAR + _ROUNDING:
         return "bottom-up"
-    if rho < -0.6:
+    if rho < -CLEAR - _ROUNDING:
         return "top-down"
-    return "simultaneous" if abs(rho) < 0.3 else "weak"
+    return "simultaneous" if abs(rho) < 0.3 - _ROUNDING else "weak"
+
+
+def bottom_up_chance(x, y) -> float:
+    """P(rho > 0.6) over all orders of `y`, its ties and those of `x` kept: exact for up to 12 values, by Student's t
+    beyond."""
+    n = len(x)
+    if n > EXACT_UP_TO:
+        return float(stats.t.sf(CLEAR * math.sqrt((n - 2) / (1 - CLEAR**2)), n - 2))
+    ranks = [_doubled(values) for values in (x, y)]
+    counts = _null(*(tuple(sorted(r)) for r in ranks))
+    centre = sum(ranks[0]) * sum(ranks[1]) / n
+    spread = math.sqrt(math.prod(sum(v * v for v in r) - sum(r) ** 2 / n for r in ranks))
+    clear = np.arange(len(counts)) > centre + (CLEAR + _ROUNDING) * spread
+    return float(counts[clear].sum() / counts.sum())
+
+
+def _doubled(values) -> tuple[int, ...]:
+    """Twice the ranks, which are whole where values tie, too."""
+    return tuple(int(v) for v in 2 * stats.rankdata(values))
 
 
 def spearman_p(x, y) -> float:
@@ -62,7 +84,7 @@ def spearman_p(x, y) -> float:
     Exact for up to 12 values, by the distribution of sum r_i s_i over all permutations; beyond, where exactness
     no longer changes the second digit, by Student's t. Twice this is the two-sided probability.
     """
-    ranks = [tuple(int(v) for v in 2 * stats.rankdata(values)) for values in (x, y)]
+    ranks = [_doubled(values) for values in (x, y)]
     centre = sum(ranks[0]) * sum(ranks[1]) / len(ranks[0])
     found = sum(a * b for a, b in zip(*ranks, strict=True))
     if len(ranks[0]) > EXACT_UP_TO:

@@ -21,7 +21,7 @@ ONLINE_RATE = 0.001
 _SERIES = ("run", "layer", "depth", "dimension", "mode")
 COLUMNS: dict[str, tuple[str, ...]] = {
     "stabilization": (*_SERIES, "index", "step", "status"),
-    "order": ("run", "dimension", "mode", "rho", "p", "verdict", "tau", "layers"),
+    "order": ("run", "dimension", "mode", "rho", "p", "verdict", "tau", "layers", "chance"),
     "jumps": (
         *_SERIES, "index", "step", "magnitude", "log_ratio", "speed", "phase", "sign", "score", "p",
         "layers", "log_phase", "relative_depth", "expected_false",
@@ -141,7 +141,8 @@ def _add_jumps(
 ) -> None:
     layers = len(place.layers)
     status = _status(values, positive=key["mode"] != "seed")
-    expected = expected if status == "ok" else 0.0
+    # The seed rule reads any three values; the others say nothing of a series that is too short.
+    expected = expected if status == "ok" or (status == "too short" and key["mode"] == "seed") else 0.0
     extra = {
         "layers": layers,
         "relative_depth": key["depth"] / max(layers - 1, 1),

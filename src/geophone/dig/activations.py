@@ -27,30 +27,35 @@ class Grouping:
 
 
 def class_means(a: np.ndarray, y: np.ndarray, classes: int) -> np.ndarray:
-    """Mean answer of each unit to each class: (classes, units); `a` (n, units), `y` (n,)."""
+    """Mean answer of each unit to each class: (classes, units), NaN for a class without samples; `a` (n, units), `y`
+    (n,)."""
     hot = _one_hot(y, classes)
-    return (hot.T @ a) / np.maximum(hot.sum(0), 1)[:, None]
+    count = hot.sum(0)
+    return np.where(count[:, None] > 0, hot.T @ a / np.maximum(count, 1)[:, None], np.nan)
 
 
 def selectivity(means: np.ndarray) -> np.ndarray:
     """(mu_max - mu_rest) / (mu_max + mu_rest) of each unit, mu_rest the mean over the other classes (Morcos et al.
     2018).
 
-    `means` (classes, units) of non-negative answers; NaN for a unit that is 0 everywhere. In [0, 1], and biased
-    upwards: among units that know nothing of the class it is 0.32 on average at 10 images a class.
+    `means` (classes, units) of non-negative answers, a row of NaN for a class without samples; NaN for a unit that is 0
+    everywhere. In [0, 1], and biased upwards: among units that know nothing of the class it is 0.32 on average at 10
+    images a class.
     """
-    return selectivity_for(means, means.argmax(0))
+    return selectivity_for(means, _greatest(means))
 
 
 def selectivity_for(means: np.ndarray, preferred: np.ndarray) -> np.ndarray:
     """`selectivity` with the preferred class of each unit given (units,): chosen on other data it is not biased."""
     top = means[preferred, np.arange(means.shape[1])]
-    rest = (means.sum(0) - top) / (len(means) - 1)
+    others = (~np.isnan(means)).sum(0) - 1
+    rest = np.divide(np.nansum(means, 0) - top, others, out=np.full(len(top), np.nan), where=others > 0)
     return _ratio(top - rest, top + rest)
 
 
 def unit_statistics(a: np.ndarray, y: np.ndarray, *, rng: np.random.Generator, draws: int = NULL_DRAWS) -> pd.DataFrame:
-    """A row a unit: what it tells of the class, and how sparsely it answers. `a` (n, units), `y` (n,) classes from 0.
+    """A row a unit: what it tells of the class, and how sparsely it answers. `a` (n, units), `y` (n,) classes from 0,
+    of which only those with samples count.
 
     preferred: the class of its greatest mean. selectivity_raw: Morcos et al. (2018). selectivity: the preferred
     class chosen on one half of the samples, the index taken on the other, both ways averaged, minus
@@ -65,8 +70,9 @@ def unit_statistics(a: np.ndarray, y: np.ndarray, *, rng: np.random.Generator, d
     a, y = np.asarray(a, dtype=np.float64), np.asarray(y)
     if a.ndim != 2 or y.shape != (len(a),):
         raise InputError(f"answers {a.shape} with labels {y.shape}: give (n, units) and (n,).")
-    classes = int(y.max()) + 1
-    if len(np.unique(y)) < 2:
+    labels, y = np.unique(y, return_inverse=True)
+    classes = len(labels)
+    if classes < 2:
         raise InputError("selectivity needs samples of two classes or more.")
     dead = np.ptp(a, axis=0) == 0
     signed = (a < 0).any(0)
@@ -82,7 +88,7 @@ def unit_statistics(a: np.ndarray, y: np.ndarray, *, rng: np.random.Generator, d
     l1, l2 = np.abs(a).mean(0), (a**2).mean(0)
     table = pd.DataFrame(
         {
-            "preferred": means.argmax(0).astype(float),
+            "preferred": labels[means.argmax(0)].astype(float),
             "selectivity": np.where(signed, np.nan, found - null),
             "selectivity_raw": np.where(signed, np.nan, selectivity(means)),
             "selectivity_null": np.where(signed, np.nan, null),
@@ -100,15 +106,26 @@ def unit_statistics(a: np.ndarray, y: np.ndarray, *, rng: np.random.Generator, d
 
 def _cross_fitted(a: np.ndarray, y: np.ndarray, halves: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
     d_prime = np.zeros(a.shape[1])
+    means = _half_means(a, y, halves, classes)
     for half in (0, 1):
-        preferred = class_means(a[halves == half], y[halves == half], classes).argmax(0)
-        d_prime += _d_prime(a[halves != half], y[halves != half], preferred, classes) / 2
+        d_prime += _d_prime(a[halves != half], y[halves != half], _greatest(means[half]), classes) / 2
     return _cross_fitted_selectivity(a, y, halves, classes), d_prime
 
 
 def _cross_fitted_selectivity(a: np.ndarray, y: np.ndarray, halves: np.ndarray, classes: int) -> np.ndarray:
-    first, second = (class_means(a[halves == half], y[halves == half], classes) for half in (0, 1))
-    return (selectivity_for(second, first.argmax(0)) + selectivity_for(first, second.argmax(0))) / 2
+    first, second = _half_means(a, y, halves, classes)
+    return (selectivity_for(second, _greatest(first)) + selectivity_for(first, _greatest(second))) / 2
+
+
+def _half_means(a: np.ndarray, y: np.ndarray, halves: np.ndarray, classes: int) -> np.ndarray:
+    """Class means of each half (2, classes, units), of the classes that have samples in both: what one half prefers, the
+    other must be able to tell of."""
+    both = np.stack([class_means(a[halves == half], y[halves == half], classes) for half in (0, 1)])
+    return np.where(np.isnan(both).any(0), np.nan, both)
+
+
+def _greatest(means: np.ndarray) -> np.ndarray:
+    return np.where(np.isnan(means), -np.inf, means).argmax(0)
 
 
 def _d_prime(a: np.ndarray, y: np.ndarray, preferred: np.ndarray, classes: int) -> np.ndarray:
@@ -117,8 +134,8 @@ def _d_prime(a: np.ndarray, y: np.ndarray, preferred: np.ndarray, classes: int) 
     units = np.arange(a.shape[1])
     n1, s1, q1 = counts[preferred, 0], sums[preferred, units], squares[preferred, units]
     n2, s2, q2 = len(a) - n1, sums.sum(0) - s1, squares.sum(0) - q1
-    m1, m2 = s1 / np.maximum(n1, 1), s2 / np.maximum(n2, 1)
-    spread = np.maximum((q1 / np.maximum(n1, 1) - m1**2 + q2 / np.maximum(n2, 1) - m2**2) / 2, 0)
+    m1, m2 = _ratio(s1, n1), _ratio(s2, n2)
+    spread = np.maximum((_ratio(q1, n1) - m1**2 + _ratio(q2, n2) - m2**2) / 2, 0)
     return _ratio(m1 - m2, np.sqrt(spread))
 
 

@@ -40,7 +40,8 @@ def _about(run: Run) -> dict:
 
 
 def _order_tests(order: pd.DataFrame, about: pd.DataFrame, options: DetectOptions) -> pd.DataFrame:
-    """Whether rho differs by family, and how many runs have each verdict beside what no order at all would give."""
+    """Whether rho differs by family, and how many runs have each verdict; beside them, how many would be bottom-up if the
+    layers of every run that has an order had settled in any."""
     rows = []
     for (dimension, mode), mine in order.groupby(["dimension", "mode"], sort=False):
         rng = stream(options.seed, "order", dimension, mode)
@@ -53,16 +54,10 @@ def _order_tests(order: pd.DataFrame, about: pd.DataFrame, options: DetectOption
                 "test": "rho by family, Kruskal-Wallis, labels permuted over runs",
                 "statistic": test.statistic, "p": test.p, "runs": test.n, "status": test.status,
                 **{v: int(counts.get(v, 0)) for v in ("bottom-up", "top-down", "simultaneous", "weak", "undefined")},
-                "expected_bottom_up": _expected_bottom_up(mine["layers"].to_numpy(int)),
+                "expected_bottom_up": float(mine["chance"].sum()),
             }
         )  # fmt: skip
     return pd.DataFrame(rows)
-
-
-def _expected_bottom_up(layers: np.ndarray) -> float:
-    """How many of runs with so many layers have rho > 0.6 when all orders are equally likely and nothing ties."""
-    known = {3: 0.167, 4: 0.167, 5: 0.117, 6: 0.088, 7: 0.083, 8: 0.058, 9: 0.043, 10: 0.033}
-    return float(sum(known.get(int(n), 0.5 * (1 - 0.6**2) ** (n / 2)) if n >= 3 else 0.0 for n in layers))
 
 
 def _bottom_up(order: pd.DataFrame) -> pd.DataFrame:
