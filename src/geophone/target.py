@@ -111,7 +111,7 @@ def _window(index: int, length: int) -> tuple[int, int]:
 
 def _control(index: int, jumps: np.ndarray, steps: np.ndarray) -> int | None:
     """The nearest moment in log step whose whole window holds no jump and does not touch this one's window. Where a
-    target's window is cut at an end of the run, its control's is cut alike: what changes over more steps changes more."""
+    target's window is cut at an end of the run, its control's is cut alike: over more steps more changes."""
     inner = np.arange(HALF_WINDOW, len(steps) - HALF_WINDOW)
     quiet = np.array([i for i in inner if np.abs(jumps - i).min() > HALF_WINDOW], dtype=int)
     quiet = quiet[np.abs(quiet - index) > 2 * HALF_WINDOW]

@@ -1,6 +1,7 @@
 """The plain, deterministic training loop; any step of any run can be had again."""
 
 import copy
+import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,19 +11,23 @@ import numpy as np
 import torch
 from torch import nn
 
-from geophone.errors import InputError, ReplayError
+from geophone.errors import InputError, ReplayError, StoreError
 from geophone.record.checkpoints import checkpoint_path, load_state, load_weights, state_path, weights_digest
 from geophone.record.probe import undisturbed
 from geophone.record.recorder import Recorder
 from geophone.record.schedule import Schedule
 from geophone.store.check import good_until
+from geophone.store.documents import read_json
 from geophone.store.run import Run
+from geophone.store.tables import write_text
 from geophone.zoo.catalogue import Experiment, experiment
 from geophone.zoo.tasks import Task, task
 
 CHECKPOINT_EVERY = 100
 PROBE_SAMPLES = 256
 SEQUENCE_SAMPLES = 64
+# Digests of the weights that an interrupted run had at its checkpoints; it is there only while the run goes on.
+EXPECTED = "expected.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +106,7 @@ def train(
     steps = spec.steps if steps is None else steps
     if steps < 1:
         raise InputError(f"steps={steps}: give 1 or more.")
-    kind = task(spec.task).kind
-    samples = probe_samples or (SEQUENCE_SAMPLES if kind == "sequence" else PROBE_SAMPLES)
+    samples = probe_size(spec, probe_samples)
     training, expected = _beginning(Path(out), name, seed) if resume else (Training(spec, seed=seed), {})
     recorder = Recorder(
         training.model,
@@ -183,24 +187,46 @@ def _train_on(
         for step in range(training.done + 1, steps + 1):
             _recorded_step(training, recorder)
             if step % CHECKPOINT_EVERY == 0 or step == steps:
-                found = recorder.checkpoint(training.optimizer)
+                found = weights_digest(training.model)
                 if expected.get(step, found) != found:
                     raise ReplayError(_other(recorder.folder.name, step, found, expected[step]))
+                recorder.checkpoint(training.optimizer)
             if on_step is not None:
                 on_step(step, steps)
         recorder.close(results={"test_accuracy": training.test_accuracy(), "chance": training.task.chance})
+    (recorder.folder / EXPECTED).unlink(missing_ok=True)
     return Run(recorder.folder, replay=replay)
 
 
 def _beginning(folder: Path, name: str, seed: int) -> tuple[Training, dict[int, str]]:
-    """The training of the unfinished run in `folder` at its last good checkpoint, and all digests it ever had."""
+    """The training of the unfinished run in `folder` at its last good checkpoint, and all digests it ever had.
+
+    Those go into a file of their own, since going on drops the later ones from the manifest: a course that was refused
+    once is refused again.
+    """
     run = Run(folder)
     if run.manifest.about.get("experiment") != name or run.manifest.about.get("seed") != seed:
         raise InputError(f"{folder} holds {run.name}, not {name} with seed {seed}; nothing was touched.")
     step = good_until(folder, run.manifest)
     if step is None:
         raise ReplayError(f"{folder} has no checkpoint to go on from; remove it to train the run anew.")
-    return resume(run, step), dict(run.manifest.checkpoints)
+    expected = _remembered(folder / EXPECTED) | dict(run.manifest.checkpoints)
+    write_text(folder / EXPECTED, json.dumps(expected, indent=1) + "\n")
+    return resume(run, step), expected
+
+
+def _remembered(place: Path) -> dict[int, str]:
+    if not place.is_file():
+        return {}
+    kept = read_json(place)
+    if not isinstance(kept, dict) or not all(s.isdecimal() and isinstance(d, str) for s, d in kept.items()):
+        raise StoreError(f"{place} is damaged; without it, the run is trained on unchecked.")
+    return {int(step): digest for step, digest in kept.items()}
+
+
+def probe_size(spec: Experiment, asked: int | None) -> int:
+    """How many samples the probe of an experiment has: as many as `asked`, or what its task has by default."""
+    return asked or (SEQUENCE_SAMPLES if task(spec.task).kind == "sequence" else PROBE_SAMPLES)
 
 
 def about(spec: Experiment, *, name: str, seed: int, steps: int) -> dict:

@@ -37,6 +37,8 @@ def prove(
 
     if full and confirm:
         raise InputError("--full chooses and --confirm tests what was chosen: give one of them.")
+    if ray and not (full or confirm):
+        raise InputError("--ray is for --full and --confirm; the short form runs here.")
     with Voice(as_json=as_json, quiet=quiet) as voice:
         with StageProgress(quiet=quiet) as progress:
             told = {"workers": workers, "on_progress": progress.training}

@@ -1,6 +1,7 @@
 """Verbs over a study: one stage each, and questions to it."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,12 +24,13 @@ def detect(folder: Folder, as_json: Json = False, quiet: Quiet = False) -> None:
     Example: geophone detect geophone-demo
     """
     from geophone import study as stages
+    from geophone.study.file import stage_settings
     from geophone.terminal.documents import phenomena_document
     from geophone.terminal.words import say_phenomena
 
     with Voice(as_json=as_json, quiet=quiet) as voice:
         study = stages.open_study(folder)
-        tables = stages.detect_stage(study)
+        tables = stages.detect_stage(study, stage_settings(folder).detect)
         voice.say(lambda: say_phenomena(tables), lambda: phenomena_document(study, tables))
 
 
@@ -40,10 +42,11 @@ def targets(folder: Folder, as_json: Json = False, quiet: Quiet = False) -> None
     Example: geophone targets geophone-demo
     """
     from geophone import study as stages
+    from geophone.study.file import stage_settings
     from geophone.terminal.words import say_targets
 
     with Voice(as_json=as_json, quiet=quiet) as voice:
-        table = stages.target_stage(stages.open_study(folder))
+        table = stages.target_stage(stages.open_study(folder), stage_settings(folder).target)
         voice.say(lambda: say_targets(table, most=20), lambda: {"folder": folder, "targets": table})
 
 
@@ -72,21 +75,29 @@ def dig(
 
     Example: geophone dig geophone-demo --target 1
     """
-    from geophone.dig.run import DigOptions
     from geophone.dig.select import selected
     from geophone.study import open_study
-    from geophone.study.digging import dig_stage
+    from geophone.study.digging import chosen_targets, dig_stage, options_of
+    from geophone.study.file import stage_settings
     from geophone.terminal.documents import digs_document
     from geophone.terminal.progress import StageProgress
     from geophone.terminal.words import say_digs
 
     if units is not None and target is None:
         raise InputError("--units are those of one layer: give --target with it.")
-    named = {} if units is None else {"units": _numbers(units)}
+    asked = ({} if units is None else {"units": _numbers(units)}) | ({"per_class": 10} if seed_mode else {})
     with Voice(as_json=as_json, quiet=quiet) as voice:
         study = open_study(folder)
-        options = DigOptions(per_class=10 if seed_mode else 200, recovery=recovery, **named)
-        chosen = selected(study, every=every, number=target)
+        settings = stage_settings(folder).dig
+        settings = settings.model_copy(
+            update={"recovery": recovery or settings.recovery, "every": every or settings.every}
+        )
+        options = replace(options_of(settings), **asked)
+        # A target that the study file selects is dug as it says; any other by its rank.
+        chosen = chosen_targets(study, settings)
+        chosen = chosen if target is None or chosen.empty else chosen[chosen["rank"] == target]
+        if chosen.empty:
+            chosen = selected(study, every=settings.every, number=target)
         with StageProgress(quiet=quiet) as progress:
             digs = dig_stage(study, options, chosen, workers=workers, ray=ray, on_progress=progress.training)
         voice.say(lambda: say_digs(digs), lambda: digs_document(folder, digs))
@@ -101,7 +112,9 @@ def _numbers(units: str) -> tuple[int, ...]:
 
 def evidence(
     folder: Folder,
-    seed: Annotated[int, typer.Option(min=0, help="Where the tests' randomness comes from.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Where the tests' randomness comes from; default: as in the study file.")
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -113,11 +126,14 @@ def evidence(
     """
     from geophone.evidence import said
     from geophone.study import evidence_stage, open_study
-    from geophone.study.file import EvidenceOptions
+    from geophone.study.file import stage_settings
     from geophone.terminal.words import say_lines
 
     with Voice(as_json=as_json, quiet=quiet) as voice:
-        found = evidence_stage(open_study(folder), EvidenceOptions(seed=seed))
+        options = stage_settings(folder).evidence
+        found = evidence_stage(
+            open_study(folder), options if seed is None else options.model_copy(update={"seed": seed})
+        )
         voice.say(lambda: say_lines(said(found)), lambda: found)
 
 

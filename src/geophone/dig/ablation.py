@@ -11,12 +11,12 @@ from torch import nn
 
 from geophone.errors import InputError
 from geophone.record.capture import ActivationCapture, first_tensor
+from geophone.record.layers import CHANNELS_FIRST
 from geophone.record.probe import Probe, bare, undisturbed
 from geophone.zoo.tasks import Task
 
 KINDS = ("zero", "mean", "resample")
 _NO_RNG = 'kind="resample" draws other samples: pass rng=, a numpy.random.Generator.'
-_CHANNELS_FIRST = (nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d, nn.MaxPool1d, nn.AvgPool1d)
 Change = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -25,7 +25,7 @@ def unit_axis(model: nn.Module, layer: str, output: torch.Tensor) -> int:
     width / heads), channels of images (N, C, ...), stream dimensions of sequences (N, T, D), features of vectors."""
     if layer.rpartition(".")[2] == "heads_out" and output.ndim == 4:
         return 2
-    if output.ndim == 3 and not isinstance(model.get_submodule(layer), _CHANNELS_FIRST):
+    if output.ndim == 3 and not isinstance(model.get_submodule(layer), CHANNELS_FIRST):
         return 2
     return 1
 

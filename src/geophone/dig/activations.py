@@ -118,8 +118,8 @@ def _cross_fitted_selectivity(a: np.ndarray, y: np.ndarray, halves: np.ndarray, 
 
 
 def _half_means(a: np.ndarray, y: np.ndarray, halves: np.ndarray, classes: int) -> np.ndarray:
-    """Class means of each half (2, classes, units), of the classes that have samples in both: what one half prefers, the
-    other must be able to tell of."""
+    """Class means of each half (2, classes, units), of the classes that have samples in both: what one half prefers,
+    the other must be able to tell of."""
     both = np.stack([class_means(a[halves == half], y[halves == half], classes) for half in (0, 1)])
     return np.where(np.isnan(both).any(0), np.nan, both)
 

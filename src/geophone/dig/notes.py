@@ -140,19 +140,7 @@ def _heads(mine: Mapping[str, Moment]) -> str:
 
 
 def _table(moments: Mapping[str, Mapping[str, Moment]]) -> list[str]:
-    names = (
-        "selectivity",
-        "d_prime",
-        "sparsity",
-        "dead",
-        "typed",
-        "types",
-        "class_units",
-        "turnover",
-        "probe_accuracy",
-        "accuracy",
-    )
-    lines = ["| | step | " + " | ".join(names) + " |", "|---|---:|" + "---:|" * len(names)]
+    lines = ["| | step | " + " | ".join(_COLUMNS) + " |", "|---|---:|" + "---:|" * len(_COLUMNS)]
     for role, at in moments.items():
         for name, moment in at.items():
             cells = ["–" if not np.isfinite(v := float(moment.row[n])) else f"{v:.3g}" for n in _COLUMNS]

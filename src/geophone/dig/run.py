@@ -1,10 +1,12 @@
 """A dig: one target and its matched control, before, during and after, with everything the tools say of them."""
 
+import hashlib
 import json
 import shutil
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -77,9 +79,9 @@ def dig(
 ) -> Dig:
     """Dig at `target` (a Target, or its rank) and at its control, and leave `digs/TARGET/`.
 
-    A dig that is there, made with the same options, is returned as it is. `subject` gives network and data of a run of
-    your own loop. Raises InputError for a rank that is not there or units that the layer does not have, ReplayError
-    when a network cannot be had again.
+    A dig that is there, made by the same code with the same options, is returned as it is. `subject` gives network and
+    data of a run of your own loop. Raises InputError for a rank that is not there or units that the layer does not
+    have, ReplayError when a network cannot be had again.
     """
     options = options or DigOptions()
     target = _target(study, target) if isinstance(target, int) else target
@@ -154,11 +156,20 @@ def _target(study: Study, rank: int) -> Target:
 
 
 def _about(target: Target, options: DigOptions) -> dict:
-    """What a dig says of how it was made: horizons only where something was compared at them."""
+    """What a dig says of how it was made: horizons only where something was compared at them, and a digest of the code
+    that made it, since other code may find something else."""
     made = asdict(options)
     if not options.recovery:
         del made["horizons"]
-    return {"format": 1, "target": asdict(target), "options": made}
+    return {"format": 1, "target": asdict(target), "options": made, "code": _code()}
+
+
+@cache
+def _code() -> str:
+    total = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        total.update(path.name.encode() + path.read_bytes())
+    return total.hexdigest()[:16]
 
 
 def _is_made(folder: Path, about: dict) -> bool:

@@ -9,6 +9,7 @@ import pandas as pd
 from geophone.errors import InputError, StoreError
 from geophone.evidence.columns import CHANGING, MEASURES, MOMENTS, SINCE, as_table
 from geophone.records import target_name
+from geophone.store.documents import DIG, read_dig
 from geophone.store.run import Run
 from geophone.store.study import Study
 from geophone.store.tables import read_table
@@ -16,13 +17,15 @@ from geophone.store.tables import read_table
 DUG = ("moments", "composition", "ablation", "recovery")
 MODES = ("seed", "robust", "pelt", "online")
 ROLES = ("target", "control")
+_WINDOWS = ("before", "step", "after", "control_before", "control_step", "control_after")
 
 
 def evidence_table(study: Study) -> pd.DataFrame:
     """A row for every target that was dug and, where it has one, a row for its control; columns as in `COLUMNS`.
 
-    Targets without a folder in digs/ have no row. What was not measured is NaN. Rows go by rank, target before control.
-    Raises StoreError where a table of a dig is damaged.
+    Targets without a finished dig, or with one that compared other steps, have no row. What was not measured is NaN.
+    Rows go by rank, target before control. Raises InputError where digs rest on different numbers of samples a class,
+    StoreError where a file of a dig is damaged.
     """
     try:
         targets = study.targets()
@@ -30,13 +33,25 @@ def evidence_table(study: Study) -> pd.DataFrame:
         raise InputError(f"{study.folder} has no targets yet: run `geophone targets` first.") from error
     runs = {run.name: run for run in study}
     known = _Known(study, runs)
-    rows = []
+    rows, sizes = [], {}
     for target in targets.itertuples(index=False):
         folder = study.folder / "digs" / target_name(target.run, target.layer, int(target.step))
-        if folder.is_dir():
+        about = read_dig(folder) if (folder / DIG).is_file() else None
+        if about is not None and _same_windows(about["target"], target):
+            sizes[about["options"].get("per_class")] = folder.name
             tables = {name: read_table(folder / f"{name}.parquet") for name in DUG if _is_there(folder, name)}
             rows += [_row(target, role, tables, known) for role in ROLES if _has(target, role)]
+    if len(sizes) > 1:
+        found = ", ".join(f"{size} in digs/{name}" for size, name in sizes.items())
+        raise InputError(
+            f"digs of different numbers of samples a class do not compare: {found}. "
+            "Dig again with one number, or take the others away."
+        )
     return as_table(rows)
+
+
+def _same_windows(dug: Mapping, target) -> bool:
+    return all(dug[name] == (None if pd.isna(value := getattr(target, name)) else int(value)) for name in _WINDOWS)
 
 
 def _is_there(folder: Path, name: str) -> bool:

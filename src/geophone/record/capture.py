@@ -92,7 +92,7 @@ def select_modules(model: nn.Module, select: Iterable[str | type | nn.Module]) -
         hits = {name for name, module in named.items() if _matches(selector, name, module)}
         if not hits:
             label = selector if isinstance(selector, str) else getattr(selector, "__name__", type(selector).__name__)
-            raise InputError(f"no module matches {label!r}; the model has {_some(list(named))}.")
+            raise InputError(f"no module matches {label!r}; the model has {some(list(named))}.")
         wanted |= hits
     return {name: module for name, module in named.items() if name in wanted}
 
@@ -105,7 +105,7 @@ def _matches(selector: str | type | nn.Module, name: str, module: nn.Module) -> 
     return module is selector
 
 
-def _some(names: list[str]) -> str:
+def some(names: list[str]) -> str:
     return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
 
 

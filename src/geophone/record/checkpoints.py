@@ -15,6 +15,8 @@ from geophone.store.check import checkpoint_path, state_path
 from geophone.store.tables import replace_file
 
 _RNG = "rng.torch"
+# Tensors inside of lists and settings, such as those of L-BFGS, have names that begin so; the JSON says where.
+_NESTED = "nested."
 
 
 def weights_digest(model: nn.Module) -> str:
@@ -71,7 +73,10 @@ def load_state(path: Path, optimizer: torch.optim.Optimizer) -> None:
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise StoreError(f"{path} is damaged: {error}.") from error
     torch.set_rng_state(tensors.pop(_RNG))
+    plain = _with_tensors(plain, tensors)
     for key, tensor in tensors.items():
+        if key.startswith(_NESTED):
+            continue
         parameter, _, field = key.partition(".")
         plain["state"].setdefault(parameter, {})[field] = tensor
     state = {int(parameter): fields for parameter, fields in plain["state"].items()}
@@ -82,14 +87,32 @@ def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> tuple[dict[str, torc
     """The optimizer's state as tensors by "parameter.field", and the rest of it as plain JSON values."""
     state = optimizer.state_dict()
     tensors: dict[str, torch.Tensor] = {}
-    plain: dict = {"param_groups": state["param_groups"], "state": {}}
+    plain: dict = {"param_groups": _without_tensors(state["param_groups"], tensors), "state": {}}
     for parameter, entries in state["state"].items():
         for field, value in entries.items():
             if isinstance(value, torch.Tensor):
                 tensors[f"{parameter}.{field}"] = value.detach().cpu().contiguous().clone()
             else:
-                plain["state"].setdefault(str(parameter), {})[field] = value
+                plain["state"].setdefault(str(parameter), {})[field] = _without_tensors(value, tensors)
     return tensors, plain
+
+
+def _without_tensors(value, tensors: dict[str, torch.Tensor]):
+    """`value` with the name of a tensor for each, which goes into `tensors`."""
+    if isinstance(value, torch.Tensor):
+        name = f"{_NESTED}{sum(key.startswith(_NESTED) for key in tensors)}"
+        tensors[name] = value.detach().cpu().contiguous().clone()
+        return {_NESTED: name}
+    if isinstance(value, dict):
+        return {key: _without_tensors(each, tensors) for key, each in value.items()}
+    return [_without_tensors(each, tensors) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _with_tensors(value, tensors: Mapping[str, torch.Tensor]):
+    if isinstance(value, dict):
+        inside = {key: _with_tensors(each, tensors) for key, each in value.items()}
+        return tensors[value[_NESTED]] if set(value) == {_NESTED} else inside
+    return [_with_tensors(each, tensors) for each in value] if isinstance(value, list) else value
 
 
 def _load(path: Path) -> dict[str, torch.Tensor]:

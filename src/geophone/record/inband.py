@@ -38,6 +38,10 @@ class InBand:
             self._capture = ActivationCapture(self._model, select, keep=self._keep).__enter__()
             self._root = self._model.register_forward_pre_hook(self._begin)
 
+    @property
+    def armed(self) -> bool:
+        return self._capture is not None
+
     def disarm(self) -> None:
         """Take the hooks away."""
         if self._capture is not None:

@@ -9,14 +9,14 @@ import torch
 from torch import nn
 
 from geophone.errors import InputError
-from geophone.record.capture import ActivationCapture, select_modules
+from geophone.record.capture import ActivationCapture, select_modules, some
 from geophone.record.probe import Probe, bare
 from geophone.record.views import Reader, check_view, default_view, reader
 from geophone.records import Layer
 
 # Positions are drawn once from this seed and the layer's depth, so that two recordings of a network agree.
 _POSITIONS_SEED = 0x6E0F
-_CHANNELS_FIRST = (nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d, nn.MaxPool1d, nn.AvgPool1d)
+CHANNELS_FIRST = (nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d, nn.MaxPool1d, nn.AvgPool1d)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,7 @@ def plan_outputs(
             f"none of the layers {', '.join(list(modules)[:8])} put out a tensor with the probe's {samples} "
             "samples on its first axis; choose others with layers=."
         )
+    _check_patterns(how.views, names)
     found, readers = [], {}
     for depth, name in enumerate(names):
         output = outputs[name]
@@ -156,6 +157,12 @@ def _forward(model: nn.Module, probe: Probe) -> None:
         raise InputError(f"the model cannot read a probe of shape {shapes}: {error}") from error
 
 
+def _check_patterns(views: str | Mapping[str, str] | None, names: list[str]) -> None:
+    for pattern in views if isinstance(views, Mapping) else ():
+        if not any(name == pattern or fnmatchcase(name, pattern) for name in names):
+            raise InputError(f"views= names {pattern!r}, which no recorded layer matches; recorded are {some(names)}.")
+
+
 def _view(name: str, output: torch.Tensor, module: nn.Module, views: str | Mapping[str, str] | None) -> str:
     shape = tuple(output.shape)
     if isinstance(views, str):
@@ -163,7 +170,7 @@ def _view(name: str, output: torch.Tensor, module: nn.Module, views: str | Mappi
     for pattern, view in (views or {}).items():
         if name == pattern or fnmatchcase(name, pattern):
             return check_view(view, shape, name)
-    return default_view(shape, channels_first=isinstance(module, _CHANNELS_FIRST))
+    return default_view(shape, channels_first=isinstance(module, CHANNELS_FIRST))
 
 
 def layers(model: nn.Module, probe, **options) -> tuple[Layer, ...]:

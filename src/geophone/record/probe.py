@@ -74,8 +74,10 @@ class Probe:
 
     def digests(self) -> set[str]:
         """A digest a sample, over all tensors; equal samples have equal digests."""
-        rows = zip(*(t.detach().cpu().flatten(1 if t.ndim > 1 else 0) for t in self.tensors), strict=True)
-        return {hashlib.sha256(b"".join(r.numpy().tobytes() for r in row)).hexdigest() for row in rows}
+        rows = zip(*(t.detach().cpu().contiguous().reshape(self.samples, -1) for t in self.tensors), strict=True)
+        return {
+            hashlib.sha256(b"".join(r.view(torch.uint8).numpy().tobytes() for r in row)).hexdigest() for row in rows
+        }
 
 
 def bare(model: nn.Module) -> nn.Module:
@@ -114,8 +116,13 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
     """Put `model` in eval mode, and leave train flags, buffers and random state exactly as they were found."""
     modules = list(model.modules())
     training = [module for module in modules if module.training]
-    held = [buffer for module in modules for buffer in module._buffers.values() if buffer is not None]
-    buffers = [(buffer, buffer.detach().clone()) for buffer in held]
+    # Each with its place: a forward pass may put another tensor there, and not only write into this one.
+    buffers = [
+        (module._buffers, name, buffer, buffer.detach().clone())
+        for module in modules
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+    ]
     states = _random_states(model)
     # Setting the flags one by one: a model may override train() to do more than set them.
     for module in training:
@@ -125,7 +132,8 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
-        for buffer, before in buffers:
+        for place, name, buffer, before in buffers:
+            place[name] = buffer
             if not torch.equal(buffer, before):
                 buffer.detach().copy_(before)
         _restore(states)

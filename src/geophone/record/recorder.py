@@ -1,6 +1,5 @@
 """The recorder: a live model in, rows on disk out. A thin shell around probe, capture and dimensions."""
 
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,16 +11,15 @@ from torch import nn
 from geophone.dimensions import chosen, read_each
 from geophone.errors import InputError
 from geophone.record.alarms import Alarm, Listener, SnapshotRing, Snapshots
+from geophone.record.arguments import floats, is_batch, is_lazy, listened, plain, second_probe, several
 from geophone.record.capture import ActivationCapture
 from geophone.record.checkpoints import save_checkpoint, save_weights
 from geophone.record.inband import InBand
 from geophone.record.layers import Plan, Reading, plan
 from geophone.record.probe import Probe, bare, model_device
 from geophone.record.schedule import Pace, Schedule
-from geophone.store.manifest import Manifest, versions_here
+from geophone.store.manifest import Manifest, read_manifest, versions_here
 from geophone.store.writer import RunWriter
-
-LISTENED = "participation_ratio"
 
 
 class Recorder:
@@ -87,21 +85,23 @@ class Recorder:
             return
         self._model = model
         self._names = tuple(d.name for d in chosen(dimensions))
-        self._listened = _listened(alarms, self._names)
-        self._how, self._layers = Reading(views, rows), None if layers is None else list(_several(layers))
+        self._listened = listened(alarms, self._names)
+        self._how, self._layers = Reading(views, rows), None if layers is None else list(several(layers))
         self._on_record = on_record
-        self._inband = InBand(model, self._layers, self._how) if _is_batch(probe) else None
+        self._inband = InBand(model, self._layers, self._how) if is_batch(probe) else None
         self._probe = None if self._inband else Probe(probe).to(model_device(model))
-        self._noise = _noise_probe(noise_probe, self._probe)
+        self._noise = second_probe(noise_probe, self._probe)
         if not isinstance(noise_every, int) or noise_every < 1:
             raise InputError(f"noise_every={noise_every!r}: give a whole number of measurements, 1 or more.")
         self._noise_every = noise_every
-        self._identity = {"name": name or Path(out).name, "about": _plain(about or {})}
+        self._identity = {"name": name or Path(out).name, "about": plain(about or {})}
         self._plan: Plan | None = None
         self._capture: ActivationCapture | None = None
-        deferred = self._inband is not None or _is_lazy(model)
+        deferred = self._inband is not None or is_lazy(model)
         if not deferred:
             self._plan = self._make_plan()
+        if resume:
+            self._check(read_manifest(Path(out)), Path(out))
         self._writer = RunWriter(Path(out), resume=resume, after=start if resume else None)
         self._listener: Listener | None = None
         self._ring = SnapshotRing(bare(model), snapshots, self._keep_snapshot) if snapshots else None
@@ -134,8 +134,12 @@ class Recorder:
             return []
         if not self._open:
             raise InputError("this recorder is closed; open a new one on a new folder.")
-        due = self._schedule.due(self._steps) and (self._inband is not None or self._pace.allows())
-        alarms = self._record(_floats(scalars), due=due)
+        due = self._schedule.due(self._steps)
+        # In band the pace was asked before the step, when there was something to listen for.
+        if due and not (self._inband.armed if self._inband else self._pace.allows()):
+            self._pace.passed_over += 1
+            due = False
+        alarms = self._record(floats(scalars), due=due)
         self._arm()
         return alarms
 
@@ -165,7 +169,7 @@ class Recorder:
         if self._schedule.overhead is not None:
             schedule["passed_over"] = self._pace.passed_over
         counts = {"steps": self._steps, "measurements": self._index, "schedule": schedule}
-        self._writer.finish(status, note=note, results=_floats(results or {}), **counts)
+        self._writer.finish(status, note=note, results=floats(results or {}), **counts)
 
     def __enter__(self) -> "Recorder":
         return self
@@ -206,15 +210,26 @@ class Recorder:
 
     def _go_on(self) -> None:
         """Take up the run that is in the folder, where its series ends."""
-        there, names = self._writer.manifest, {d.name: d.version for d in chosen(self._names)}
-        if there.definitions != names or (self._plan and there.layers != self._plan.layers):
-            raise InputError(
-                f"{self.folder} holds a run of other layers or dimensions ({len(there.layers)} layers, "
-                f"{len(there.definitions)} dimensions); go on with the same model and settings, or give a new folder."
-            )
+        there = self._writer.manifest
+        self._check(there, self.folder)
         self._index = self._writer.measured
         if self._listened and there.layers:
             self._listener = Listener([layer.name for layer in there.layers], self._listened)
+
+    def _check(self, there: Manifest, folder: Path) -> None:
+        """Raises InputError where the run that is to be gone on with is another one; nothing has been touched yet."""
+        names = {d.name: d.version for d in chosen(self._names)}
+        if there.definitions != names or (self._plan and there.layers != self._plan.layers):
+            raise InputError(
+                f"{folder} holds a run of other layers or dimensions ({len(there.layers)} layers, "
+                f"{len(there.definitions)} dimensions); go on with the same model and settings, or give a new folder."
+            )
+        for what, probe in (("digest", self._probe), ("noise_digest", self._noise)):
+            if there.probe.get(what) != (probe and probe.digest()):
+                raise InputError(
+                    f"{folder} was read on another {'probe' if what == 'digest' else 'noise probe'}; values of "
+                    "different samples do not compare. Go on with the same one, or give a new folder."
+                )
 
     def _arm(self) -> None:
         if self._inband and self._schedule.due(self._steps + 1) and self._pace.allows():
@@ -287,61 +302,3 @@ class Recorder:
 def _rank() -> int:
     ready = torch.distributed.is_available() and torch.distributed.is_initialized()
     return torch.distributed.get_rank() if ready else 0
-
-
-def _several(layers) -> Iterable[str | type | nn.Module]:
-    return [layers] if isinstance(layers, str | type | nn.Module) else layers
-
-
-def _is_batch(probe) -> bool:
-    if isinstance(probe, str) and probe != "batch":
-        raise InputError(f"probe={probe!r}: give a batch of inputs, or 'batch' for in-band recording.")
-    return isinstance(probe, str)
-
-
-def _is_lazy(model: nn.Module) -> bool:
-    """Lazily built modules take shape in the user's first forward pass, not in one of ours: that would draw their
-    initial weights at another place in the random stream."""
-    return any(nn.parameter.is_lazy(p) for p in model.parameters())
-
-
-def _listened(alarms: str | None, names: Sequence[str]) -> str | None:
-    if alarms == "auto":
-        return LISTENED if LISTENED in names else None
-    if alarms is not None and alarms not in names:
-        raise InputError(f"alarms={alarms!r} is not recorded; recorded are {', '.join(names)}.")
-    return alarms
-
-
-def _noise_probe(batch, probe: Probe | None) -> Probe | None:
-    if batch is None:
-        return None
-    if probe is None:
-        raise InputError("a noise probe goes with a probe batch; in-band recording has none to compare it with.")
-    noise = Probe(batch)
-    if noise.samples != probe.samples:
-        raise InputError(
-            f"the noise probe has {noise.samples} samples, the probe {probe.samples}; readings of different sizes "
-            "do not compare."
-        )
-    if shared := len(noise.digests() & probe.digests()):
-        raise InputError(f"{shared} sample(s) are in both probes; the noise probe must be disjoint.")
-    return noise
-
-
-def _plain(about: Mapping[str, Any]) -> dict[str, Any]:
-    try:
-        return json.loads(json.dumps(dict(about)))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"about= goes into a JSON file: {error}.") from error
-
-
-def _floats(scalars: Mapping[str, float]) -> dict[str, float]:
-    reserved = sorted({"index", "step"} & set(scalars))
-    if reserved:
-        raise InputError(f"scalars cannot be called {', '.join(reserved)}; the recorder counts those itself.")
-    try:
-        return {name: float(value) for name, value in scalars.items()}
-    except (TypeError, ValueError, RuntimeError) as error:
-        kinds = {name: type(value).__name__ for name, value in scalars.items()}
-        raise InputError(f"every scalar must be one number; got {kinds}.") from error

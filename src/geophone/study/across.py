@@ -40,8 +40,8 @@ def _about(run: Run) -> dict:
 
 
 def _order_tests(order: pd.DataFrame, about: pd.DataFrame, options: DetectOptions) -> pd.DataFrame:
-    """Whether rho differs by family, and how many runs have each verdict; beside them, how many would be bottom-up if the
-    layers of every run that has an order had settled in any."""
+    """Whether rho differs by family, and how many runs have each verdict; beside them, how many would be bottom-up if
+    the layers of every run that has an order had settled in any."""
     rows = []
     for (dimension, mode), mine in order.groupby(["dimension", "mode"], sort=False):
         rng = stream(options.seed, "order", dimension, mode)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from geophone.dig.run import DigOptions, dig, is_dug, target_of
+from geophone.dig.run import DONE, DigOptions, dig, is_dug, target_of
 from geophone.dig.select import selected
 from geophone.engine import Ended, Outcome, Progress, Task, run_local, run_ray
 from geophone.errors import PartlyDone
@@ -31,10 +31,9 @@ def dig_stage(
     on_end: Ended = lambda outcome: None,
 ) -> list[Path]:
     """Dig at the targets in `chosen` (as `chosen_targets` gives them) that are not there yet, `workers` at a time or on
-    the Ray cluster at `ray`; writes digs/chosen.parquet and returns the digs' folders. Raises PartlyDone when some
-    failed; the others are complete."""
+    the Ray cluster at `ray`, and return the digs' folders. Raises PartlyDone when some failed; the others are
+    complete."""
     rows = chosen.to_dict("records")
-    study.write("digs/chosen", chosen)
     recovered = [options.recovery or bool(row.get("recovery", False)) for row in rows]
     wanted = [(target_of(row), replace(options, recovery=also)) for row, also in zip(rows, recovered, strict=True)]
     tasks = dig_tasks(study, wanted)
@@ -45,6 +44,13 @@ def dig_stage(
         outcomes = run_local(tasks, workers=workers, **told) if tasks else []
     _check(outcomes, len(wanted))
     return [study.folder / "digs" / target_name(t.run, t.layer, t.step) for t, _ in wanted]
+
+
+def forget_digs(study: Study, chosen: pd.DataFrame) -> None:
+    """Take away the mark that the digs at the targets in `chosen` are finished, so that they are made again."""
+    for row in chosen.to_dict("records"):
+        target = target_of(row)
+        (study.folder / "digs" / target_name(target.run, target.layer, target.step) / DONE).unlink(missing_ok=True)
 
 
 def dig_tasks(study: Study, wanted: Sequence[tuple[Target, DigOptions]]) -> list[Task]:

@@ -5,15 +5,16 @@ import tomllib
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from geophone.dimensions import chosen
 from geophone.errors import InputError
 from geophone.record.schedule import Schedule
 from geophone.zoo.catalogue import experiment, names
 
+STUDY_FILE = "study.toml"
 Whole = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
@@ -31,6 +32,13 @@ class Forks(_Table):
     replicates: Whole = 3
     steps: Whole = 500
 
+    @field_validator("at")
+    @classmethod
+    def _once(cls, given: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(given)) < len(given):
+            raise InputError(f"forks at {list(given)}: a step is there twice; replicates= makes more of one.")
+        return given
+
 
 class DetectOptions(_Table):
     """`surrogates` draws of each null, from the random seed `seed`. `headline` names the dimensions for which jump
@@ -40,12 +48,18 @@ class DetectOptions(_Table):
     seed: Annotated[int, Field(ge=0)] = 0
     headline: tuple[str, ...] = ("stable_rank", "participation_ratio")
 
+    @field_validator("headline")
+    @classmethod
+    def _known(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        chosen(given or None)
+        return given
+
 
 class TargetOptions(_Table):
     """Targets are ranked on the jumps that `mode` found in `dimension`."""
 
     dimension: str = "stable_rank"
-    mode: str = "seed"
+    mode: Literal["seed", "robust", "pelt", "online"] = "seed"
 
     @field_validator("dimension")
     @classmethod
@@ -77,7 +91,18 @@ class EvidenceOptions(_Table):
     draws: Annotated[int, Field(ge=99)] = 1999
 
 
-class StudyFile(_Table):
+class StageSettings(_Table):
+    """What is to be done with a study's runs, stage by stage; whatever else is in the file is not looked at."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    detect: DetectOptions = DetectOptions()
+    target: TargetOptions = TargetOptions()
+    dig: DigSettings = DigSettings()
+    evidence: EvidenceOptions = EvidenceOptions()
+
+
+class StudyFile(StageSettings):
     """What a study is. One run for each network and seed.
 
     `networks` holds names of the zoo, globs over them, or the user's own `module:function` that returns an
@@ -85,6 +110,8 @@ class StudyFile(_Table):
     all), `probe_samples`, `noise_every` as in `train`. `threads` is the number of torch threads of one run; it
     belongs to the study and not to the machine, since it decides the last bits of the weights.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Name
     networks: tuple[str, ...] = Field(min_length=1)
@@ -96,10 +123,15 @@ class StudyFile(_Table):
     dimensions: tuple[str, ...] | None = None
     schedule: dict[str, Any] = {}
     forks: Forks | None = None
-    detect: DetectOptions = DetectOptions()
-    target: TargetOptions = TargetOptions()
-    dig: DigSettings = DigSettings()
-    evidence: EvidenceOptions = EvidenceOptions()
+
+    @model_validator(mode="after")
+    def _recorded(self) -> "StudyFile":
+        if self.dimensions is not None and self.target.dimension not in self.dimensions:
+            raise InputError(
+                f"targets are ranked on {self.target.dimension!r}, which is not among the dimensions recorded "
+                f"({', '.join(self.dimensions)}): name another in [target], or record it."
+            )
+        return self
 
     @field_validator("networks")
     @classmethod
@@ -122,6 +154,9 @@ class StudyFile(_Table):
         return given
 
 
+Settings = TypeVar("Settings", bound=StageSettings)
+
+
 def expanded(networks: tuple[str, ...]) -> tuple[str, ...]:
     """`networks` with every glob replaced by the names that match it, in the catalogue's order, each once."""
     found: dict[str, None] = {}
@@ -139,17 +174,31 @@ def expanded(networks: tuple[str, ...]) -> tuple[str, ...]:
 
 def read_study_file(path: Path) -> tuple[StudyFile, str]:
     """The study that the file at `path` describes, and its text. Raises InputError with the line and the fix."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise InputError(f"{path} is not there.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as text: {error}.") from error
+    text = _text(path)
     return parse_study(text, where=str(path)), text
+
+
+def stage_settings(study: Path) -> StageSettings:
+    """What the study file in the folder `study` says of the stages; the defaults where there is none."""
+    path = study / STUDY_FILE
+    return _validated(StageSettings, _text(path), str(path)) if path.is_file() else StageSettings()
 
 
 def parse_study(text: str, *, where: str) -> StudyFile:
     """The study that `text` describes; `where` names it in errors."""
+    return _validated(StudyFile, text, where)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is not there.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as text: {error}.") from error
+
+
+def _validated(model: type[Settings], text: str, where: str) -> Settings:
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -157,7 +206,7 @@ def parse_study(text: str, *, where: str) -> StudyFile:
     except RecursionError as error:
         raise InputError(f"{where} is nested too deeply to be a study file.") from error
     try:
-        return StudyFile.model_validate(raw)
+        return model.model_validate(raw)
     except InputError as error:
         raise InputError(f"{where}{_line(text, _blamed(raw, str(error)))}: {error}") from error
     except ValidationError as error:
@@ -186,6 +235,11 @@ def _blamed(raw: dict[str, Any], said: str) -> tuple[str, ...]:
         for value in raw.get(key, ()) if isinstance(raw.get(key), list) else ():
             if repr(value) in said:
                 return (key, str(value))
+    headline = raw["detect"].get("headline") if isinstance(raw.get("detect"), dict) else None
+    if isinstance(headline, list) and any(repr(value) in said for value in headline):
+        return ("detect", "headline")
+    if said.startswith("forks at"):
+        return ("forks", "at")
     if isinstance(raw.get("target"), dict) and repr(raw["target"].get("dimension")) in said:
         return ("target", "dimension")
     return ("schedule",)

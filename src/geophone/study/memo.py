@@ -57,8 +57,17 @@ def stage_key(*, rooms: Sequence[str], inputs: Any) -> str:
 
 def series_digest(study: Study) -> dict[str, str]:
     """A digest of each run's series and scalars, as they are on disk."""
-    kinds = ("series", "scalars")
-    return {run.folder.name: files_digest(p for kind in kinds for p in parts(run.folder / kind)) for run in study}
+    return {run.folder.name: _series_of(run.folder) for run in study}
+
+
+def forks_digest(study: Study) -> dict[str, str]:
+    """The same of the fork replicates, whose spread is one of the nulls."""
+    folder = study.folder / "forks"
+    return {place.relative_to(folder).as_posix(): _series_of(place) for place in sorted(folder.glob("*/*"))}
+
+
+def _series_of(folder: Path) -> str:
+    return files_digest(p for kind in ("series", "scalars") for p in parts(folder / kind))
 
 
 def files_digest(paths: Iterable[Path]) -> str:

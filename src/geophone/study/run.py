@@ -11,14 +11,13 @@ from geophone.errors import InputError, PartlyDone
 from geophone.store.study import Study
 from geophone.store.tables import write_text
 from geophone.store.writer import claim_empty, lock
-from geophone.study.digging import chosen_targets, dig_stage, options_of
-from geophone.study.file import StudyFile
-from geophone.study.memo import Memo, files_digest, series_digest, stage_key
+from geophone.study.digging import chosen_targets, dig_stage, forget_digs, options_of
+from geophone.study.file import STUDY_FILE, StudyFile
+from geophone.study.memo import Memo, files_digest, forks_digest, series_digest, stage_key
 from geophone.study.stages import detect_stage, evidence_stage, open_study, paper_stage, report_stage, target_stage
 from geophone.study.training import RunPlan, check_plans, fork_plans, is_done, run_plans, train_tasks
 
 STAGES = ("train", "detect", "target", "dig", "evidence", "report", "paper")
-STUDY_FILE = "study.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +142,7 @@ class _Crew:
 
 
 def _do(stage: str, made: Study, crew: _Crew, memo: Memo, *, force: bool) -> None:
-    work, rooms, inputs, outputs = _stage(stage, made, crew)
+    work, rooms, inputs, outputs = _stage(stage, made, crew, force)
     key = stage_key(rooms=rooms, inputs=inputs)
     skipped = not force and memo.holds(stage, key)
     crew.listener.stage(stage, skipped=skipped)
@@ -152,17 +151,20 @@ def _do(stage: str, made: Study, crew: _Crew, memo: Memo, *, force: bool) -> Non
         memo.keep(stage, key, outputs())
 
 
-def _dig(made: Study, crew: _Crew) -> None:
+def _dig(made: Study, crew: _Crew, force: bool) -> None:
     chosen = chosen_targets(made, crew.study.dig)
     if chosen.empty:
         return
+    made.write("digs/chosen", chosen)
+    if force:
+        forget_digs(made, chosen)
     told = {"on_progress": lambda name, done, of: None, "on_end": crew.listener.dug}
     workers = crew.engine.workers or _cores()
     dig_stage(made, options_of(crew.study.dig), chosen, workers=workers, ray=crew.engine.ray, **told)
 
 
 def _stage(
-    stage: str, made: Study, crew: _Crew
+    stage: str, made: Study, crew: _Crew, force: bool
 ) -> tuple[Callable[[], object], tuple[str, ...], dict, Callable[[], list[Path]]]:
     """What a stage does, the rooms whose code decides it, its inputs, and the files it leaves."""
     folder, study = made.folder, crew.study
@@ -174,8 +176,8 @@ def _stage(
     stages = {
         "detect": (
             lambda: detect_stage(made, study.detect),
-            ("detect", "study/stages"),
-            {**series, "options": study.detect.model_dump()},
+            ("detect", "stats", "study/stages", "study/phase1", "study/across"),
+            {**series, "forks": forks_digest(made), "options": study.detect.model_dump()},
             lambda: list((folder / "phenomena").glob("*.parquet")),
         ),
         "target": (
@@ -185,7 +187,7 @@ def _stage(
             lambda: [folder / "targets.parquet"],
         ),
         "dig": (
-            lambda: _dig(made, crew),
+            lambda: _dig(made, crew, force),
             ("dig", "study/digging"),
             {**series, "tables": files_digest([*tables, *ranked]), "options": study.dig.model_dump()},
             lambda: list((folder / "digs").glob("*/*.*")),

@@ -17,7 +17,7 @@ from geophone.store.run import Run, is_run
 from geophone.store.tables import clear_temporaries
 from geophone.store.writer import is_held
 from geophone.study.file import StudyFile
-from geophone.train import fork, replay, threads, train
+from geophone.train import about, fork, probe_size, replay, threads, train
 from geophone.zoo.catalogue import experiment
 
 _PATIENCE = 30.0
@@ -103,8 +103,12 @@ def check_same(plan: RunPlan, manifest: Manifest) -> None:
     if plan.fork is not None:
         made = manifest.about.get("fork", {})
         wanted["fork"] = ((made.get("at"), made.get("index")), plan.fork)
-    if plan.study.probe_samples is not None:
-        wanted["probe_samples"] = (manifest.probe.get("samples"), plan.study.probe_samples)
+    spec = experiment(plan.network)
+    asked = about(spec, name=plan.network, seed=plan.seed, steps=plan.steps)
+    wanted |= {name: (manifest.about.get(name), value) for name, value in asked.items()}
+    wanted["probe_samples"] = (manifest.probe.get("samples"), probe_size(spec, plan.study.probe_samples))
+    if plan.fork is None:
+        wanted["noise_every"] = (manifest.probe.get("noise_every"), plan.study.noise_every)
     for what, (found, asked) in wanted.items():
         if what == "schedule":
             found = {k: v for k, v in found.items() if k != "passed_over"}

@@ -54,8 +54,9 @@ class StudyProgress:
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self._console = Console(stderr=True, highlight=False, quiet=quiet)
-        self._errors = Console(stderr=True, highlight=False)
+        # Names and errors may hold brackets, which are no markup here.
+        self._console = Console(stderr=True, highlight=False, markup=False, quiet=quiet)
+        self._errors = Console(stderr=True, highlight=False, markup=False)
         columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), MofNCompleteColumn())
         self._bars = Progress(*columns, console=self._console, transient=True)
         self._began: dict[str, float] = {}
