@@ -15,7 +15,7 @@ from multiprocessing import get_context
 
 import torch
 
-from geophone.train import Training
+from geophone.loop import Training
 from geophone.zoo.catalogue import experiment, names
 
 HEADER = "| experiment | task | steps | accuracy | chance | done | seconds | ms a step | parameters |"

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 from geophone.dig.composition import Rungs, composition_table, rungs
-from geophone.train import Training
+from geophone.loop import Training
 from geophone.zoo.catalogue import Experiment, experiment
 from geophone.zoo.mlp import MLP
 from geophone.zoo.tasks import task

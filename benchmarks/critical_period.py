@@ -23,7 +23,7 @@ import torch
 from torch import nn
 
 from geophone.dig.verdict import recovery_verdict
-from geophone.train import Training
+from geophone.loop import Training
 from geophone.zoo import data
 from geophone.zoo.catalogue import Experiment
 from geophone.zoo.mlp import MLP

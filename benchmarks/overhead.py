@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
+from geophone.loop import Training
 from geophone.record import Recorder
-from geophone.train import Training
 from geophone.zoo.catalogue import experiment
 
 NETWORKS = ("mlp_4_mnist", "cnn_4_mnist", "vit_2_mnist", "decoder_2_text")

@@ -11,14 +11,15 @@ FLOORS = {
     "dimensions": 1, "zoo": 1, "detect": 1, "stats": 1,
     "store": 2, "engine": 2,
     "record": 3,
-    "train": 4, "target": 4, "integrations": 4, "measure": 4, "imports": 4,
-    "opening": 5,
-    "dig": 5,
-    "evidence": 6, "prove": 6,
-    "report": 7, "paper": 7,
-    "study": 8,
-    "doctor": 8,
-    "terminal": 9, "cli": 10, "__init__": 11,
+    "loop": 4,
+    "train": 5, "target": 5, "integrations": 5, "measure": 5, "imports": 5,
+    "opening": 6,
+    "dig": 6,
+    "evidence": 7, "prove": 7,
+    "report": 8, "paper": 8,
+    "study": 9,
+    "doctor": 9,
+    "terminal": 10, "cli": 11, "__init__": 12,
 }  # fmt: skip
 
 

@@ -138,7 +138,8 @@ def checkpoint_files(paths: Sequence[Path | str], model: str | Callable[[], nn.M
 
 def revisions(model: str, names: Sequence[str]) -> Source:
     """Revisions of a Hugging Face model: of a hub id (from the local cache where there is no network), or of a local
-    folder with a sub-folder a revision. The step is the last whole number in a revision's name."""
+    folder with a sub-folder a revision. The step is the last whole number in a revision's name. Raises InputError where
+    transformers is missing, for a name without a step of its own, and for one that leads out of the folder."""
     try:
         from transformers import AutoModel
     except ModuleNotFoundError as error:

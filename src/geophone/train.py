@@ -4,16 +4,14 @@ import copy
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
 from geophone.errors import InputError, ReplayError, StoreError
+from geophone.loop import Training, threads, total_norm
 from geophone.record.checkpoints import checkpoint_path, load_state, load_weights, state_path, weights_digest
-from geophone.record.probe import undisturbed
 from geophone.record.recorder import Recorder
 from geophone.record.schedule import Schedule
 from geophone.store.check import good_until
@@ -21,63 +19,13 @@ from geophone.store.documents import read_json
 from geophone.store.run import Run
 from geophone.store.tables import write_text
 from geophone.zoo.catalogue import Experiment, experiment
-from geophone.zoo.tasks import Task, task
+from geophone.zoo.tasks import task
 
 CHECKPOINT_EVERY = 100
 PROBE_SAMPLES = 256
 SEQUENCE_SAMPLES = 64
 # Digests of the weights that an interrupted run had at its checkpoints; it is there only while the run goes on.
 EXPECTED = "expected.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one update did: loss and accuracy of the batch, and the norm of the gradient, before the update."""
-
-    loss: float
-    accuracy: float
-    gradient_norm: float
-
-
-class Training:
-    """One experiment in training: network, optimizer and data, ready for step t = 1, 2, ...
-
-    The network is initialised from `seed`, and the batch of step t depends only on (seed, t), in a fork on (seed, t,
-    fork); with the number of torch threads they decide every weight at every step. Not a framework: no schedules,
-    no mixed precision.
-    """
-
-    def __init__(self, spec: Experiment, *, seed: int) -> None:
-        self.spec, self.seed = spec, seed
-        self.fork: int | None = None
-        self.task: Task = task(spec.task)
-        torch.manual_seed(seed)
-        self.model: nn.Module = spec.build()
-        self.model.train()
-        self.optimizer = _optimizer(spec, self.model)
-        self.done = 0
-
-    def step(self, *, norms: bool = False) -> Outcome:
-        """One update. `norms` asks for the gradient norm too (else NaN)."""
-        order = [] if self.fork is None else [1 + self.fork]
-        rng = np.random.default_rng([self.seed, self.done + 1, *order])
-        x, y = self.task.batch(rng, self.spec.batch)
-        self.optimizer.zero_grad(set_to_none=True)
-        output = self.model(x)
-        loss = self.task.loss(output, y)
-        loss.backward()
-        gradient = total_norm([p.grad for p in self.model.parameters() if p.grad is not None]) if norms else np.nan
-        self.optimizer.step()
-        self.done += 1
-        with torch.no_grad():
-            accuracy = float(self.task.accuracy(output, y))
-        return Outcome(float(loss.detach()), accuracy, gradient)
-
-    def test_accuracy(self) -> float:
-        """Accuracy on the held-out test set, in eval mode; training is not disturbed."""
-        x, y = self.task.test()
-        with undisturbed(self.model), torch.no_grad():
-            return float(self.task.accuracy(self.model(x), y))
 
 
 def train(
@@ -140,7 +88,8 @@ def fork(
     and everything that is recorded, stays the same.
 
     Fork `index` has its own order of minibatches, so that the spread over forks is the noise of SGD itself. Otherwise
-    as `train`. A fork is a run of its own, with steps counted on from `at`, and can be replayed.
+    as `train`. A fork is a run of its own, with steps counted on from `at`, and can be replayed. Raises InputError for
+    a negative index, fewer than 1 step, and a run that geophone did not train to `at`.
     """
     if index < 0 or steps < 1:
         raise InputError(f"fork {index} of {steps} steps: give an index of 0 or more and 1 or more steps.")
@@ -343,28 +292,6 @@ def _other(name: str, step: int, found: str, expected: str) -> str:
         f"{name} at step {step} came out with weights {found}, the run had {expected}. Other versions, another "
         "number of threads or another processor can differ in the last bit; its manifest says what made it."
     )
-
-
-def total_norm(tensors: list[torch.Tensor]) -> float:
-    """Euclidean norm over all entries of `tensors`."""
-    return float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors))))
-
-
-def _optimizer(spec: Experiment, model: nn.Module) -> torch.optim.Optimizer:
-    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
-    if spec.optimizer not in kinds:
-        raise InputError(f"{spec.name} asks for optimizer {spec.optimizer!r}; known are {', '.join(kinds)}.")
-    return kinds[spec.optimizer](model.parameters(), lr=spec.lr, weight_decay=spec.weight_decay)
-
-
-@contextmanager
-def threads(count: int):
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -9,10 +9,11 @@ from geophone.dig.ablation import zero_weights
 from geophone.dig.recovery import Plateau, matched_moments, recover, recovery
 from geophone.dig.verdict import compare_moments, recovery_verdict
 from geophone.errors import InputError, ReplayError
+from geophone.loop import Training
 from geophone.record.checkpoints import weights_digest
 from geophone.stats.survival import log_rank
 from geophone.store.tables import read_table
-from geophone.train import Training, train
+from geophone.train import train
 from geophone.zoo.catalogue import experiment
 
 FLAT = Plateau(every=20, evaluations=2, tolerance=0.01, limit=120)

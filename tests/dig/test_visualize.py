@@ -10,8 +10,8 @@ from torch import nn
 from geophone.dig.attribution import attribution
 from geophone.dig.visualize import Canvas, Style, _Reader, chosen_units, top_inputs, units_of, visualize
 from geophone.errors import InputError
+from geophone.loop import Training
 from geophone.record.checkpoints import weights_digest
-from geophone.train import Training
 from geophone.zoo.catalogue import experiment
 from geophone.zoo.cnn import CNN
 from geophone.zoo.mlp import MLP

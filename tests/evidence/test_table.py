@@ -54,7 +54,10 @@ def target(rank, run, step, control=150):
     }  # fmt: skip
 
 
-def dig(folder, run, step, *, tables=("moments", "composition", "ablation", "recovery"), shift=0.0):
+TABLES = ("moments", "composition", "ablation", "recovery")
+
+
+def dig(folder, run, step, *, tables=TABLES, shift=0.0, about=None, per_class=200):
     place = folder / "digs" / f"{run}.b.step{step:08d}"
     place.mkdir(parents=True)
     at = {"before": 0.1, "during": 0.2, "after": 0.4}
@@ -83,6 +86,8 @@ def dig(folder, run, step, *, tables=("moments", "composition", "ablation", "rec
     }  # fmt: skip
     for name in tables:
         write_table(place / f"{name}.parquet", pd.DataFrame(made[name]))
+    dug = about or target(1, run, step)
+    (place / "dig.json").write_text(json.dumps({"format": 1, "target": dug, "options": {"per_class": per_class}}))
 
 
 def make_study(folder, *, targets=None, digs=True):
@@ -114,7 +119,7 @@ def make_study(folder, *, targets=None, digs=True):
         study.write(name, pd.DataFrame(rows))
     if digs:
         dig(folder, "r1", 100)
-        dig(folder, "r0", 100)
+        dig(folder, "r0", 100, about=target(2, "r0", 100, control=None))
     return study
 
 
@@ -181,7 +186,7 @@ def test_a_dig_with_tables_missing_leaves_nan(tmp_path):
 
 
 def test_the_detector_of_a_target_is_found_by_its_score(tmp_path):
-    targets = [{**target(1, "r0", 100), "score": 0.9}, {**target(2, "r1", 100), "score": 0.123}]
+    targets = [{**target(1, "r0", 100, control=None), "score": 0.9}, {**target(2, "r1", 100), "score": 0.123}]
     study = make_study(tmp_path, targets=targets)
     table = evidence_table(study).query("role == 'target'")
     assert table["mode"].tolist() == ["robust", "unknown"]
@@ -218,6 +223,24 @@ def test_nothing_dug_and_no_targets(tmp_path):
     (tmp_path / "targets.parquet").unlink()
     with pytest.raises(InputError, match="no targets yet"):
         write_evidence(study)
+
+
+def test_a_dig_of_other_steps_or_without_its_mark_is_no_evidence(tmp_path):
+    study = make_study(tmp_path, digs=False)
+    dig(tmp_path, "r1", 100, about=target(1, "r1", 100, control=60))
+    dig(tmp_path, "r0", 50)
+    (tmp_path / "digs" / "r0.b.step00000050" / "dig.json").unlink()
+    assert evidence_table(study).empty
+    dig(tmp_path, "r0", 100, about=target(2, "r0", 100, control=None))
+    assert evidence_table(study)["run"].tolist() == ["r0"]
+
+
+def test_digs_of_different_numbers_of_samples_do_not_mix(tmp_path):
+    study = make_study(tmp_path, digs=False)
+    dig(tmp_path, "r1", 100)
+    dig(tmp_path, "r0", 50, per_class=10)
+    with pytest.raises(InputError, match=r"200 in digs/r1.b.step00000100, 10 in digs/r0.b.step00000050"):
+        evidence_table(study)
 
 
 def test_a_damaged_dig_is_named(tmp_path):

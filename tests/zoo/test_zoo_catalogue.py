@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from geophone.errors import InputError
-from geophone.train import Training
+from geophone.loop import Training
 from geophone.zoo.catalogue import CATALOGUE, experiment, names
 from geophone.zoo.tasks import task, task_names
 

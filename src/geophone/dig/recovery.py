@@ -10,11 +10,12 @@ import torch
 
 from geophone.dig.ablation import zero_weights
 from geophone.errors import InputError, ReplayError
+from geophone.loop import Training, threads
 from geophone.record.checkpoints import weights_digest
 from geophone.record.probe import Probe
 from geophone.store.run import Run
 from geophone.store.tables import write_tables
-from geophone.train import Training, threads, trained_to
+from geophone.train import trained_to
 from geophone.zoo.catalogue import experiment
 from geophone.zoo.tasks import Task, task
 

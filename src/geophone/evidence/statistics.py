@@ -135,7 +135,7 @@ def _findings(
         rows = _of(detection, dimension, mode)
         if {"detected", "expected_false"} <= set(rows.columns):
             # A layer of which the detector can say nothing is not one without jumps.
-            rows = rows[rows["status"] == "ok"]
+            rows = rows[rows["status"] == "ok"] if "status" in rows else rows
             rows = rows.assign(beyond=rows["detected"].astype(float) - rows["expected_false"].astype(float))
         named = Named(f"jumps/{mode}", says, "number of jumps")
         found.append(mean_finding(named, _kept(rows, "beyond"), "beyond", random))

@@ -27,7 +27,8 @@ def open_study(folder: Path | str) -> Study:
 def detect_stage(
     study: Study, options: DetectOptions | None = None, *, on_run: Callable[[str], None] = lambda name: None
 ) -> dict[str, pd.DataFrame]:
-    """Phase 1 of every run and dimension; writes `phenomena/*.parquet` and returns the tables by kind."""
+    """Phase 1 of every run and dimension; writes `phenomena/*.parquet` and returns the tables by kind. Raises
+    InputError when no run has a measurement."""
     options = options or DetectOptions()
     runs, series = read_series(study, on_run)
     if not runs:

@@ -10,6 +10,7 @@ from pathlib import Path
 from geophone.dimensions import chosen
 from geophone.engine import Task
 from geophone.errors import InputError, NewerFormatError, ReplayError, StoreError
+from geophone.loop import threads
 from geophone.record.schedule import Schedule
 from geophone.store.check import damaged_files, good_until
 from geophone.store.manifest import Manifest, read_manifest
@@ -17,7 +18,7 @@ from geophone.store.run import Run, is_run
 from geophone.store.tables import clear_temporaries
 from geophone.store.writer import is_held
 from geophone.study.file import StudyFile
-from geophone.train import about, fork, probe_size, replay, threads, train
+from geophone.train import about, fork, probe_size, replay, train
 from geophone.zoo.catalogue import experiment
 
 _PATIENCE = 30.0
