@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,8 @@ import pytest
 import torch
 
 import geophone as gp
+from geophone.engine import Outcome
+from geophone.terminal.progress import StudyProgress
 
 COMMAND = [sys.executable, "-c", "from geophone.cli import main; main()"]
 ON_A_STUDY = {
@@ -111,6 +114,7 @@ def test_import_and_measure_name_what_they_made(tmp_path, geophone, monkeypatch)
         (["paper", "study", "--format", "word"], "pdf or latex"),
         (["report", "study", "--live", "--json"], "leave out --json"),
         (["prove", "--full", "--confirm"], "give one of them"),
+        (["prove", "--ray", "local"], "--ray is for --full and --confirm"),
         (["measure", "file.txt", "--probe", "p.npy", "--out", "o"], "how to build"),
         (["doctor", "nowhere"], "not a folder"),
         (["nosuch"], "No such command"),
@@ -212,3 +216,21 @@ def test_the_demo_goes_the_whole_way_and_says_where_the_page_is(tmp_path):
             series = run.series(dimension)
             assert list(series.index) == list(range(5, 61, 5))
             assert series.notna().all().all(), (run.name, dimension)
+
+
+def test_verbs_do_as_the_study_file_in_the_folder_says(study, geophone):
+    (study / "study.toml").write_text(
+        '[target]\ndimension = "participation_ratio"\n[dig]\nper_class = 10\nunits = 1\nsteps = 1\n'
+    )
+    asked = json.loads(geophone("targets", "study", "--json").out)["targets"]
+    assert {row["dimension"] for row in asked} == {"participation_ratio"}
+    (made,) = json.loads(geophone("dig", "study", "--target", "1", "--units", "2", "--json").out)["digs"]
+    options = json.loads((Path(made["folder"]) / "dig.json").read_text())["options"]
+    assert (options["per_class"], options["units"], options["steps"]) == (10, [2], 1)
+
+
+def test_brackets_in_an_error_are_said_as_they_are(capfd):
+    progress = StudyProgress()
+    progress.training([SimpleNamespace(name="a", steps=1, fork=None)], 0)
+    progress.ended(Outcome("a", error="[enforce fail at alloc.cpp] [/tmp/x] no memory"))
+    assert "a failed: [enforce fail at alloc.cpp] [/tmp/x] no memory" in capfd.readouterr().err

@@ -6,6 +6,7 @@ import pytest
 
 from geophone.errors import InputError
 from geophone.study import DEMO, parse_study, read_study_file
+from geophone.study.file import stage_settings
 from geophone.zoo.catalogue import names
 
 STUDIES = Path(__file__).parents[2] / "studies"
@@ -53,6 +54,15 @@ def test_the_studies_that_ship():
         ("steps = 100", 'networks = ["nomodule_here:build"]', 5, "not TOML"),
         ('networks = ["mlp_4_mnist", "cnn_*_digits"]', 'networks = ["nomodule_here:build"]', 3, "no module"),
         ("[schedule]", "[schedule", 7, "not TOML"),
+        ("at = [50]", "at = [50, 80, 50]", 11, "a step is there twice"),
+        ("[forks]", '[detect]\nheadline = ["stable_rnk"]\n[forks]', 11, "stable_rank"),
+        ("[forks]", '[target]\nmode = "robst"\n[forks]', 11, "'seed', 'robust', 'pelt' or 'online'; got 'robst'"),
+        (
+            "[schedule]",
+            'dimensions = ["pcs_90"]\n[target]\ndimension = "stable_rank"\n[schedule]',
+            9,
+            "'stable_rank', which is not among the dimensions recorded (pcs_90)",
+        ),
     ],
 )
 def test_errors_name_the_line_and_the_fix(old, new, line, says):
@@ -62,3 +72,15 @@ def test_errors_name_the_line_and_the_fix(old, new, line, says):
     said = str(caught.value)
     assert says in said and "\n" not in said
     assert said.startswith(f"study.toml, line {line}:") or (says == "not TOML" and f"at line {line}" in said), said
+
+
+def test_stages_are_told_what_the_file_says_of_them_and_nothing_else_is_looked_at(tmp_path):
+    assert stage_settings(tmp_path).detect.surrogates == 999
+    (tmp_path / "study.toml").write_text(
+        'networks = ["gone:module"]\n[detect]\nsurrogates = 19\n[target]\nmode = "robust"\n[dig]\nunits = 3\n'
+    )
+    found = stage_settings(tmp_path)
+    assert (found.detect.surrogates, found.target.mode, found.dig.units) == (19, "robust", 3)
+    (tmp_path / "study.toml").write_text("[dig]\nunts = 3\n")
+    with pytest.raises(InputError, match="line 2: dig.unts: there is no such setting; did you mean units"):
+        stage_settings(tmp_path)

@@ -2,12 +2,13 @@
 
 import json
 import shutil
+import sys
 
 import pandas as pd
 import pytest
 
 import geophone as gp
-from geophone.errors import InputError, NewerFormatError, StoreError
+from geophone.errors import InputError, NewerFormatError, PartlyDone, StoreError
 from geophone.record.checkpoints import checkpoint_path, weights_digest
 from geophone.store.writer import lock
 from geophone.study import Engine, open_study, parse_study, run_study
@@ -82,6 +83,34 @@ def test_a_stage_is_done_again_when_its_options_or_its_tables_change(study):
     assert heard.stages["detect"] is False
     (study / "targets.parquet").unlink()
     assert again(study).stages["target"] is False
+
+
+def test_detect_is_done_again_when_forks_come_or_go(study):
+    plain = TEXT.partition("[forks]")[0]
+    shutil.rmtree(study / "forks")
+    heard = Heard()
+    run_study(parse_study(plain, where="here"), plain, study, until="detect", listener=heard)
+    assert heard.stages["detect"] is False
+    assert again(study).stages["detect"] is False
+    assert again(study).stages["detect"] is True
+
+
+def test_a_course_that_was_refused_is_refused_again(study):
+    """Weights that came out differently are never recorded as if they were the run's own."""
+    run = study / "runs" / "mlp_1_parity-seed0"
+    unfinish(run, to=100)
+    manifest = json.loads((run / "run.json").read_text())
+    manifest["checkpoints"] |= {"200": "0" * 16, "230": "1" * 16}
+    (run / "run.json").write_text(json.dumps(manifest))
+    for step in (200, 230):
+        checkpoint_path(run, step).unlink()
+    for _ in range(2):
+        with pytest.raises(PartlyDone, match="at step 200 came out with weights"):
+            again(study, engine=Engine(workers=1))
+        assert open_study(study).run("mlp_1_parity-seed0").status != "finished"
+    (run / "expected.json").unlink()
+    again(study)
+    assert open_study(study).run("mlp_1_parity-seed0").status == "finished" and not (run / "expected.json").exists()
 
 
 def unfinish(folder, *, to):
@@ -196,16 +225,33 @@ def test_the_number_of_workers_changes_nothing(whole, tmp_path):
 
 def test_a_network_of_ones_own(tmp_path, monkeypatch):
     (tmp_path / "mynets.py").write_text(
-        "from torch import nn\nfrom geophone.zoo.catalogue import Experiment\n"
+        "from dataclasses import replace\nfrom torch import nn\nfrom geophone.zoo.catalogue import Experiment\n"
         "def build():\n    return nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))\n"
         "def small():\n    return Experiment(name='small', family='mlp', task='digits', build=build,"
         " layers=('2', '3'), variant='own', depth=1, width=16)\n"
+        "kept = small\ndef quick():\n    return replace(kept(), lr=0.01)\n"
     )
     monkeypatch.chdir(tmp_path)
     text = 'name = "own"\nnetworks = ["mynets:small"]\nsteps = 40\n'
     made = run_study(parse_study(text, where="here"), text, tmp_path / "own", until="train")
     run = made.run("small-seed0")
     assert weights_digest(run.at(40)) == run.manifest.checkpoints[40]
+    for more, says in (
+        ("noise_every = 5\n", "noise_every None, the study says 5"),
+        ("probe_samples = 32\n", "probe_samples 256, the study says 32"),
+        ("", "learning_rate 0.001, the study says 0.01"),
+    ):
+        if not more:
+            monkeypatch.setattr(sys.modules["mynets"], "small", sys.modules["mynets"].quick)
+        with pytest.raises(InputError, match=says):
+            run_study(parse_study(text + more, where="here"), text + more, tmp_path / "own", until="train")
+
+
+def test_two_runs_of_one_name_are_told_apart_by_nobody(tmp_path):
+    for place in ("a", "b"):
+        train("mlp_1_digits", out=tmp_path / "runs" / place, steps=5, probe_samples=16)
+    with pytest.raises(StoreError, match="both hold a run called 'mlp_1_digits-seed0'"):
+        list(open_study(tmp_path))
 
 
 def test_a_stage_that_does_not_exist_is_refused(study):

@@ -38,8 +38,17 @@ class Study:
 
     @property
     def runs(self) -> list[Run]:
-        found = sorted(p for p in (self.folder / "runs").iterdir() if is_run(p))
-        return [Run(p, replay=self._replay) for p in found]
+        """Raises StoreError where two folders hold runs of one name, which no table could tell apart."""
+        found: dict[str, Run] = {}
+        for place in sorted(p for p in (self.folder / "runs").iterdir() if is_run(p)):
+            run = Run(place, replay=self._replay)
+            if run.name in found:
+                raise StoreError(
+                    f"{found[run.name].folder} and {place} both hold a run called {run.name!r}: record one of them "
+                    "under another name=, or keep it in another study."
+                )
+            found[run.name] = run
+        return list(found.values())
 
     def run(self, name: str) -> Run:
         """The run called `name`. Raises StoreError with the names there are when there is none."""

@@ -211,7 +211,7 @@ def _validated(model: type[Settings], text: str, where: str) -> Settings:
         raise InputError(f"{where}{_line(text, _blamed(raw, str(error)))}: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
-        place = tuple(str(part) for part in first["loc"])
+        place = tuple(str(part) for part in first["loc"]) or ("target", "dimension")
         raise InputError(f"{where}{_line(text, place)}: {'.'.join(place)}: {_said(first, place)}") from error
 
 
@@ -225,8 +225,8 @@ def _said(error: dict[str, Any], place: tuple[str, ...]) -> str:
         known = list(table.model_fields)
         near = get_close_matches(place[-1], known, n=1)
         return f"there is no such setting; {f'did you mean {near[0]}' if near else 'known are ' + ', '.join(known)}."
-    got = "" if error["type"] == "missing" else f"; got {error['input']!r}"
-    return f"{error['msg'].removeprefix('Value error, ')}{got}."
+    got = "" if error["type"] == "missing" or not error["loc"] else f"; got {error['input']!r}"
+    return f"{error['msg'].removeprefix('Value error, ').rstrip('.')}{got}."
 
 
 def _blamed(raw: dict[str, Any], said: str) -> tuple[str, ...]:
