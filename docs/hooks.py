@@ -1,4 +1,5 @@
-"""What the site adds to docs/ when it is built: the README as its first page, the log, and links between them."""
+"""What the site adds to docs/ when it is built: the README as its first page, the log, what these show of results/, and
+links between them."""
 
 import re
 from pathlib import Path
@@ -11,7 +12,10 @@ ROOT = Path(__file__).parents[1]
 def on_files(files, config):
     """Add README.md as index.md and LOG.md as log.md; links into docs/ become links between pages."""
     for source, page in (("README.md", "index.md"), ("LOG.md", "log.md")):
-        files.append(File.generated(config, page, content=linked((ROOT / source).read_text(encoding="utf-8"))))
+        text = (ROOT / source).read_text(encoding="utf-8")
+        files.append(File.generated(config, page, content=linked(text)))
+        for name in sorted(set(re.findall(r"\]\((results/[\w./-]+)\)", text))):
+            files.append(File.generated(config, name, abs_src_path=str(ROOT / name)))
     return files
 
 

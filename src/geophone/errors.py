@@ -4,7 +4,8 @@ LONGEST = 1_000
 
 
 class GeophoneError(Exception):
-    """Base of every error that is the caller's to mend; the command line prints it and exits with status 2.
+    """Base of every error that is the caller's to mend; the command line prints it and exits with status 2
+    (1 for PartlyDone).
 
     Its message is one line that a terminal can show, whatever stood in the file that it speaks of: other characters
     are escaped, and what is longer than `LONGEST` loses its middle.

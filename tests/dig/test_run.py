@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 import geophone as gp
+from geophone.dig import run
 from geophone.dig.activations import selectivity
 from geophone.dig.features import UNTYPED
 from geophone.dig.moment import Moment
@@ -25,7 +26,7 @@ from geophone.errors import InputError
 from geophone.evidence import evidence_table
 from geophone.record.checkpoints import weights_digest
 from geophone.study import digging, open_study, parse_study, run_study
-from geophone.study.digging import chosen_targets, dig_stage
+from geophone.study.digging import chosen_targets, dig_stage, dig_tasks, forget_digs
 from geophone.study.file import DigSettings
 from geophone.train import replay, replays
 from geophone.zoo.tasks import task
@@ -123,6 +124,17 @@ def test_other_options_dig_again_and_show_the_units_asked_for(study, dug, tmp_pa
     best = np.concatenate([np.argsort(-a[:, unit], kind="stable")[:9] for unit in (5, 2)])
     with Image.open(made.folder / "images/top-after.png") as picture:
         assert np.array_equal(np.asarray(picture), contact_sheet(x.numpy()[best], columns=9, tile=32))
+
+
+def test_a_dig_counts_as_made_until_it_is_forgotten_or_its_code_changes(study, dug, tmp_path, monkeypatch):
+    copy, target = open_study(shutil.copytree(study.folder, tmp_path / "study")), _with_control(study)
+    assert run.is_dug(copy, target, OPTIONS) and dig_tasks(copy, [(target, OPTIONS)]) == []
+    with monkeypatch.context() as other:
+        other.setattr(run, "_code", lambda: "other code")
+        assert not run.is_dug(copy, target, OPTIONS)
+    targets = copy.targets()
+    forget_digs(copy, targets[targets["rank"] == target.rank])
+    assert [task.name for task in dig_tasks(copy, [(target, OPTIONS)])] == [dug.folder.name]
 
 
 def test_evidence_reads_what_a_dig_leaves(study, dug):
