@@ -1,6 +1,6 @@
 """Preferred images of 20 units in 3 checkpoints, 512 steps: all in one batch against one after another.
 
-    python benchmarks/visualize.py [--rounds 3] [--steps 512] [--singles 3]
+    python benchmarks/visualize.py [--rounds 3] [--steps 512] [--singles 3] [--threads N]
 
 One by one is the same code called for one unit of one checkpoint; `--singles` of the 60 calls are timed in each round
 and scaled to 60. Rounds take turns; medians, and the least and greatest ratio of a round.
@@ -32,9 +32,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=512)
     parser.add_argument("--singles", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of torch; default: its own")
     given = parser.parse_args()
-    torch.set_num_threads(1)
+    torch.set_num_threads(given.threads)
     style, canvas = Style(steps=given.steps), Canvas.of(task("mnist").probe(256)[0])
+    print(f"torch {torch.__version__}, {given.threads} thread(s), {given.steps} steps\n")
     print("| layer | one batch of 60, s | one by one, s | faster by | range |\n|---|---:|---:|---:|---:|")
     for name, layer in CASES:
         models = []
