@@ -43,8 +43,9 @@ def order_counts(source: Source, mode: str) -> Prose:
     )  # fmt: skip
     return Prose(
         f"By the {mode} rule {n.share(f'{key}, bottom-up', counts['bottom-up'], total, source=ORDER)} runs settle "
-        f"bottom-up ({percent[0]} % [{percent[1]}, {percent[2]}]), {listed(rest)}. If layers settled in no order and "
-        f"none tied, {chance} would come out bottom-up; the share found is {beyond}."
+        f"bottom-up ({percent[0]} % [{percent[1]}, {percent[2]}]), {listed(rest)}. Had the layers of every run "
+        f"that has an order settled in any, with the ties they have, {chance} would come out bottom-up; the share "
+        f"found is {beyond}."
     )
 
 

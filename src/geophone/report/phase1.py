@@ -58,8 +58,10 @@ def _order(sources: Sources) -> Finding | None:
         f"{(t['verdict'] == 'bottom-up').sum()} of {len(t)} runs ({(t['verdict'] == 'undefined').sum()} undefined)"
         for t in forms
     ]
-    tests = _both(sources, "order_tests")[0]
-    null = f"{tests['expected_bottom_up'].iloc[0]:.1f} runs by chance" if len(tests) else "see the p of each run"
+    tests = [t["expected_bottom_up"].iloc[0] for t in _both(sources, "order_tests") if len(t)]
+    named = zip(tests, ("seed", "robust"), strict=False)
+    chance = " and ".join(f"{expected:.1f} ({form})" for expected, form in named)
+    null = f"{chance} runs by chance" if chance else "see the p of each run"
     return Finding("Do layers settle bottom-up (ρ > 0.6)", *said, null)
 
 
