@@ -21,6 +21,7 @@ name = "short"
 networks = ["mlp_1_digits", "mlp_1_parity"]
 steps = 230
 probe_samples = 64
+dimensions = ["stable_rank", "participation_ratio", "effective_rank"]
 [detect]
 surrogates = 99
 [forks]

@@ -21,7 +21,7 @@ def demo(
     """Three networks on MNIST digits, all the way to the page.
 
     Trains an MLP, a CNN and a vision transformer, measures every layer every 5 steps, detects, ranks targets, digs at
-    them, tests what was dug and writes report/index.html. About five minutes on two cores; nothing is downloaded.
+    them, tests what was dug and writes report/index.html. Five to six minutes on two cores; nothing is downloaded.
     Stopped, it goes on when it is given again.
 
     Example: geophone demo --out try --steps 500
