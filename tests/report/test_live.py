@@ -131,6 +131,11 @@ def test_what_cannot_be_read_yet_is_told_and_the_pages_stay(tmp_path):
     assert (tmp_path / "report" / "index.html").is_file()
     whole.unlink()
     assert atlas.look() and atlas.version == 2
+    shutil.copytree(tmp_path / "runs" / "a", tmp_path / "runs" / "c")
+    assert not atlas.look() and "both hold a run called 'a'" in told[-1]
+    shutil.rmtree(tmp_path / "runs" / "c")
+    write_run(tmp_path / "runs" / "b", "b", seed=0)
+    assert atlas.look() and atlas.version == 3
 
 
 def test_no_study_is_said_at_once(tmp_path):
@@ -158,7 +163,7 @@ def test_it_serves_the_new_version_and_ends_at_an_interrupt(tmp_path):
             return json.loads(asked(port, "/_version.json")[1])["version"]
 
         assert version() == 1
-        shutil.copytree(tmp_path / "runs" / "a", tmp_path / "runs" / "c")
+        write_run(tmp_path / "runs" / "c", "c", seed=1)
         deadline = time.monotonic() + 60
         while version() == 1 and time.monotonic() < deadline:
             time.sleep(0.1)

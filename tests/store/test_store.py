@@ -28,9 +28,9 @@ def manifest(**changes) -> Manifest:
     return Manifest(**(given | changes))
 
 
-def write_run(folder, measurements=7, *, part_rows=3):
+def write_run(folder, measurements=7, *, part_rows=3, name="r"):
     writer = RunWriter(folder, part_rows=part_rows)
-    writer.begin(manifest())
+    writer.begin(manifest(name=name))
     for index in range(measurements):
         rows = [
             {"index": index, "step": 5 * index, "probe": "main", "layer": name, "depth": depth, "status": "ok",
@@ -126,7 +126,7 @@ def test_a_failed_write_leaves_what_was_there_and_no_litter(tmp_path):
 
 def test_a_study_iterates_over_its_runs_and_keeps_tables(tmp_path):
     for name in ("b", "a"):
-        write_run(tmp_path / "runs" / name)
+        write_run(tmp_path / "runs" / name, name=name)
     (tmp_path / "runs" / "stray").mkdir()
     study = open_folder(tmp_path)
     assert isinstance(study, Study)

@@ -63,9 +63,9 @@ class LiveAtlas:
         self.version += 1
 
     def look(self) -> bool:
-        if self._state() == self._seen:
-            return False
         try:
+            if self._state() == self._seen:
+                return False
             self.begin()
         except (StoreError, OSError) as error:
             self._seen = None
