@@ -218,15 +218,19 @@ def test_the_demo_goes_the_whole_way_and_says_where_the_page_is(tmp_path):
             assert series.notna().all().all(), (run.name, dimension)
 
 
-def test_verbs_do_as_the_study_file_in_the_folder_says(study, geophone):
+def test_verbs_do_as_the_study_file_in_the_folder_says(study, geophone, monkeypatch):
     (study / "study.toml").write_text(
         '[target]\ndimension = "participation_ratio"\n[dig]\nper_class = 10\nunits = 1\nsteps = 1\n'
     )
     asked = json.loads(geophone("targets", "study", "--json").out)["targets"]
     assert {row["dimension"] for row in asked} == {"participation_ratio"}
-    (made,) = json.loads(geophone("dig", "study", "--target", "1", "--units", "2", "--json").out)["digs"]
-    options = json.loads((Path(made["folder"]) / "dig.json").read_text())["options"]
-    assert (options["per_class"], options["units"], options["steps"]) == (10, [2], 1)
+    heard = []
+    monkeypatch.setattr("geophone.study.digging.dig_stage", lambda study, *given, **told: heard.append(given) or [])
+    assert geophone("dig", "study", "--target", "1", "--units", "2").status == 0
+    assert geophone("dig", "study", "--seed-mode", "--recovery").status == 0
+    (one, row), (other, rows) = heard
+    assert (one.per_class, one.units, one.steps, one.recovery) == (10, (2,), 1, False) and row["rank"].tolist() == [1]
+    assert (other.per_class, other.units, other.recovery) == (10, 1, True) and 1 in rows["rank"].tolist()
 
 
 def test_brackets_in_an_error_are_said_as_they_are(capfd):
