@@ -1,6 +1,5 @@
 """A dig: one target and its matched control, before, during and after, with everything the tools say of them."""
 
-import hashlib
 import json
 import shutil
 import zlib
@@ -24,6 +23,7 @@ from geophone.dig.subject import Subject, subject_of
 from geophone.dig.visualize import UNITS, units_of
 from geophone.errors import InputError, StoreError
 from geophone.records import Target, target_name
+from geophone.store.code import code_digest
 from geophone.store.documents import read_dig, read_json, read_text
 from geophone.store.run import Run
 from geophone.store.study import Study
@@ -85,7 +85,7 @@ def dig(
     """
     options = options or DigOptions()
     target = _target(study, target) if isinstance(target, int) else target
-    folder = study.folder / "digs" / target_name(target.run, target.layer, target.step)
+    folder = dig_folder(study, target)
     about = _about(target, options)
     if _is_made(folder, about):
         return Dig(folder)
@@ -137,8 +137,12 @@ def _recovered(
 
 def is_dug(study: Study, target: Target, options: DigOptions) -> bool:
     """Whether the dig of `target` with these options is there."""
-    folder = study.folder / "digs" / target_name(target.run, target.layer, target.step)
-    return _is_made(folder, _about(target, options))
+    return _is_made(dig_folder(study, target), _about(target, options))
+
+
+def dig_folder(study: Study, target: Target) -> Path:
+    """Where the dig of `target` is, or will be."""
+    return study.folder / "digs" / target_name(target.run, target.layer, target.step)
 
 
 def target_of(row: Mapping) -> Target:
@@ -166,10 +170,7 @@ def _about(target: Target, options: DigOptions) -> dict:
 
 @cache
 def _code() -> str:
-    total = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        total.update(path.name.encode() + path.read_bytes())
-    return total.hexdigest()[:16]
+    return code_digest(["dig"])
 
 
 def _is_made(folder: Path, about: dict) -> bool:

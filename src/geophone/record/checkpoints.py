@@ -100,7 +100,7 @@ def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> tuple[dict[str, torc
 def _without_tensors(value, tensors: dict[str, torch.Tensor]):
     """`value` with the name of a tensor for each, which goes into `tensors`."""
     if isinstance(value, torch.Tensor):
-        name = f"{_NESTED}{sum(key.startswith(_NESTED) for key in tensors)}"
+        name = f"{_NESTED}{len(tensors)}"
         tensors[name] = value.detach().cpu().contiguous().clone()
         return {_NESTED: name}
     if isinstance(value, dict):

@@ -211,7 +211,6 @@ class Recorder:
     def _go_on(self) -> None:
         """Take up the run that is in the folder, where its series ends."""
         there = self._writer.manifest
-        self._check(there, self.folder)
         self._index = self._writer.measured
         if self._listened and there.layers:
             self._listener = Listener([layer.name for layer in there.layers], self._listened)
@@ -254,7 +253,11 @@ class Recorder:
             self._plan = self._inband.plan if self._inband else self._make_plan()
             if self._plan is None:
                 return []
-            self._begin() if self._writer.manifest is None else self._go_on()
+            if self._writer.manifest is None:
+                self._begin()
+            else:
+                self._check(self._writer.manifest, self.folder)
+                self._go_on()
         rows = self._rows("main", self._heard(self._probe) if heard is None else heard)
         if self._noise and self._index % self._noise_every == 0:
             rows += self._rows("noise", self._heard(self._noise))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from geophone.dig.run import DONE, DigOptions, dig, is_dug, target_of
+from geophone.dig.run import DONE, DigOptions, dig, dig_folder, is_dug, target_of
 from geophone.dig.select import selected
 from geophone.engine import Ended, Outcome, Progress, Task, run_local, run_ray
 from geophone.errors import PartlyDone
@@ -43,14 +43,13 @@ def dig_stage(
     else:
         outcomes = run_local(tasks, workers=workers, **told) if tasks else []
     _check(outcomes, len(wanted))
-    return [study.folder / "digs" / target_name(t.run, t.layer, t.step) for t, _ in wanted]
+    return [dig_folder(study, t) for t, _ in wanted]
 
 
 def forget_digs(study: Study, chosen: pd.DataFrame) -> None:
     """Take away the mark that the digs at the targets in `chosen` are finished, so that they are made again."""
     for row in chosen.to_dict("records"):
-        target = target_of(row)
-        (study.folder / "digs" / target_name(target.run, target.layer, target.step) / DONE).unlink(missing_ok=True)
+        (dig_folder(study, target_of(row)) / DONE).unlink(missing_ok=True)
 
 
 def dig_tasks(study: Study, wanted: Sequence[tuple[Target, DigOptions]]) -> list[Task]:

@@ -207,8 +207,6 @@ def _validated(model: type[Settings], text: str, where: str) -> Settings:
         raise InputError(f"{where} is nested too deeply to be a study file.") from error
     try:
         return model.model_validate(raw)
-    except InputError as error:
-        raise InputError(f"{where}{_line(text, _blamed(raw, str(error)))}: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         place = tuple(str(part) for part in first["loc"]) or ("target", "dimension")
@@ -227,22 +225,6 @@ def _said(error: dict[str, Any], place: tuple[str, ...]) -> str:
         return f"there is no such setting; {f'did you mean {near[0]}' if near else 'known are ' + ', '.join(known)}."
     got = "" if error["type"] == "missing" or not error["loc"] else f"; got {error['input']!r}"
     return f"{error['msg'].removeprefix('Value error, ').rstrip('.')}{got}."
-
-
-def _blamed(raw: dict[str, Any], said: str) -> tuple[str, ...]:
-    """The setting whose value an error of ours speaks of."""
-    for key in ("networks", "dimensions"):
-        for value in raw.get(key, ()) if isinstance(raw.get(key), list) else ():
-            if repr(value) in said:
-                return (key, str(value))
-    headline = raw["detect"].get("headline") if isinstance(raw.get("detect"), dict) else None
-    if isinstance(headline, list) and any(repr(value) in said for value in headline):
-        return ("detect", "headline")
-    if said.startswith("forks at"):
-        return ("forks", "at")
-    if isinstance(raw.get("target"), dict) and repr(raw["target"].get("dimension")) in said:
-        return ("target", "dimension")
-    return ("schedule",)
 
 
 def _line(text: str, place: tuple[str, ...]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import geophone
+from geophone.store.code import code_digest
 from geophone.store.study import Study
 from geophone.store.tables import file_digest, parts, write_text
 
@@ -45,14 +45,7 @@ class Memo:
 
 def stage_key(*, rooms: Sequence[str], inputs: Any) -> str:
     """Digest of `inputs` (JSON) and of the code in `rooms`, packages or modules of ours."""
-    total = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode())
-    root = Path(geophone.__file__).parent
-    for room in rooms:
-        place = root / room
-        for path in sorted(place.rglob("*") if place.is_dir() else [place.with_suffix(".py")]):
-            if path.is_file() and path.suffix != ".pyc":
-                total.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
-    return total.hexdigest()
+    return hashlib.sha256((json.dumps(inputs, sort_keys=True) + code_digest(rooms)).encode()).hexdigest()
 
 
 def series_digest(study: Study) -> dict[str, str]:

@@ -84,12 +84,12 @@ def run_study(
         wanted = [only] if only else list(STAGES[: 1 + STAGES.index(until)] if until else STAGES)
         if "train" in wanted:
             _train(study, out, engine or Engine(), listener)
-        crew = _Crew(study, engine or Engine(), listener)
+        crew = _Crew(study, engine or Engine(), listener, force=only is not None)
         made = open_study(out)
         memo = Memo(out)
         for stage in wanted:
             if stage != "train":
-                _do(stage, made, crew, memo, force=only is not None)
+                _do(stage, made, crew, memo)
     return made
 
 
@@ -134,29 +134,31 @@ def _cores() -> int:
 
 @dataclass(frozen=True)
 class _Crew:
-    """What a stage needs besides the study's folder: the settings, where to work, and whom to tell."""
+    """What a stage needs besides the study's folder: the settings, where to work, whom to tell, and whether to do it
+    whatever it was made of before."""
 
     study: StudyFile
     engine: Engine
     listener: Listener
+    force: bool
 
 
-def _do(stage: str, made: Study, crew: _Crew, memo: Memo, *, force: bool) -> None:
-    work, rooms, inputs, outputs = _stage(stage, made, crew, force)
-    key = stage_key(rooms=rooms, inputs=inputs)
-    skipped = not force and memo.holds(stage, key)
+def _do(stage: str, made: Study, crew: _Crew, memo: Memo) -> None:
+    work, rooms, inputs, outputs = _stage(stage, made, crew)
+    key = stage_key(rooms=rooms, inputs=inputs())
+    skipped = not crew.force and memo.holds(stage, key)
     crew.listener.stage(stage, skipped=skipped)
     if not skipped:
         work()
         memo.keep(stage, key, outputs())
 
 
-def _dig(made: Study, crew: _Crew, force: bool) -> None:
+def _dig(made: Study, crew: _Crew) -> None:
     chosen = chosen_targets(made, crew.study.dig)
     if chosen.empty:
         return
     made.write("digs/chosen", chosen)
-    if force:
+    if crew.force:
         forget_digs(made, chosen)
     told = {"on_progress": lambda name, done, of: None, "on_end": crew.listener.dug}
     workers = crew.engine.workers or _cores()
@@ -164,50 +166,54 @@ def _dig(made: Study, crew: _Crew, force: bool) -> None:
 
 
 def _stage(
-    stage: str, made: Study, crew: _Crew, force: bool
-) -> tuple[Callable[[], object], tuple[str, ...], dict, Callable[[], list[Path]]]:
-    """What a stage does, the rooms whose code decides it, its inputs, and the files it leaves."""
+    stage: str, made: Study, crew: _Crew
+) -> tuple[Callable[[], object], tuple[str, ...], Callable[[], dict], Callable[[], list[Path]]]:
+    """What a stage does, the rooms whose code decides it, its inputs, and the files it leaves; the last two are read
+    from disk when they are asked for."""
     folder, study = made.folder, crew.study
     tables = sorted((folder / "phenomena").glob("*.parquet"))
     ranked = [p for p in [folder / "targets.parquet"] if p.is_file()]
     dug = sorted((folder / "digs").glob("*/*.*"))
     tested = [p for p in [folder / "evidence.parquet", folder / "statistics.json"] if p.is_file()]
-    series = {"series": series_digest(made)}
+
+    def of(tables: list[Path], **more: object) -> dict:
+        return {"series": series_digest(made), "tables": files_digest(tables), **more}
+
     stages = {
         "detect": (
             lambda: detect_stage(made, study.detect),
             ("detect", "stats", "study/stages", "study/phase1", "study/across"),
-            {**series, "forks": forks_digest(made), "options": study.detect.model_dump()},
+            lambda: of([], forks=forks_digest(made), options=study.detect.model_dump()),
             lambda: list((folder / "phenomena").glob("*.parquet")),
         ),
         "target": (
             lambda: target_stage(made, study.target),
             ("target", "study/stages"),
-            {**series, "tables": files_digest(tables), "options": study.target.model_dump()},
+            lambda: of(tables, options=study.target.model_dump()),
             lambda: [folder / "targets.parquet"],
         ),
         "dig": (
-            lambda: _dig(made, crew, force),
+            lambda: _dig(made, crew),
             ("dig", "study/digging"),
-            {**series, "tables": files_digest([*tables, *ranked]), "options": study.dig.model_dump()},
+            lambda: of([*tables, *ranked], options=study.dig.model_dump()),
             lambda: list((folder / "digs").glob("*/*.*")),
         ),
         "evidence": (
             lambda: _evidence(made, study),
             ("evidence", "stats"),
-            {**series, "tables": files_digest([*tables, *ranked, *dug]), "options": study.evidence.model_dump()},
+            lambda: of([*tables, *ranked, *dug], options=study.evidence.model_dump()),
             lambda: [p for p in [folder / "evidence.parquet", folder / "statistics.json"] if p.is_file()],
         ),
         "report": (
             lambda: report_stage(made),
             ("report",),
-            {**series, "tables": files_digest([*tables, *ranked, *dug, *tested])},
+            lambda: of([*tables, *ranked, *dug, *tested]),
             lambda: [folder / "report" / "index.html"],
         ),
         "paper": (
             lambda: _paper(made),
             ("paper", "evidence"),
-            {**series, "tables": files_digest([*tables, *ranked, *dug, *tested])},
+            lambda: of([*tables, *ranked, *dug, *tested]),
             lambda: [p for p in [folder / "paper" / "paper.pdf"] if p.is_file()],
         ),
     }
