@@ -9,7 +9,9 @@ PACKAGE = Path(__file__).parents[1] / "src" / "geophone"
 FLOORS = {
     "errors": 0, "records": 0,
     "dimensions": 1, "zoo": 1, "detect": 1, "stats": 1,
+    "signals": 1.5,
     "store": 2, "engine": 2,
+    "point": 2.5,
     "record": 3,
     "loop": 4,
     "train": 5, "target": 5, "integrations": 5, "measure": 5, "imports": 5,

@@ -87,7 +87,7 @@ class CriticalPeriod:
 
 
 @dataclass(frozen=True, slots=True)
-class Transition:
+class AccelerationPeak:
     """A local peak of |acceleration|; `acceleration` is signed, in units of the series per step squared."""
 
     index: int

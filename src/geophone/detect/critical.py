@@ -5,7 +5,7 @@ import numpy as np
 from geophone.detect.nulls import HALF_WINDOW, Null, log_series, make_null, peaks, reference_surrogates, scan
 from geophone.detect.series import as_series, check_mode, stretches
 from geophone.errors import InputError
-from geophone.records import CriticalPeriod, Transition
+from geophone.records import CriticalPeriod, AccelerationPeak
 
 MODES = ("seed", "robust")
 PERCENTILE = 90
@@ -52,7 +52,7 @@ def periods_of(z: np.ndarray, steps: np.ndarray, null: Null) -> list[CriticalPer
 
 def transitions(
     series, *, mode: str, rng: np.random.Generator | None = None, null: Null | None = None
-) -> list[Transition]:
+) -> list[AccelerationPeak]:
     """Turning points: local peaks of |acceleration|, the change of velocity per step.
 
     mode "seed": peaks above the 90th percentile of |acceleration|. mode "robust": peaks of the change of the log
@@ -72,16 +72,16 @@ def transitions(
     size = np.nan_to_num(np.abs(acceleration))
     around = np.concatenate([[0.0], size, [0.0]])
     found = _above_percentile(np.abs(acceleration)) & (size >= around[:-2]) & (size > around[2:])
-    return [Transition(int(i) + 1, int(steps[i + 1]), float(acceleration[i])) for i in np.flatnonzero(found)]
+    return [AccelerationPeak(int(i) + 1, int(steps[i + 1]), float(acceleration[i])) for i in np.flatnonzero(found)]
 
 
-def turns_of(y: np.ndarray, z: np.ndarray, steps: np.ndarray, null: Null) -> list[Transition]:
+def turns_of(y: np.ndarray, z: np.ndarray, steps: np.ndarray, null: Null) -> list[AccelerationPeak]:
     """Peaks of one acceleration scan `z` of the log series `y` at or above the threshold of `null`."""
     found = []
     for i in peaks(z, null.threshold):
         before, after = max(i - HALF_WINDOW, 0), min(i + HALF_WINDOW, len(y) - 1)
         velocity = [(y[b] - y[a]) / (steps[b] - steps[a]) for a, b in ((before, i), (i, after))]
-        found.append(Transition(i, int(steps[i]), float(np.diff(velocity)[0] / ((steps[after] - steps[before]) / 2))))
+        found.append(AccelerationPeak(i, int(steps[i]), float(np.diff(velocity)[0] / ((steps[after] - steps[before]) / 2))))
     return found
 
 
