@@ -7,8 +7,9 @@ import torch
 
 import geophone as gp
 from geophone.errors import InputError, ReplayError
-from geophone.loop import Training, total_norm
+from geophone.loop import Training
 from geophone.record.checkpoints import checkpoint_path, weights_digest
+from geophone.signals.norms import total_norm
 from geophone.train import resume, train
 from geophone.zoo.catalogue import experiment
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from geophone.errors import InputError
 from geophone.record.probe import undisturbed
+from geophone.signals.norms import total_norm
 from geophone.zoo.catalogue import Experiment
 from geophone.zoo.tasks import Task, task
 
@@ -61,11 +62,6 @@ class Training:
         x, y = self.task.test()
         with undisturbed(self.model), torch.no_grad():
             return float(self.task.accuracy(self.model(x), y))
-
-
-def total_norm(tensors: list[torch.Tensor]) -> float:
-    """Euclidean norm over all entries of `tensors`."""
-    return float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors))))
 
 
 def _optimizer(spec: Experiment, model: nn.Module) -> torch.optim.Optimizer:

@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 from geophone.errors import InputError, ReplayError, StoreError
-from geophone.loop import Training, threads, total_norm
+from geophone.loop import Training, threads
 from geophone.record.checkpoints import checkpoint_path, load_state, load_weights, state_path, weights_digest
 from geophone.record.recorder import Recorder
 from geophone.record.schedule import Schedule
+from geophone.signals.norms import total_norm
 from geophone.store.check import good_until
 from geophone.store.documents import read_json
 from geophone.store.run import Run

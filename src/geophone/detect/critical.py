@@ -5,7 +5,7 @@ import numpy as np
 from geophone.detect.nulls import HALF_WINDOW, Null, log_series, make_null, peaks, reference_surrogates, scan
 from geophone.detect.series import as_series, check_mode, stretches
 from geophone.errors import InputError
-from geophone.records import CriticalPeriod, AccelerationPeak
+from geophone.records import AccelerationPeak, CriticalPeriod
 
 MODES = ("seed", "robust")
 PERCENTILE = 90
@@ -81,7 +81,9 @@ def turns_of(y: np.ndarray, z: np.ndarray, steps: np.ndarray, null: Null) -> lis
     for i in peaks(z, null.threshold):
         before, after = max(i - HALF_WINDOW, 0), min(i + HALF_WINDOW, len(y) - 1)
         velocity = [(y[b] - y[a]) / (steps[b] - steps[a]) for a, b in ((before, i), (i, after))]
-        found.append(AccelerationPeak(i, int(steps[i]), float(np.diff(velocity)[0] / ((steps[after] - steps[before]) / 2))))
+        found.append(
+            AccelerationPeak(i, int(steps[i]), float(np.diff(velocity)[0] / ((steps[after] - steps[before]) / 2)))
+        )
     return found
 
 

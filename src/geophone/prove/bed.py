@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from geophone.dimensions.unbiased import unbiased_inner
-from geophone.loop import total_norm
 from geophone.prove.events import Event, event_table
 from geophone.record.capture import ActivationCapture
 from geophone.record.layers import plan
 from geophone.record.probe import Probe, undisturbed
 from geophone.record.recorder import Recorder
+from geophone.signals.norms import total_norm
 from geophone.store.tables import write_table
 
 Batch = tuple[torch.Tensor, torch.Tensor]

@@ -1,0 +1,50 @@
+"""Euclidean norms of gradients, weights and updates: of the whole network and of each of its layers."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+NORMS = ("gradient_norm", "weight_norm", "update_norm")
+
+
+def total_norm(tensors: Sequence[torch.Tensor]) -> float:
+    """Euclidean norm over all entries of `tensors`."""
+    return float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(tensors)))))
+
+
+def grouped_norms(tensors: Sequence[torch.Tensor | None], groups: npt.NDArray[np.intp], count: int) -> np.ndarray:
+    """The norm over each group's tensors, then over all of them: (count + 1,).
+
+    `groups` (len(tensors),) says which of `count` layers every tensor belongs to, -1 for none (it counts in the whole
+    only). A None (a parameter without a gradient) counts as nothing; a group that has nothing else is NaN.
+    """
+    there = [i for i, tensor in enumerate(tensors) if tensor is not None]
+    sizes = torch._foreach_norm([t.detach() for t in tensors if t is not None]) if there else []
+    squares = np.square(torch.stack([s.float() for s in sizes]).double().cpu().numpy()) if there else np.zeros(0)
+    sums = np.full(count + 1, np.nan)
+    owner = np.asarray(groups)[there]
+    for group in range(count):
+        if (owner == group).any():
+            sums[group] = squares[owner == group].sum()
+    if there:
+        sums[count] = squares.sum()
+    return np.sqrt(sums)
+
+
+def owners(parameters: Sequence[str], layers: Sequence[str]) -> npt.NDArray[np.intp]:
+    """Which of `layers` (module paths) every parameter name belongs to: the deepest module around it, -1 for none.
+
+    A layer that is a block update, "blocks.3+", owns what its block owns.
+    """
+    places: dict[str, int] = {}
+    for index, layer in enumerate(layers):
+        places.setdefault(layer.removesuffix("+"), index)
+    owner = []
+    for name in parameters:
+        path = name
+        while path and path not in places:
+            path = path.rpartition(".")[0]
+        owner.append(places.get(path, -1))
+    return np.array(owner, dtype=np.intp)
