@@ -111,7 +111,7 @@ def whole(model: torch.nn.Module, spec: Experiment, seed: int) -> tuple[pd.DataF
 
 def row(name: str, table: pd.DataFrame, seconds: float) -> None:
     near = table[table["effect_edges"].notna()]
-    shares = [table["seed_edges"].sum() / table["pairs"].sum(), near["effect_edges"].sum() / near["pairs"].sum(),
+    shares = [table["naive_edges"].sum() / table["pairs"].sum(), near["effect_edges"].sum() / near["pairs"].sum(),
               near["effect_null"].sum() / near["pairs"].sum()]  # fmt: skip
     deepest = table["compositional_depth"].max()
     said = " | ".join(f"{100 * share:.{digits}f} %" for share, digits in zip(shares, (1, 3, 3), strict=True))

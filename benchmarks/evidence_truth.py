@@ -81,9 +81,9 @@ def listed(studies: list[dict], finding: str, where: str) -> str:
 
 def rejections(results: list[tuple[Scenario, list[dict]]]) -> None:
     tests = {
-        "paired t (seed)": "selectivity/seed", "DiD, sign flips": "selectivity/did",
-        "DiD, Wilcoxon": "selectivity/did-wilcoxon", "DiD, mixed": "selectivity/mixed", "r (seed)": "diversity/seed",
-        "r, score flips": "diversity/pearson", "r, mixed": "diversity/mixed", "R^2, F (seed)": "depth/seed",
+        "paired t (seed)": "selectivity/naive", "DiD, sign flips": "selectivity/did",
+        "DiD, Wilcoxon": "selectivity/did-wilcoxon", "DiD, mixed": "selectivity/mixed", "r (seed)": "diversity/naive",
+        "r, score flips": "diversity/pearson", "r, mixed": "diversity/mixed", "R^2, F (seed)": "depth/naive",
         "R^2, score flips": "depth/in-sample",
     }  # fmt: skip
     print("\n| rejects, % of studies | " + " | ".join(tests) + " |\n|---|" + "---:|" * len(tests))
@@ -100,7 +100,7 @@ def coverages(results: list[tuple[Scenario, list[dict]]]) -> None:
         row = [
             covered(studies, "selectivity/drift", truth.drift), covered(studies, "selectivity/did", rise),
             covered(studies, "selectivity/mixed", rise), covered(studies, "diversity/pearson", r),
-            covered(studies, "diversity/seed", r), covered(studies, "depth/in-sample", r**2),
+            covered(studies, "diversity/naive", r), covered(studies, "depth/in-sample", r**2),
         ]  # fmt: skip
         print(f"| {scenario.name} | " + " | ".join(row) + " |")
 

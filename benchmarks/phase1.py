@@ -1,4 +1,4 @@
-"""The robust detectors on series in which nothing happens and on planted jumps, and the time of a whole study.
+"""The calibrated detectors on series in which nothing happens and on planted jumps, and the time of a whole study.
 
     python benchmarks/phase1.py [--series 1000] [--seed 0] [--study DIR] [--copies 1]
 
@@ -28,7 +28,7 @@ def errors(series: int, seed: int) -> None:
     calm = residuals(log_series(null_series("white", series=100, rng=rng).values))
     penalty = pelt_penalty(calm, 400, rng=rng)
     print(f"thresholds: {', '.join(f'{k} {n.threshold:.2f}' for k, n in nulls.items())}; PELT penalty {penalty:.0f}\n")
-    print("| null | robust jump | critical period | transition | PELT |\n|---|---:|---:|---:|---:|")
+    print("| null | calibrated jump | critical period | transition | PELT |\n|---|---:|---:|---:|---:|")
     for kind in NULLS:
         y = log_series(null_series(kind, series=series, rng=rng).values)
         shares = [(np.abs(scan(y, kind=k)).max(axis=1) >= null.threshold).mean() for k, null in nulls.items()]

@@ -32,7 +32,7 @@ def tables(study: Study) -> dict[str, pd.DataFrame]:
 
     found = {name: study.phenomena(name) for name in WHOLE} | {name: mine(kind) for name, kind in OF_ONE.items()}
     jumps = mine("jumps")
-    found |= {f"jumps_{mode}": jumps[jumps["mode"] == mode] for mode in ("seed", "robust")}
+    found |= {f"jumps_{mode}": jumps[jumps["mode"] == mode] for mode in ("naive", "calibrated")}
     digs = sorted(path.parent for path in (study.folder / "digs").glob("*/dig.json"))
     moments = [read_table(dig / "moments.parquet").assign(target=dig.name) for dig in digs]
     together = pd.concat(moments, ignore_index=True)

@@ -24,7 +24,7 @@ class Evidence:
     critical: pd.DataFrame
 
 
-def targets(study: Study, *, dimension: str = "stable_rank", mode: str = "seed") -> pd.DataFrame:
+def targets(study: Study, *, dimension: str = "stable_rank", mode: str = "naive") -> pd.DataFrame:
     """The ranked targets of a study from its phase-1 tables: one row a target, the columns of `records.Target`.
 
     A target is the strongest jump of `dimension` (detector `mode`) within any 11 measurements of a layer. They

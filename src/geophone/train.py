@@ -183,7 +183,7 @@ def about(spec: Experiment, *, name: str, seed: int, steps: int) -> dict:
     """What a manifest says of an experiment; enough to train it again."""
     return {
         "experiment": name,
-        "family": spec.family,
+        "architecture": spec.architecture,
         "task": task(spec.task).name,
         "seed": seed,
         "total_steps": steps,

@@ -201,10 +201,10 @@ def test_a_slope_differs_when_its_widened_interval_excludes_zero():
 def test_turning_points_do_not_depend_on_units_and_may_lie_at_the_first_place(scale):
     x = np.random.default_rng(12).normal(size=80)
     x[1] += 20
-    plain, scaled = transitions(x, mode="seed"), transitions(scale * x, mode="seed")
+    plain, scaled = transitions(x, mode="naive"), transitions(scale * x, mode="naive")
     assert [t.index for t in plain] == [t.index for t in scaled] and plain[0].index == 1
     assert [t.acceleration * scale for t in plain] == pytest.approx([t.acceleration for t in scaled])
-    drawn = transitions(np.exp(0.01 * x), mode="robust", rng=np.random.default_rng(0))
+    drawn = transitions(np.exp(0.01 * x), mode="calibrated", rng=np.random.default_rng(0))
     assert isinstance(drawn, list)
 
 

@@ -109,15 +109,15 @@ def test_stabilisation_at_its_edges():
     x = np.r_[np.linspace(9, 2, 15), np.full(85, 2.0)]
     x += 1e-3 * np.random.default_rng(11).normal(size=100)
     series = pd.Series(x, index=7 * np.arange(100))
-    found = stabilization(series, mode="robust")
+    found = stabilization(series, mode="calibrated")
     band = 0.1 * np.subtract(*np.percentile(x, [95, 5]))
     last_out = np.flatnonzero(np.abs(x - np.median(x[-10:])) > band)[-1]
     assert (found.index, found.step, found.status) == (last_out + 1, 7 * (last_out + 1), "stable")
     for length, status in ((19, "too short"), (20, "stable")):
-        assert stabilization(np.ones(length), mode="robust").status == status
-        assert stabilization(np.ones(length), mode="seed").status == status
+        assert stabilization(np.ones(length), mode="calibrated").status == status
+        assert stabilization(np.ones(length), mode="naive").status == status
     late = np.r_[np.full(80, 9.0), np.full(20, 2.0)]
-    assert stabilization(late, mode="robust").status == "censored"
+    assert stabilization(late, mode="calibrated").status == "censored"
 
 
 def test_types_are_named_by_phase_direction_depth_and_number():

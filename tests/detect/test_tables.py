@@ -29,16 +29,20 @@ def test_a_planted_jump_is_in_every_modes_table_with_what_chance_yields():
     tables = made({"a": truth.values[0], "b": np.full(200, 2.0), "c": np.full(200, np.nan), "d": -np.ones(200)})
     step = 5 * (truth.jumps[0][0] + 1)
     jumps = tables["jumps"]
-    for mode in ("seed", "robust", "pelt", "online"):
+    for mode in ("naive", "calibrated", "pelt", "online"):
         mine = jumps[(jumps["mode"] == mode) & (jumps["layer"] == "a")]
         assert (mine["step"] - step).abs().min() <= 25, mode
         assert (mine["expected_false"] > 0).all()
     status = tables["detection"].set_index(["layer", "mode"])["status"]
-    assert status["a", "robust"] == "ok" and status["b", "robust"] == "constant" and status["c", "robust"] == "dead"
+    assert (
+        status["a", "calibrated"] == "ok"
+        and status["b", "calibrated"] == "constant"
+        and status["c", "calibrated"] == "dead"
+    )
     assert len(tables["detection"]) == 16
-    assert set(tables["stabilization"]["mode"]) == {"seed", "robust"} == set(tables["order"]["mode"])
-    robust = tables["critical"][tables["critical"]["mode"] == "robust"]
-    assert len(robust) and robust["expected_false"].between(0, 0.2).all()
+    assert set(tables["stabilization"]["mode"]) == {"naive", "calibrated"} == set(tables["order"]["mode"])
+    calibrated = tables["critical"][tables["critical"]["mode"] == "calibrated"]
+    assert len(calibrated) and calibrated["expected_false"].between(0, 0.2).all()
 
 
 def test_a_run_of_one_layer_and_short_series_have_all_tables():

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from geophone.evidence import questions, said, statistics
-from geophone.evidence.families import _judged
+from geophone.evidence.architectures import _judged
 from geophone.evidence.numbers import Number, Random
 from geophone.evidence.statistics import paired
 from geophone.evidence.synthetic import Truth, simulated
@@ -46,12 +46,12 @@ def test_the_seed_numbers_are_those_of_the_founding_documents_code(found):
 
     targets = MADE.table[MADE.table["role"] == "target"]
     r = stats.pearsonr(targets["magnitude"], targets["new_types_after"])
-    seed = number(found, "diversity/seed")
+    seed = number(found, "diversity/naive")
     assert (seed["value"], seed["p"]) == pytest.approx((r.statistic, r.pvalue), rel=1e-6)
     t = stats.ttest_rel(targets["selectivity_after"], targets["selectivity_before"])
-    assert number(found, "selectivity/seed")["p"] == pytest.approx(t.pvalue, rel=1e-6)
+    assert number(found, "selectivity/naive")["p"] == pytest.approx(t.pvalue, rel=1e-6)
     x, y = targets[["magnitude", "num_jumps"]], targets["compositional_depth_after"]
-    assert number(found, "depth/seed")["value"] == pytest.approx(LinearRegression().fit(x, y).score(x, y), rel=1e-6)
+    assert number(found, "depth/naive")["value"] == pytest.approx(LinearRegression().fit(x, y).score(x, y), rel=1e-6)
 
 
 def test_the_difference_in_differences_is_the_mean_over_runs(found):
@@ -68,7 +68,7 @@ def test_a_true_effect_is_found_in_all_architectures(found):
     assert {"selectivity", "correlation/log_magnitude/new_types"} <= set(listed(found, "holds_in_all"))
     assert not listed(found, "specific_to_one")
     verdicts = {(row["question"], row["form"]): row["verdict"] for row in found["criteria"]}
-    assert verdicts["selectivity", "seed"] == verdicts["selectivity", "robust"] == "met"
+    assert verdicts["selectivity", "naive"] == verdicts["selectivity", "calibrated"] == "met"
 
 
 def test_drift_fools_the_paired_t_and_not_the_difference_in_differences():
@@ -79,7 +79,7 @@ def test_drift_fools_the_paired_t_and_not_the_difference_in_differences():
             made.table[made.table["role"] == "target"], paired(made.table), Random(seed, 99)
         )
         by = {n.id: n for n in numbers}
-        fooled += by["selectivity/seed"].p < 0.05
+        fooled += by["selectivity/naive"].p < 0.05
         rejected += by["selectivity/did"].p < 0.05
     assert fooled > 20 and rejected <= 6  # P(more than 6 of 40 at 5 %) = .003, and the seeds are fixed
 
@@ -110,7 +110,7 @@ def test_every_number_says_what_it_rests_on_and_p_is_adjusted_within_its_family(
         assert (n["p"] is None) or (n["test"] and n["n"] > 0)
         assert (n["low"] is None) or n["interval"]
         assert n["seed"] == 0
-        assert n["form"] == "seed" or n["p"] is None or n["runs"] > 0
+        assert n["form"] == "naive" or n["p"] is None or n["runs"] > 0
     for family, ids in found["families_of_tests"].items():
         mine = [n for n in every if n["family_of_tests"] == family]
         assert sorted(ids) == sorted(n["id"] for n in mine)
@@ -144,13 +144,13 @@ def test_one_number_does_not_move_another(found):
 
 
 def test_a_family_with_one_run_is_not_spoken_of_by_itself():
-    keep = (MADE.table["family"] != "cnn") | (MADE.table["run"] == "cnn-0")
+    keep = (MADE.table["architecture"] != "cnn") | (MADE.table["run"] == "cnn-0")
     found = read(MADE, table=MADE.table[keep])
     assert "cnn has 1 run, 6 are needed to speak of it by itself." in found["study"]["notes"]
     assert {n["id"] for n in found["architectures"]["numbers"]} & {"selectivity/mlp", "selectivity/cnn"} == {
         "selectivity/mlp"
     }
-    only = read(MADE, table=MADE.table[MADE.table["family"] == "mlp"])
+    only = read(MADE, table=MADE.table[MADE.table["architecture"] == "mlp"])
     assert "selectivity" in listed(only, "not_enough_data")
     assert number(only, "depth/left-out-architectures")["status"].startswith("not enough data")
 
@@ -161,9 +161,9 @@ def test_too_few_runs_give_statuses_and_no_p(runs):
     order = MADE.order.iloc[: 2 * runs]
     found = statistics(MADE.table[keep], order=order, detection=MADE.detection.iloc[: 2 * runs], draws=99)
     for n in found["numbers"]:
-        if n["form"] == "robust" and n["id"] not in ("selectivity/did-t", "selectivity/did-wilcoxon"):
+        if n["form"] == "calibrated" and n["id"] not in ("selectivity/did-t", "selectivity/did-wilcoxon"):
             assert n["p"] is None and n["low"] is None and n["status"].startswith("not enough data"), n["id"]
-    assert {c["verdict"] for c in found["criteria"] if c["form"] == "robust"} == {"undecided"}
+    assert {c["verdict"] for c in found["criteria"] if c["form"] == "calibrated"} == {"undecided"}
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert "could not have seen" in said(found)[-1]
 
@@ -185,15 +185,15 @@ def test_a_column_of_nan_is_said(column):
 def test_empty_tables_of_phase_1_are_no_error():
     nothing = pd.DataFrame({"run": pd.Series(dtype=str)})
     found = statistics(MADE.table, order=nothing, detection=nothing, draws=99)
-    assert "order/seed" in listed(found, "not_enough_data")
+    assert "order/naive" in listed(found, "not_enough_data")
 
 
 def judged(ps, differ, values=None):
     mine = {
-        k: Number(k, "", "robust", value, p=p)
+        k: Number(k, "", "calibrated", value, p=p)
         for (k, p), value in zip(ps.items(), values or [1] * len(ps), strict=True)
     }
-    return _judged(mine, Number("d", "", "robust", 0.0, p=differ, p_adjusted=differ))
+    return _judged(mine, Number("d", "", "calibrated", 0.0, p=differ, p_adjusted=differ))
 
 
 def test_the_lists_follow_the_rules():
@@ -218,7 +218,7 @@ def test_the_lists_follow_the_rules():
     ],
 )  # fmt: skip
 def test_the_verdict_on_r_is_that_of_the_whole_interval(low, high, verdict):
-    assert questions._robust_r(Number("", "", "robust", 0.0, low=low, high=high)) == verdict
+    assert questions._calibrated_r(Number("", "", "calibrated", 0.0, low=low, high=high)) == verdict
 
 
 def test_the_verdict_on_a_rise_needs_equivalence_before_it_says_no():
@@ -228,7 +228,7 @@ def test_the_verdict_on_a_rise_needs_equivalence_before_it_says_no():
         pairs = pd.DataFrame(
             {"run": np.arange(20).astype(str), "selectivity_excess": mean + spread * rng.normal(size=20)}
         )
-        return questions._rise(Number("", "", "robust", mean, p_adjusted=adjusted), pairs)
+        return questions._rise(Number("", "", "calibrated", mean, p_adjusted=adjusted), pairs)
 
     assert verdict(0.05, 0.01, 0.01) == "met"
     assert verdict(-0.05, 0.01, 0.01) == "not met"
@@ -245,16 +245,16 @@ def test_the_verdict_on_a_rise_needs_equivalence_before_it_says_no():
     ],
 )  # fmt: skip
 def test_the_verdict_on_r2_needs_runs_left_out_before_it_says_yes(low, high, left_out, verdict):
-    inside = Number("", "", "robust", 0.0, low=low, high=high)
-    assert questions._robust_r2(inside, Number("", "", "robust", left_out)) == verdict
+    inside = Number("", "", "calibrated", 0.0, low=low, high=high)
+    assert questions._calibrated_r2(inside, Number("", "", "calibrated", left_out)) == verdict
 
 
-def test_lines_set_seed_beside_robust_and_name_what_could_have_been_seen(found):
+def test_lines_set_seed_beside_calibrated_and_name_what_could_have_been_seen(found):
     lines = said(found)
     text = "\n".join(lines)
     for question in ("new feature types?", "Does selectivity rise", "predict compositional depth?"):
         at = next(i for i, line in enumerate(lines) if question in line)
-        assert lines[at + 1].startswith("    seed: ") and lines[at + 2].startswith("  robust: ")
+        assert lines[at + 1].startswith("   naive: ") and lines[at + 2].startswith("  calibrated: ")
     did = number(found, "selectivity/did")
     assert f"{did['value']:.3g} [{did['low']:.3g}, {did['high']:.3g}]" in text
     assert "With power 0.8 this study could have seen a correlation (question 1) of" in text

@@ -26,8 +26,14 @@ def series(layer, step):
     return 2.0 + layer.depth + step / 100
 
 
-def make_run(folder, name, family, seed=0):
-    about = {"experiment": f"{family}_net", "family": family, "task": "digits", "seed": seed, "total_steps": 200}
+def make_run(folder, name, architecture, seed=0):
+    about = {
+        "experiment": f"{architecture}_net",
+        "architecture": architecture,
+        "task": "digits",
+        "seed": seed,
+        "total_steps": 200,
+    }
     Manifest(
         name=name, status="finished", layers=LAYERS, rows=20, definitions={DIMENSION: 1}, versions={}, threads=1,
         steps=200, measurements=len(STEPS), about=about,
@@ -40,7 +46,7 @@ def make_run(folder, name, family, seed=0):
     write_table(folder / "runs" / name / "series" / "part-00000.parquet", pd.DataFrame(rows))
 
 
-def jump(run, step, mode="seed", score=3.0, layer="b"):
+def jump(run, step, mode="naive", score=3.0, layer="b"):
     return {"run": run, "layer": layer, "depth": 1, "dimension": DIMENSION, "mode": mode, "index": step // 5 - 1,
             "step": step, "log_ratio": 0.1, "score": score}  # fmt: skip
 
@@ -91,26 +97,26 @@ def dig(folder, run, step, *, tables=TABLES, shift=0.0, about=None, per_class=20
 
 
 def make_study(folder, *, targets=None, digs=True):
-    for name, family in (("r0", "mlp"), ("r1", "cnn")):
-        make_run(folder, name, family)
+    for name, architecture in (("r0", "mlp"), ("r1", "cnn")):
+        make_run(folder, name, architecture)
     jumps = [
         jump("r0", 50),
         jump("r0", 100),
-        jump("r0", 100, mode="robust", score=9.0),
+        jump("r0", 100, mode="calibrated", score=9.0),
         jump("r1", 100),
         jump("r1", 60),
     ]
     targets = targets or [target(1, "r1", 100), target(2, "r0", 100, control=None), target(3, "r0", 50)]
     detection = [
-        {"run": run, "layer": layer.name, "depth": layer.depth, "dimension": DIMENSION, "mode": "seed", "detected": 1,
+        {"run": run, "layer": layer.name, "depth": layer.depth, "dimension": DIMENSION, "mode": "naive", "detected": 1,
          "expected_false": 0.5, "status": "ok"}
         for run in ("r0", "r1") for layer in LAYERS
     ]  # fmt: skip
-    order = [{"run": run, "dimension": DIMENSION, "mode": "seed", "rho": 1.0, "p": 0.2, "verdict": "bottom-up",
+    order = [{"run": run, "dimension": DIMENSION, "mode": "naive", "rho": 1.0, "p": 0.2, "verdict": "bottom-up",
               "tau": 1.0, "layers": 3} for run in ("r0", "r1")]  # fmt: skip
     members = [{"run": "r1", "layer": "b", "depth": 1, "step": 100, "type": 0, "representative": True,
-                "dimension": DIMENSION, "mode": "seed"}]  # fmt: skip
-    types = [{"dimension": DIMENSION, "mode": "seed", "type": 0, "name": "mid refinement"}]
+                "dimension": DIMENSION, "mode": "naive"}]  # fmt: skip
+    types = [{"dimension": DIMENSION, "mode": "naive", "type": 0, "name": "mid refinement"}]
     study = Study(folder)
     for name, rows in (
         ("targets", targets), ("phenomena/jumps", jumps), ("phenomena/detection", detection),
@@ -143,8 +149,8 @@ def test_a_row_a_target_and_a_row_its_control_and_none_for_what_was_not_dug(tabl
 
 def test_place_and_jump_are_those_of_the_run(table):
     row, control = table.iloc[0], table.iloc[1]
-    assert (row["experiment"], row["family"], row["task"], row["seed"]) == ("cnn_net", "cnn", "digits", 0)
-    assert (row["relative_depth"], row["phase"], row["mode"], row["type"]) == (0.5, 0.5, "seed", "mid refinement")
+    assert (row["experiment"], row["architecture"], row["task"], row["seed"]) == ("cnn_net", "cnn", "digits", 0)
+    assert (row["relative_depth"], row["phase"], row["mode"], row["type"]) == (0.5, 0.5, "naive", "mid refinement")
     assert row["magnitude"] == pytest.approx(0.5)
     assert row["log_magnitude"] == pytest.approx(math.log(4.25 / 3.75)) == row["size"]
     assert control["log_magnitude"] == pytest.approx(math.log(4.75 / 4.25)) and control["type"] == ""
@@ -189,7 +195,7 @@ def test_the_detector_of_a_target_is_found_by_its_score(tmp_path):
     targets = [{**target(1, "r0", 100, control=None), "score": 0.9}, {**target(2, "r1", 100), "score": 0.123}]
     study = make_study(tmp_path, targets=targets)
     table = evidence_table(study).query("role == 'target'")
-    assert table["mode"].tolist() == ["robust", "unknown"]
+    assert table["mode"].tolist() == ["calibrated", "unknown"]
     assert table["num_jumps"].iloc[0] == 1 and np.isnan(table["num_jumps"].iloc[1])
 
 

@@ -43,7 +43,7 @@ surrogates = 29
 headline = ["stable_rank"]
 [target]
 dimension = "stable_rank"
-mode = "seed"
+mode = "naive"
 [dig]
 per_class = 10
 units = 2
@@ -75,7 +75,7 @@ def make_corpus(root: Path, *, guests: bool) -> None:
 
 def _phenomena(study: Study) -> dict[str, pd.DataFrame]:
     layers = [layer.name for layer in study.runs[0].layers]
-    keys = {"run": RUN, "dimension": "stable_rank", "mode": "seed"}
+    keys = {"run": RUN, "dimension": "stable_rank", "mode": "naive"}
     places = [keys | {"layer": layer, "depth": i} for i, layer in enumerate(layers)]
     steps = (10, 30, 50)
     jumps = [
@@ -96,7 +96,8 @@ def _phenomena(study: Study) -> dict[str, pd.DataFrame]:
             [p | {"step": step, "type": 0, "representative": step == 30} for p in places for step in steps]
         ),
         "types": pd.DataFrame(
-            [{"dimension": "stable_rank", "mode": "seed", "type": 0, "name": "mid refinement", "jumps": 3, "phase": 0.5,
+            [{"dimension": "stable_rank", "mode": "naive", "type": 0, "name": "mid refinement", "jumps": 3,
+            "phase": 0.5,
               "magnitude": 0.5, "depth": 0.5, "status": "ok", "stability": 0.8, "of": 1}]
         ),
     }  # fmt: skip

@@ -56,10 +56,10 @@ def test_the_folder_of_a_dig_stays_in_digs_whatever_run_and_layer_are_called(nam
 def test_names_and_notes_with_html_and_dots_come_back_as_they_were_and_make_no_file(run, tmp_path):
     assert gp.open(run).name == "<b>one</b>/../.."
     raw = json.loads((run / "run.json").read_text())
-    raw["note"], raw["about"] = "<script>alert(1)</script>", {"family": "../../x"}
+    raw["note"], raw["about"] = "<script>alert(1)</script>", {"architecture": "../../x"}
     (run / "run.json").write_text(json.dumps(raw))
     opened = gp.open(run)
-    assert opened.manifest.note == "<script>alert(1)</script>" and opened.manifest.about == {"family": "../../x"}
+    assert opened.manifest.note == "<script>alert(1)</script>" and opened.manifest.about == {"architecture": "../../x"}
     assert listing(tmp_path) == sorted(["study", "study/runs", *(f"study/runs/one{'/' + p if p else ''}" for p in
                                         ["", *listing(run)])])  # fmt: skip
 

@@ -19,11 +19,12 @@ NASTY = r"a#b$c\d@e*f_g<h>[i]{j}~k//l`m`%n&o^p-- =q 1.5 |r| \"s\" ü"
 LAYERS = tuple(Layer(name, i, "flat", 12, 40, (12,)) for i, name in enumerate(("in_1", "#2*", "out$")))
 
 
-def write_run(folder: Path, *, family: str, seed: int, name: str | None = None) -> None:
+def write_run(folder: Path, *, architecture: str, seed: int, name: str | None = None) -> None:
     """60 measurements of three layers, one dimension: noise around levels that settle one after another."""
     rng = np.random.default_rng(seed)
     writer = RunWriter(folder)
-    about = {"experiment": f"{family}_{seed}", "family": family, "task": "noise", "seed": seed, "total_steps": 300,
+    about = {"experiment": f"{architecture}_{seed}", "architecture": architecture, "task": "noise", "seed": seed,
+    "total_steps": 300,
              "optimizer": "adam", "learning_rate": 0.001, "batch": 16}  # fmt: skip
     writer.begin(
         Manifest(name=name or folder.name, layers=LAYERS, rows=40, definitions={"stable_rank": 1}, versions={},
@@ -41,9 +42,9 @@ def write_run(folder: Path, *, family: str, seed: int, name: str | None = None) 
 
 def make_study(folder: Path, truth: Truth | None = None, *, runs: int = 8) -> Study:
     """The study in `folder`, with everything a paper asks for."""
-    for seed, family in enumerate(("cnn", "mlp", "transformer")):
-        write_run(folder / "runs" / f"{family}-{seed}", family=family, seed=seed)
-    write_run(folder / "runs" / "nasty", family="m$l_p#*", seed=9, name=NASTY)
+    for seed, architecture in enumerate(("cnn", "mlp", "transformer")):
+        write_run(folder / "runs" / f"{architecture}-{seed}", architecture=architecture, seed=seed)
+    write_run(folder / "runs" / "nasty", architecture="m$l_p#*", seed=9, name=NASTY)
     study = Study(folder)
     detect_stage(study, DetectOptions(surrogates=99))
     write_evidence(study, truth or Truth(), runs=runs)

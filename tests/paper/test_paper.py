@@ -47,7 +47,7 @@ def test_a_study_with_nothing_in_it_reads_correctly(study):
     pdf = write_paper(study, prove=PROVE)
     assert pdf.read_bytes().startswith(b"%PDF") and pdf == study.folder / "paper" / "paper.pdf"
     text, _ = text_of(study)
-    assert "none of the three founding claims passed its robust criterion" in text
+    assert "none of the three founding claims passed its calibrated criterion" in text
     assert "Nothing could be shown to be specific to one architecture" in text
     assert "change otherwise at targets than at controls after correction." in text
     assert not re.search(r"\bnan\b|None|\binf\b|\.\.", text.replace(NASTY, ""))
@@ -94,9 +94,9 @@ def test_no_direction_is_claimed_where_test_and_interval_disagree(value, low, hi
     assert words.side(Numbers({"numbers": [row]}, dict)["a"], 0.05, "up", "down", "none") == expected
 
 
-NEEDED = ("diversity/seed", "diversity/pearson", "selectivity/seed", "selectivity/did", "selectivity/drift",
-          "depth/seed", "depth/in-sample", "depth/left-out-runs", "order/seed", "order/robust", "jumps/seed",
-          "jumps/robust")  # fmt: skip
+NEEDED = ("diversity/naive", "diversity/pearson", "selectivity/naive", "selectivity/did", "selectivity/drift",
+          "depth/naive", "depth/in-sample", "depth/left-out-runs", "order/naive", "order/calibrated", "jumps/naive",
+          "jumps/calibrated")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NEEDED)

@@ -28,7 +28,8 @@ def write_run(
     writer.begin(
         Manifest(
             name=name, layers=layers, rows=100, definitions=definitions, versions={}, threads=1, note=note,
-            schedule={"every": 5}, probe={"samples": 20}, about={"total_steps": 300, "family": f"family {NAUGHTY}"},
+            schedule={"every": 5}, probe={"samples": 20}, about={"total_steps": 300, "architecture":
+            f"architecture {NAUGHTY}"},
         )
     )  # fmt: skip
     for index in range(0 if begun_only else 60):

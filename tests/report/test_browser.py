@@ -135,8 +135,8 @@ def test_the_dimension_and_the_rule_switch_all_charts_and_their_words(page, atla
     assert "mean fraction" in page.locator('[data-chart="heatmap"]').get_attribute("aria-label")
     page.select_option("#dimension", "stable_rank")
     page.wait_for_function(f"{READY} === 'stable_rank'")
-    page.select_option("#mode", "robust")
-    page.wait_for_function("geophone.views.get('series').signal('mode') === 'robust'")
+    page.select_option("#mode", "calibrated")
+    page.wait_for_function("geophone.views.get('series').signal('mode') === 'calibrated'")
     page.wait_for_timeout(200)
     assert seed > 0 and triangles.count() < seed
 

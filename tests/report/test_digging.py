@@ -24,7 +24,7 @@ def composition():
             for early, late, causal in (("a", "b", 10.0 * i), ("a", "c", np.nan), ("b", "c", 5.0)):
                 rows.append(
                     {"role": role, "moment": moment, "step": 100 * i, "early": early, "late": late, "pairs": 100,
-                     "seed_edges": 40 if role == "target" else 1, "partial_edges": 7, "path_strength": 1.0,
+                     "naive_edges": 40 if role == "target" else 1, "partial_edges": 7, "path_strength": 1.0,
                      "effect_edges": causal, "effect_null": 0.1, "compositional_depth": 1 + (i > 0)}
                 )  # fmt: skip
     return pd.DataFrame(rows)

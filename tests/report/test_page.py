@@ -68,11 +68,11 @@ def test_the_jumps_drawn_are_the_jumps_found_in_both_forms(study):
     run = tables_of(study)
     drawn = pd.DataFrame(run_data(run)["jumps"])
     found = study.phenomena("jumps")
-    for mode in ("seed", "robust"):
+    for mode in ("naive", "calibrated"):
         mine = found[(found["run"] == "plain-run") & (found["mode"] == mode)]
         assert (drawn["mode"] == mode).sum() == len(mine)
-    assert set(drawn["mode"]) <= {"seed", "robust"}
-    seed = drawn[(drawn["dimension"] == "stable_rank") & (drawn["layer"] == "conv1") & (drawn["mode"] == "seed")]
+    assert set(drawn["mode"]) <= {"naive", "calibrated"}
+    seed = drawn[(drawn["dimension"] == "stable_rank") & (drawn["layer"] == "conv1") & (drawn["mode"] == "naive")]
     assert 155 in list(seed["step"])
 
 
@@ -111,17 +111,19 @@ def test_columns_hold_the_rows():
 
 def test_the_order_of_all_runs_is_one_plot_with_a_row_a_run_and_a_mark_where_there_is_an_order(atlas):
     order = pd.DataFrame(
-        {"run": ["a", "b", "a", "b"], "mode": ["seed", "seed", "robust", "robust"], "rho": [0.5, np.nan, -0.2, 0.9],
+        {"run": ["a", "b", "a", "b"], "mode": ["naive", "naive", "calibrated", "calibrated"], "rho": [0.5, np.nan,
+        -0.2, 0.9],
          "p": [0.1, np.nan, 0.4, 0.01], "verdict": ["weak", "undefined", "simultaneous", "bottom-up"]}
     )  # fmt: skip
     chart = order_plot(order, {"a": "mlp", "b": "cnn"})
     rows = chart["layer"][1]["data"]["values"]
-    assert [(r["run"], r["family"], r["mode"], r["rho"]) for r in rows] == [
-        ("a", "mlp", "seed", 0.5), ("b", "cnn", "seed", None), ("a", "mlp", "robust", -0.2), ("b", "cnn", "robust", 0.9)
+    assert [(r["run"], r["architecture"], r["mode"], r["rho"]) for r in rows] == [
+        ("a", "mlp", "naive", 0.5), ("b", "cnn", "naive", None), ("a", "mlp", "calibrated", -0.2), ("b", "cnn",
+        "calibrated", 0.9)
     ]  # fmt: skip
     assert chart["layer"][0]["data"]["values"] == [{"rho": -0.6}, {"rho": 0.6}]
     said = (
-        "Layers settle bottom-up in the stable rank of 0 of 2 runs by the seed rule (1 undefined), 1 of 2 runs by the"
+        "Layers settle bottom-up in the stable rank of 0 of 2 runs by the naive rule (1 undefined), 1 of 2 runs by the"
     )
     assert order_count(order, "stable_rank").startswith(said)
     assert "Layers settle bottom-up in the stable rank of" in (atlas / "index.html").read_text()
@@ -138,8 +140,8 @@ def test_titles_follow_from_the_numbers(study):
 
 def test_the_overview_says_jumps_with_what_noise_gives(study, atlas):
     rows = study.phenomena("detection")
-    rows = rows[(rows["dimension"] == "stable_rank") & (rows["mode"] == "seed")]
-    said = f"{rows['detected'].sum():,} by the seed rule, where noise alone gives {rows['expected_false'].sum():,.1f}."
+    rows = rows[(rows["dimension"] == "stable_rank") & (rows["mode"] == "naive")]
+    said = f"{rows['detected'].sum():,} by the naive rule, where noise alone gives {rows['expected_false'].sum():,.1f}."
     assert said in (atlas / "index.html").read_text()
 
 

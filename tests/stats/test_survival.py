@@ -19,7 +19,7 @@ def censored(times, happened):
 
 
 @pytest.mark.parametrize("rounded", [False, True])
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("naive", range(5))
 def test_it_is_scipys_log_rank_ties_and_censoring_included(seed, rounded):
     times, happened = watched(np.random.default_rng(seed), slower=1.6)
     if rounded:

@@ -235,7 +235,7 @@ def test_a_network_of_ones_own(tmp_path, monkeypatch):
     (tmp_path / "mynets.py").write_text(
         "from dataclasses import replace\nfrom torch import nn\nfrom geophone.zoo.catalogue import Experiment\n"
         "def build():\n    return nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))\n"
-        "def small():\n    return Experiment(name='small', family='mlp', task='digits', build=build,"
+        "def small():\n    return Experiment(name='small', architecture='mlp', task='digits', build=build,"
         " layers=('2', '3'), variant='own', depth=1, width=16)\n"
         "kept = small\ndef quick():\n    return replace(kept(), lr=0.01)\n"
     )

@@ -20,7 +20,7 @@ PROGRESS = {"markov": 0.25, "text": 0.25}
 
 
 def test_there_are_44_of_three_families_with_names_of_their_own():
-    assert Counter(e.family for e in CATALOGUE) == {"mlp": 16, "cnn": 14, "transformer": 14}
+    assert Counter(e.architecture for e in CATALOGUE) == {"mlp": 16, "cnn": 14, "transformer": 14}
     assert len(set(names())) == 44
     assert {"mlp_deep_10_mnist", "mlp_4_mnist", "cnn_4_mnist", "vit_2_mnist"} <= set(names())
 
@@ -40,14 +40,14 @@ def test_every_task_is_used_and_the_depths_asked_for_are_there():
 def test_a_network_is_what_its_name_says(name):
     spec = experiment(name)
     kind, variant, depth, target = re.fullmatch(r"([a-z]+)_(?:([a-z0-9]+)_)?(\d+)_([a-z]+)", name).groups()
-    assert kind in KINDS[spec.family]
+    assert kind in KINDS[spec.architecture]
     assert (variant or "plain", int(depth), target) == (spec.variant, spec.depth, spec.task)
     torch.manual_seed(0)
     model = spec.build()
-    stem = {"mlp": "layer", "cnn": "conv"}.get(spec.family, "blocks.")
+    stem = {"mlp": "layer", "cnn": "conv"}.get(spec.architecture, "blocks.")
     assert sum(bool(re.fullmatch(re.escape(stem) + r"\d+", n)) for n, _ in model.named_modules()) == spec.depth
     learnt = [m for m in model.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
-    assert len(learnt) - 1 == spec.depth or spec.family == "transformer"
+    assert len(learnt) - 1 == spec.depth or spec.architecture == "transformer"
 
 
 @pytest.mark.parametrize("name", names())
@@ -64,8 +64,8 @@ def test_layers_run_in_the_stated_order_and_put_out_tensors(name):
     assert tuple(ran) == spec.layers
     assert all(isinstance(out, torch.Tensor) and len(out) == 8 and out.std() > 0 for out in ran.values())
     assert output.shape == (*y.shape, this.classes)
-    assert max(out.shape[-1 if spec.family != "cnn" else 1] for out in list(ran.values())[:-1]) == spec.width
-    if spec.family in ("mlp", "cnn") and spec.variant not in ("tanh", "gelu"):
+    assert max(out.shape[-1 if spec.architecture != "cnn" else 1] for out in list(ran.values())[:-1]) == spec.width
+    if spec.architecture in ("mlp", "cnn") and spec.variant not in ("tanh", "gelu"):
         assert all(out.min() >= 0 for out in list(ran.values())[:-1])
 
 

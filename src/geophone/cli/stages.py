@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def detect(folder: Folder, as_json: Json = False, quiet: Quiet = False) -> None:
     """Find when layers settle, in which order, and where they jump.
 
-    Stabilisation, convergence order, jumps and critical periods of every run and dimension, seed form beside robust
-    form, each beside what chance alone yields. Writes phenomena/*.parquet.
+    Stabilisation, convergence order, jumps and critical periods of every run and dimension, naive form beside
+    calibrated form, each beside what chance alone yields. Writes phenomena/*.parquet.
 
     Example: geophone detect geophone-demo
     """

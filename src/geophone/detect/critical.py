@@ -7,7 +7,7 @@ from geophone.detect.series import as_series, check_mode, stretches
 from geophone.errors import InputError
 from geophone.records import AccelerationPeak, CriticalPeriod
 
-MODES = ("seed", "robust")
+MODES = ("naive", "calibrated")
 PERCENTILE = 90
 
 
@@ -16,21 +16,21 @@ def critical_periods(
 ) -> list[CriticalPeriod]:
     """Stretches in which `series` changes fast, in order of time.
 
-    Velocity is the first difference per training step. mode "seed": |velocity| above its own 90th percentile,
+    Velocity is the first difference per training step. mode "naive": |velocity| above its own 90th percentile,
     which is 10 % of any run whatever happens in it: a map of where the change is, not a finding that there is
-    any. Source: the founding study's step 1.3. mode "robust": where the velocity of the log series (difference of
+    any. Source: the founding study's step 1.3. mode "calibrated": where the velocity of the log series (difference of
     the means of 5 measurements on each side, `nulls.scan`), in units of its local noise, passes the 95th
     percentile of its greatest value in surrogates without any change; by default 999 of AR(.5) noise that shrinks,
     drawn with `rng`. Steady drift that is fast beside the noise counts: it is change.
 
-    Gaps (NaN) end a stretch. Raises InputError for another mode, what is not a series, and in mode "robust" without
+    Gaps (NaN) end a stretch. Raises InputError for another mode, what is not a series, and in mode "calibrated" without
     `rng` or `null`.
     """
     check_mode(mode, MODES)
     values, steps = as_series(series)
     if len(values) < 3:
         return []
-    if mode == "robust":
+    if mode == "calibrated":
         null = null or change_null("velocity", len(values), rng=rng)
         return periods_of(scan(log_series(values)[None], kind="velocity")[0], steps, null)
     speed = np.abs(np.diff(values) / np.diff(steps))
@@ -55,7 +55,7 @@ def transitions(
 ) -> list[AccelerationPeak]:
     """Turning points: local peaks of |acceleration|, the change of velocity per step.
 
-    mode "seed": peaks above the 90th percentile of |acceleration|. mode "robust": peaks of the change of the log
+    mode "naive": peaks above the 90th percentile of |acceleration|. mode "calibrated": peaks of the change of the log
     series' velocity, in units of its noise, above the 95th percentile of its greatest value in surrogates; the
     acceleration is then that of the log series. Otherwise as `critical_periods`.
     """
@@ -63,7 +63,7 @@ def transitions(
     values, steps = as_series(series)
     if len(values) < 4:
         return []
-    if mode == "robust":
+    if mode == "calibrated":
         null = null or change_null("acceleration", len(values), rng=rng)
         y = log_series(values)
         return turns_of(y, scan(y[None], kind="acceleration")[0], steps, null)
@@ -90,7 +90,7 @@ def turns_of(y: np.ndarray, z: np.ndarray, steps: np.ndarray, null: Null) -> lis
 def change_null(kind: str, measurements: int, *, rng: np.random.Generator | None, surrogates: int = 999) -> Null:
     """The null of "velocity" or "acceleration": noise that shrinks, without drift."""
     if rng is None:
-        raise InputError("mode 'robust' draws surrogates: pass rng=numpy.random.default_rng(seed).")
+        raise InputError("mode 'calibrated' draws surrogates: pass rng=numpy.random.default_rng(seed).")
     return make_null(reference_surrogates(measurements, count=surrogates, drift=False, rng=rng), kind=kind)
 
 

@@ -21,7 +21,7 @@ from geophone.detect.series import as_series, check_mode
 from geophone.errors import InputError
 from geophone.records import Jump
 
-MODES = ("seed", "robust", "pelt", "online")
+MODES = ("naive", "calibrated", "pelt", "online")
 Z = 2.0
 ALPHA = 0.05
 SURROGATES = 999
@@ -39,14 +39,14 @@ def jumps(
 ) -> list[Jump]:
     """Jumps of `series`, in order of time.
 
-    mode "seed": measurements whose first difference lies more than 2 standard deviations from the mean
+    mode "naive": measurements whose first difference lies more than 2 standard deviations from the mean
     difference, |z| > 2; `score` is z, `p` is NaN. On Gaussian noise it flags 4.6 % of the differences (18 of
     399), whatever the series: it is a list of the largest changes, not a finding. Source: the founding study,
     step 1.2.
 
-    mode "robust": peaks of the scan of the log series (`nulls.scan`: the difference of means of 5 measurements on each
-    side, less its drift, over its local noise) whose family-wise p, over the whole series, is at most .05 under every
-    one of `nulls`; by default 999 surrogates of the hardest reference null (`reference_surrogates`), drawn with
+    mode "calibrated": peaks of the scan of the log series (`nulls.scan`: the difference of means of 5 measurements on
+    each side, less its drift, over its local noise) whose family-wise p, over the whole series, is at most .05 under
+    every one of `nulls`; by default 999 surrogates of the hardest reference null (`reference_surrogates`), drawn with
     `rng`. `score` is the scan, `p` the greatest p. Assumes that noise and drift change slowly beside 10 measurements.
 
     mode "pelt": PELT (Killick et al. 2012, `ruptures`) on the log series in units of its noise, segments of 5 or
@@ -81,14 +81,14 @@ def _seed(values: np.ndarray, rng, nulls) -> Found:
     return [(int(i) + 1, float(z[i]), np.nan) for i in np.flatnonzero(np.abs(np.nan_to_num(z)) > Z)]
 
 
-def _robust(values: np.ndarray, rng, nulls) -> Found:
+def _calibrated(values: np.ndarray, rng, nulls) -> Found:
     y = log_series(values)[None]
-    nulls = nulls or [jump_null(len(values), rng=_needed(rng, "robust"))]
+    nulls = nulls or [jump_null(len(values), rng=_needed(rng, "calibrated"))]
     return significant(scan(y, kind="jump")[0], nulls)
 
 
 def jump_null(measurements: int, *, rng: np.random.Generator, surrogates: int = SURROGATES) -> Null:
-    """The reference null of the robust detector for series of that many measurements."""
+    """The reference null of the calibrated detector for series of that many measurements."""
     return make_null(reference_surrogates(measurements, count=surrogates, drift=True, rng=rng), kind="jump")
 
 
@@ -166,7 +166,7 @@ def _needed(rng: np.random.Generator | None, mode: str) -> np.random.Generator:
     return rng
 
 
-_FINDERS = {"seed": _seed, "robust": _robust, "pelt": _pelt, "online": _online}
+_FINDERS = {"naive": _seed, "calibrated": _calibrated, "pelt": _pelt, "online": _online}
 
 
 def describe(values: np.ndarray, steps: np.ndarray, index: int, *, total: int, score: float, p: float = np.nan) -> Jump:

@@ -21,11 +21,11 @@ _ROUNDING = 1e-9
 def convergence_order(table: pd.DataFrame, *, mode: str) -> ConvergenceOrder:
     """Spearman's rho between depth and stabilisation step of the columns of `table` (steps x layers, depth order).
 
-    Layers that did not stabilise do not count in mode "seed"; in mode "robust" a censored layer counts as later than
-    all that settled, and censored layers tie with each other: in rho, in its exact p and in Kendall's tau-b. verdict:
-    rho > 0.6 "bottom-up", rho < -0.6 "top-down", |rho| < 0.3 "simultaneous", otherwise "weak"; "undefined" when fewer
-    than 3 layers count or all of them tie. With few layers a large rho is common by chance (P(rho > 0.6) = 0.17 for 4
-    layers): read `p` with it.
+    Layers that did not stabilise do not count in mode "naive"; in mode "calibrated" a censored layer counts as later
+    than all that settled, and censored layers tie with each other: in rho, in its exact p and in Kendall's tau-b.
+    verdict: rho > 0.6 "bottom-up", rho < -0.6 "top-down", |rho| < 0.3 "simultaneous", otherwise "weak"; "undefined"
+    when fewer than 3 layers count or all of them tie. With few layers a large rho is common by chance (P(rho > 0.6) =
+    0.17 for 4 layers): read `p` with it.
     Raises InputError unless `table` is a DataFrame.
     """
     if not isinstance(table, pd.DataFrame):

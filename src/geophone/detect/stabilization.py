@@ -7,19 +7,19 @@ from geophone.detect.series import as_series, check_mode
 from geophone.records import Stabilization
 
 WINDOW = 20
-MODES = ("seed", "robust")
+MODES = ("naive", "calibrated")
 
 
 def stabilization(series, *, mode: str) -> Stabilization:
     """First measurement at which `series` has settled.
 
-    mode "seed": the first index i at which the standard deviation of the last 20 measurements x[i-19..i] is below
+    mode "naive": the first index i at which the standard deviation of the last 20 measurements x[i-19..i] is below
     10 % of their mean's size. It says that the series was once flat for 20 measurements, not that it stayed so.
     A window with a gap (NaN) does not count. Source: the founding study's step 1.1.
 
-    mode "robust": the first measurement after the last one that lies outside median(last 10 %) +- 0.1 x the distance
-    from the 5th to the 95th percentile of the whole series. "censored" when that falls into the last 20 %, or when
-    the 95 % interval of the straight slope over the last 20 % excludes 0 (its width allows for first-order
+    mode "calibrated": the first measurement after the last one that lies outside median(last 10 %) +- 0.1 x the
+    distance from the 5th to the 95th percentile of the whole series. "censored" when that falls into the last 20 %,
+    or when the 95 % interval of the straight slope over the last 20 % excludes 0 (its width allows for first-order
     autocorrelation): the run ended before the series can be said to have settled. It says nothing of how large the
     remaining change is. Gaps are passed over.
 
@@ -32,7 +32,7 @@ def stabilization(series, *, mode: str) -> Stabilization:
         return Stabilization(None, None, "dead")
     if len(values) < WINDOW:
         return Stabilization(None, None, "too short")
-    return _robust(values, steps) if mode == "robust" else _seed(values, steps)
+    return _calibrated(values, steps) if mode == "calibrated" else _seed(values, steps)
 
 
 def _seed(values: np.ndarray, steps: np.ndarray) -> Stabilization:
@@ -45,7 +45,7 @@ def _seed(values: np.ndarray, steps: np.ndarray) -> Stabilization:
     return Stabilization(index, int(steps[index]), "stable")
 
 
-def _robust(values: np.ndarray, steps: np.ndarray) -> Stabilization:
+def _calibrated(values: np.ndarray, steps: np.ndarray) -> Stabilization:
     there = np.flatnonzero(np.isfinite(values))
     x, n = values[there], len(there)
     if n < WINDOW:

@@ -34,8 +34,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class SeriesNulls:
-    """What nothing looks like, for the series of one dimension: the nulls of the robust forms, and PELT's penalty (None
-    leaves PELT out)."""
+    """What nothing looks like, for the series of one dimension: the nulls of the calibrated forms, and PELT's penalty
+    (None leaves PELT out)."""
 
     jump: tuple[Null, ...]
     velocity: Null
@@ -53,10 +53,11 @@ def run_tables(
 ) -> dict[str, pd.DataFrame]:
     """Stabilisation, order, jumps, critical periods and transitions of one run, for every dimension, in every mode.
 
-    `series` maps a dimension to its table (steps x layers); `nulls` does so for the robust forms, which are left out
-    without it. Returns a table a phenomenon with the columns of `COLUMNS`, empty where nothing was found. In "jumps",
-    `relative_depth` = depth / (layers - 1), `log_phase` = ln step / ln total steps, and `expected_false` is how many
-    jumps the null alone yields in that series (in "critical" and "transitions" likewise, missing for the seed forms,
+    `series` maps a dimension to its table (steps x layers); `nulls` does so for the calibrated forms, which are left
+    out without it. Returns a table a phenomenon with the columns of `COLUMNS`, empty where nothing was found. In
+    "jumps", `relative_depth` = depth / (layers - 1), `log_phase` = ln step / ln total steps,
+    and `expected_false` is how many
+    jumps the null alone yields in that series (in "critical" and "transitions" likewise, missing for the naive forms,
     which are a tenth of any run); "detection" has a row for every series and jump detector, also where
     nothing was found, with its status: "ok", "too short", "dead" (no finite value), "not positive", "constant".
     """
@@ -70,8 +71,8 @@ def run_tables(
         _seed_rows(rows, table, place)
         if nulls is not None:
             mine = heard[at * len(names) : (at + 1) * len(names)]
-            _robust_rows(rows, stacked[dimension], table.index.to_numpy(), place, (nulls[dimension], mine))
-            _settle(rows, table, place, "robust")
+            _calibrated_rows(rows, stacked[dimension], table.index.to_numpy(), place, (nulls[dimension], mine))
+            _settle(rows, table, place, "calibrated")
     return {kind: _frame(found, COLUMNS[kind]) for kind, found in rows.items()}
 
 
@@ -89,16 +90,16 @@ class _Place:
 
 def _seed_rows(rows: dict[str, list[dict]], table: pd.DataFrame, place: _Place) -> None:
     for layer in place.layers:
-        values, key = table[layer.name], place.row(layer, "seed")
+        values, key = table[layer.name], place.row(layer, "naive")
         expected = int(values.diff().notna().sum()) * 2 * float(norm.sf(Z))
-        found = jumps(values, mode="seed", total_steps=place.total)
+        found = jumps(values, mode="naive", total_steps=place.total)
         _add_jumps(rows, key, [asdict(j) for j in found], place, expected=expected, values=values.to_numpy())
-        rows["critical"] += _rows(key, critical_periods(values, mode="seed"))
-        rows["transitions"] += _rows(key, transitions(values, mode="seed"))
-    _settle(rows, table, place, "seed")
+        rows["critical"] += _rows(key, critical_periods(values, mode="naive"))
+        rows["transitions"] += _rows(key, transitions(values, mode="naive"))
+    _settle(rows, table, place, "naive")
 
 
-def _robust_rows(
+def _calibrated_rows(
     rows: dict[str, list[dict]],
     values: np.ndarray,
     steps: np.ndarray,
@@ -109,12 +110,12 @@ def _robust_rows(
     y = log_series(values)
     z = scans(y)
     expected = {
-        "robust": min(null.expected for null in nulls.jump),
+        "calibrated": min(null.expected for null in nulls.jump),
         "online": ONLINE_RATE * max(len(steps) - WARM_UP, 0),
         "pelt": ALPHA,
     }
     for i, layer in enumerate(place.layers):
-        found = {"robust": significant(z["jump"][i], nulls.jump), "online": heard[i]}
+        found = {"calibrated": significant(z["jump"][i], nulls.jump), "online": heard[i]}
         if nulls.penalty is not None:
             found["pelt"] = change_points(y[i], penalty=nulls.penalty)
         for mode, places in found.items():
@@ -122,7 +123,7 @@ def _robust_rows(
                 asdict(describe(values[i], steps, at, total=place.total, score=score, p=p)) for at, score, p in places
             ]
             _add_jumps(rows, place.row(layer, mode), described, place, expected=expected[mode], values=values[i])
-        key = place.row(layer, "robust")
+        key = place.row(layer, "calibrated")
         moving, turning = ({**key, "expected_false": null.expected} for null in (nulls.velocity, nulls.acceleration))
         rows["critical"] += _rows(moving, periods_of(z["velocity"][i], steps, nulls.velocity))
         rows["transitions"] += _rows(turning, turns_of(y[i], z["acceleration"][i], steps, nulls.acceleration))
@@ -140,9 +141,9 @@ def _add_jumps(
     rows: dict[str, list[dict]], key: dict, found: list[dict], place: _Place, *, expected: float, values: np.ndarray
 ) -> None:
     layers = len(place.layers)
-    status = _status(values, positive=key["mode"] != "seed")
-    # The seed rule reads any three values; the others say nothing of a series that is too short.
-    expected = expected if status == "ok" or (status == "too short" and key["mode"] == "seed") else 0.0
+    status = _status(values, positive=key["mode"] != "naive")
+    # The naive rule reads any three values; the others say nothing of a series that is too short.
+    expected = expected if status == "ok" or (status == "too short" and key["mode"] == "naive") else 0.0
     extra = {
         "layers": layers,
         "relative_depth": key["depth"] / max(layers - 1, 1),

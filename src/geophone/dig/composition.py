@@ -61,7 +61,7 @@ def composition(
 ) -> pd.DataFrame:
     """How far each of `layers` (module paths in depth order) carries the later ones: a row a pair, early before late.
 
-    Columns: early, late, pairs (of units), seed_edges (Pearson > 0.7), partial_edges (within-class partial correlation
+    Columns: early, late, pairs (of units), naive_edges (Pearson > 0.7), partial_edges (within-class partial correlation
     > 0.7), path_strength (the strongest path into a late unit beside an even share of its paths, mean over late units:
     1 when all are equal), effect_edges (significant E_ij) and effect_null (how many mixed weights have); and
     compositional_depth, the greatest number of significant edges in a row, the same in every row. The effects are
@@ -79,7 +79,7 @@ def composition_table(found: Sequence[Rungs]) -> pd.DataFrame:
         rows.append(
             {
                 "early": r.early, "late": r.late, "pairs": r.pearson.size,
-                "seed_edges": int((r.pearson > SEED_R).sum()), "partial_edges": _count(r.partial > SEED_R, r.partial),
+                "naive_edges": int((r.pearson > SEED_R).sum()), "partial_edges": _count(r.partial > SEED_R, r.partial),
                 "path_strength": _path_strength(r.path),
                 "effect_edges": _count(r.edges, r.q), "effect_null": r.null_edges,
                 "compositional_depth": depth,

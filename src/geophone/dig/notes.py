@@ -154,9 +154,9 @@ def _composition(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     mine = tables["composition"]
     mine = mine[mine["role"] == "target"]
     depth = mine.groupby("moment", sort=False)["compositional_depth"].first()
-    edges = mine.groupby("moment", sort=False)[["seed_edges", "effect_edges"]].sum()
+    edges = mine.groupby("moment", sort=False)[["naive_edges", "effect_edges"]].sum()
     return [
-        f"Composition, {name}: {edges.loc[name, 'seed_edges']:.0f} pairs of units with r > 0.7, "
+        f"Composition, {name}: {edges.loc[name, 'naive_edges']:.0f} pairs of units with r > 0.7, "
         f"{edges.loc[name, 'effect_edges']:.0f} causal edges between neighbouring layers, depth {depth[name]:.0f}."
         for name in depth.index
     ]

@@ -22,8 +22,8 @@ TOO_FEW = f"not enough data: needs {LEAST} runs and some spread"
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """One number. `form`: "seed" (as the founding document wrote it; rows taken as independent) or "robust" (the run
-    is the unit). `family_of_tests` names the tests among which `p_adjusted` (Benjamini-Hochberg) was worked out;
+    """One number. `form`: "naive" (as the founding document wrote it; rows taken as independent) or "calibrated" (the
+    run is the unit). `family_of_tests` names the tests among which `p_adjusted` (Benjamini-Hochberg) was worked out;
     without one the p stands as it is. `smallest`: the smallest true value that so many runs with this error find four
     times in five. status: "ok" or what is missing; NaN where nothing can be said.
     """
@@ -77,7 +77,7 @@ def mean_number(named: Named, values: pd.Series, runs: pd.Series, random: Random
     means = values.groupby(runs.to_numpy(str)).mean().dropna().to_numpy(float)
     tested = sign_flip(means, rng=rng, draws=random.flips)
     p = tested.p if found.status == "ok" else np.nan
-    return robust(named, found, p, random, test=FLIPS, smallest=smallest_effect(found.error, found.clusters))
+    return calibrated(named, found, p, random, test=FLIPS, smallest=smallest_effect(found.error, found.clusters))
 
 
 def correlation_number(
@@ -91,7 +91,7 @@ def correlation_number(
     tested = score_flip(x, y, clusters=runs, rng=rng, method=method, draws=random.flips)
     p = tested.p if found.status == "ok" else np.nan
     smallest = float(np.tanh(smallest_effect(found.error, found.clusters)))
-    return robust(named, found, p, random, test=SCORES, smallest=smallest)
+    return calibrated(named, found, p, random, test=SCORES, smallest=smallest)
 
 
 def r2_number(
@@ -108,18 +108,20 @@ def r2_number(
     x, y = rows[list(columns[:-1])].to_numpy(float), rows[columns[-1]].to_numpy(float)
     runs = rows["run"].to_numpy(str)
     if parts is not None:
-        return robust(named, r2_left_out(x, y, clusters=runs, parts=parts), np.nan, random, test="", smallest=np.nan)
+        return calibrated(
+            named, r2_left_out(x, y, clusters=runs, parts=parts), np.nan, random, test="", smallest=np.nan
+        )
     found = r2_in_sample(x, y, clusters=runs, rng=rng, draws=random.draws)
     tested = score_flip(x, y, clusters=runs, rng=rng, draws=random.flips) if named.family else None
     p = tested.p if tested is not None and found.status == "ok" else np.nan
-    return robust(named, found, p, random, test=SCORES if tested else "", smallest=np.nan)
+    return calibrated(named, found, p, random, test=SCORES if tested else "", smallest=np.nan)
 
 
-def robust(named: Named, found: Interval, p: float, random: Random, *, test: str, smallest: float) -> Number:
-    """A robust number from its interval and p."""
+def calibrated(named: Named, found: Interval, p: float, random: Random, *, test: str, smallest: float) -> Number:
+    """A calibrated number from its interval and p."""
     ok = found.status == "ok"
     return Number(
-        id=named.id, says=named.says, form="robust", value=found.statistic, low=found.low, high=found.high,
+        id=named.id, says=named.says, form="calibrated", value=found.statistic, low=found.low, high=found.high,
         interval=BOOTSTRAP if np.isfinite(found.low) else "", p=p, test=test if ok else "",
         family_of_tests=named.family if ok and not np.isnan(p) else "", n=found.n, runs=found.clusters,
         smallest=smallest, status="ok" if ok else TOO_FEW, seed=random.seed,

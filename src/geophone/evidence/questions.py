@@ -32,7 +32,7 @@ def diversity(targets: pd.DataFrame, pairs: pd.DataFrame, random: Random) -> lis
     """Question 1: do larger jumps bring more new feature types?"""
     r, p = correlation(targets["magnitude"], targets["new_types_after"])
     seed = _seed(
-        Named("diversity/seed", "jump magnitude with new feature types after, Pearson, rows as independent"),
+        Named("diversity/naive", "jump magnitude with new feature types after, Pearson, rows as independent"),
         (r, p), random, interval="95 %, Fisher", test="Pearson's r, t distribution",
     )  # fmt: skip
     columns = ("log_magnitude", "new_types_excess")
@@ -44,7 +44,7 @@ def diversity(targets: pd.DataFrame, pairs: pd.DataFrame, random: Random) -> lis
         correlation_number(named, pairs, columns, random),
         correlation_number(rank, pairs, columns, random, method="spearman"),
     ]
-    fitted = mixed_model(pairs[columns[1]], pairs[columns[0]], clusters=pairs["run"], kinds=pairs["family"])
+    fitted = mixed_model(pairs[columns[1]], pairs[columns[0]], clusters=pairs["run"], kinds=pairs["architecture"])
     mixed = Named("diversity/mixed", f"{says}: slope, types a nat; mixed model, runs random, architecture fixed")
     return [*found, _mixed(mixed, fitted, random)]
 
@@ -53,7 +53,7 @@ def selectivity(targets: pd.DataFrame, pairs: pd.DataFrame, random: Random) -> l
     """Question 2: does selectivity rise over a jump, more than it does anyway?"""
     before, after = targets["selectivity_before"], targets["selectivity_after"]
     seed = _seed(
-        Named("selectivity/seed", "selectivity after minus before at targets, rows as independent"),
+        Named("selectivity/naive", "selectivity after minus before at targets, rows as independent"),
         paired_t(before, after), random, interval="95 %, paired t", test="paired t",
     )  # fmt: skip
     excess, runs = pairs["selectivity_excess"], pairs["run"]
@@ -69,30 +69,30 @@ def selectivity(targets: pd.DataFrame, pairs: pd.DataFrame, random: Random) -> l
     means = excess.groupby(runs.to_numpy(str)).mean().dropna().to_numpy(float)
     interval, t = paired_t(np.zeros(len(means)), means)
     beside = Named("selectivity/did-t", f"{says}, t test over run means")
-    found.append(_seed(beside, (interval, t), random, interval="95 %, t over runs", test="t", form="robust"))
+    found.append(_seed(beside, (interval, t), random, interval="95 %, t over runs", test="t", form="calibrated"))
     w = wilcoxon(means)
     found.append(
         Number(
-            "selectivity/did-wilcoxon", f"{says}, Wilcoxon over run means", "robust",
+            "selectivity/did-wilcoxon", f"{says}, Wilcoxon over run means", "calibrated",
             float(np.median(means)) if len(means) else np.nan, p=w.p, test="Wilcoxon signed rank" if w.n else "",
             n=w.n, runs=len(means), status="ok" if w.status == "tested" else TOO_FEW, seed=random.seed,
         )
     )  # fmt: skip
     mixed = Named("selectivity/mixed", f"{says}; mixed model, runs random, architecture fixed")
-    found.append(_mixed(mixed, mixed_model(excess, clusters=runs, kinds=pairs["family"]), random))
+    found.append(_mixed(mixed, mixed_model(excess, clusters=runs, kinds=pairs["architecture"]), random))
     return found
 
 
 def depth(targets: pd.DataFrame, random: Random) -> list[Number]:
     """Question 3: does dimensionality predict compositional depth?"""
     y = "compositional_depth_after"
-    rows = targets[["run", "family", "magnitude", "log_magnitude", "num_jumps", y]].dropna()
+    rows = targets[["run", "architecture", "magnitude", "log_magnitude", "num_jumps", y]].dropna()
     seed_columns, columns = ("magnitude", "num_jumps", y), ("log_magnitude", "num_jumps", y)
     says = "compositional depth from jump size and number of jumps"
-    seed = r2_number(Named("depth/seed", f"{says}, R^2 in-sample"), rows, seed_columns, random)
+    seed = r2_number(Named("depth/naive", f"{says}, R^2 in-sample"), rows, seed_columns, random)
     seed = _with_f(seed, len(columns) - 1)
     folds = run_folds(rows["run"].to_numpy(str), rng=random.stream("depth/folds"))
-    kinds = rows["family"].to_numpy(str)
+    kinds = rows["architecture"].to_numpy(str)
     inside = Named("depth/in-sample", f"{says} (log ratio), R^2 in-sample", FAMILY)
     by_run = Named("depth/left-out-runs", f"{says} (log ratio), R^2 in runs left out")
     by_kind = Named("depth/left-out-architectures", f"{says} (log ratio), R^2 in architectures left out")
@@ -109,22 +109,22 @@ def _with_f(number: Number, columns: int) -> Number:
     """The seed's R^2 with the F test of rows as independent; its interval is over runs, since the seed has none."""
     left = number.n - columns - 1
     if np.isnan(number.value) or left < 1:
-        return replace(number, form="seed")
+        return replace(number, form="naive")
     f = number.value / columns / max((1 - number.value) / left, 1e-300)
     p = float(stats.f.sf(f, columns, left))
-    return replace(number, form="seed", p=p, test="F, rows as independent", status="ok")
+    return replace(number, form="naive", p=p, test="F, rows as independent", status="ok")
 
 
 def _seen(number: Number, columns: int) -> Number:
     return replace(number, smallest=smallest_r2(number.runs, columns)) if number.status == "ok" else number
 
 
-def _seed(named: Named, found, random: Random, *, interval: str, test: str, form: str = "seed") -> Number:
+def _seed(named: Named, found, random: Random, *, interval: str, test: str, form: str = "naive") -> Number:
     estimate, tested = found
     ok = tested.status == "tested"
     return Number(
         named.id, named.says, form, estimate.statistic, estimate.low, estimate.high, interval if ok else "",
-        p=tested.p, test=test if ok else "", n=tested.n, runs=tested.n if form == "robust" else 0,
+        p=tested.p, test=test if ok else "", n=tested.n, runs=tested.n if form == "calibrated" else 0,
         status="ok" if ok else "not enough data", seed=random.seed,
     )  # fmt: skip
 
@@ -132,29 +132,29 @@ def _seed(named: Named, found, random: Random, *, interval: str, test: str, form
 def _mixed(named: Named, found: Mixed, random: Random) -> Number:
     ok = found.status.startswith("fitted")
     return Number(
-        named.id, named.says, "robust", found.slope, found.low, found.high, WALD if ok else "", p=found.p,
+        named.id, named.says, "calibrated", found.slope, found.low, found.high, WALD if ok else "", p=found.p,
         test="Wald" if ok else "", n=found.n, runs=found.clusters,
         status={"fitted": "ok", "not enough data": TOO_FEW}.get(found.status, found.status), seed=random.seed,
     )  # fmt: skip
 
 
 def criteria(numbers: list[Number], pairs: pd.DataFrame) -> list[dict]:
-    """The founding document's criteria: seed form by its own number, robust form by the interval.
+    """The founding document's criteria: naive form by its own number, calibrated form by the interval.
 
-    Robust |r| > 0.6: met when the whole interval lies beyond 0.6 on one side, not met when it lies within +- 0.6.
-    Robust selectivity rise: met when adjusted p < .05 and the mean is above 0; not met when it is below 0 so, or TOST
-    shows it within +- `MARGIN`. Robust R^2 > 0.4: met when the in-sample interval lies above 0.4 and so does the value
-    in runs left out; not met when the in-sample interval (which errs upward) lies below. Otherwise undecided.
+    Calibrated |r| > 0.6: met when the whole interval lies beyond 0.6 on one side, not met when it lies within +- 0.6.
+    Calibrated selectivity rise: met when adjusted p < .05 and the mean is above 0; not met when it is below 0 so, or
+    TOST shows it within +- `MARGIN`. Calibrated R^2 > 0.4: met when the in-sample interval lies above 0.4 and so does
+    the value in runs left out; not met when the in-sample interval (which errs upward) lies below. Otherwise undecided.
     """
     by = {number.id: number for number in numbers}
     return [
-        _verdict("diversity", "|r| > 0.6", by["diversity/seed"], _by_value(abs(by["diversity/seed"].value), R)),
-        _verdict("diversity", "|r| > 0.6", by["diversity/pearson"], _robust_r(by["diversity/pearson"])),
-        _verdict("selectivity", "a rise with p < 0.05", by["selectivity/seed"], _seed_rise(by["selectivity/seed"])),
+        _verdict("diversity", "|r| > 0.6", by["diversity/naive"], _by_value(abs(by["diversity/naive"].value), R)),
+        _verdict("diversity", "|r| > 0.6", by["diversity/pearson"], _calibrated_r(by["diversity/pearson"])),
+        _verdict("selectivity", "a rise with p < 0.05", by["selectivity/naive"], _seed_rise(by["selectivity/naive"])),
         _verdict("selectivity", "a rise with p < 0.05", by["selectivity/did"], _rise(by["selectivity/did"], pairs)),
-        _verdict("depth", "R^2 > 0.4", by["depth/seed"], _by_value(by["depth/seed"].value, R2)),
+        _verdict("depth", "R^2 > 0.4", by["depth/naive"], _by_value(by["depth/naive"].value, R2)),
         _verdict("depth", "R^2 > 0.4, in runs left out too", by["depth/in-sample"],
-                 _robust_r2(by["depth/in-sample"], by["depth/left-out-runs"])),
+                 _calibrated_r2(by["depth/in-sample"], by["depth/left-out-runs"])),
     ]  # fmt: skip
 
 
@@ -174,7 +174,7 @@ def _seed_rise(number: Number) -> str:
     return "met" if number.p < P and number.value > 0 else "not met"
 
 
-def _robust_r(number: Number) -> str:
+def _calibrated_r(number: Number) -> str:
     if np.isnan(number.low):
         return "undecided"
     if number.low > R or number.high < -R:
@@ -191,7 +191,7 @@ def _rise(number: Number, pairs: pd.DataFrame) -> str:
     return "not met" if tost(means, margin=MARGIN, alpha=ALPHA).status == "equivalent" else "undecided"
 
 
-def _robust_r2(inside: Number, left_out: Number) -> str:
+def _calibrated_r2(inside: Number, left_out: Number) -> str:
     if np.isnan(inside.low):
         return "undecided"
     if inside.low > R2 and left_out.value > R2:

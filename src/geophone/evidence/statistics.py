@@ -8,8 +8,8 @@ import pandas as pd
 
 from geophone.errors import StoreError
 from geophone.evidence import questions
+from geophone.evidence.architectures import LEAST_RUNS, Finding, across, correlation_finding, mean_finding
 from geophone.evidence.columns import CHANGING
-from geophone.evidence.families import LEAST_RUNS, Finding, across, correlation_finding, mean_finding
 from geophone.evidence.numbers import ALPHA, Named, Number, Random, adjusted, correlation_number, plain
 from geophone.evidence.table import evidence_table
 from geophone.stats.clusters import LEAST
@@ -23,7 +23,7 @@ CHANGES = (
 )  # fmt: skip
 OUTCOMES = ("new_types", "types", "pattern_pr", "selectivity", "turnover", "compositional_depth")
 SIZES = {"log_magnitude": "log ratio of the jump", "size": "size of the jump, up or down"}
-ORDER_MODES = ("seed", "robust")
+ORDER_MODES = ("naive", "calibrated")
 
 
 def write_evidence(study: Study, *, seed: int = 0, draws: int = 1999) -> dict:
@@ -32,9 +32,9 @@ def write_evidence(study: Study, *, seed: int = 0, draws: int = 1999) -> dict:
     The same study and seed give the same files, byte for byte. Raises InputError when there are no targets yet.
     """
     table = evidence_table(study)
-    about = pd.DataFrame([(run.name, str(run.manifest.about.get("family", "unknown"))) for run in study])
-    family = dict(about.itertuples(index=False, name=None)) if len(about) else {}
-    order, detection = (_with_family(_phenomena(study, kind), family) for kind in ("order", "detection"))
+    about = pd.DataFrame([(run.name, str(run.manifest.about.get("architecture", "unknown"))) for run in study])
+    architecture = dict(about.itertuples(index=False, name=None)) if len(about) else {}
+    order, detection = (_with_architecture(_phenomena(study, kind), architecture) for kind in ("order", "detection"))
     found = statistics(table, order=order, detection=detection, seed=seed, draws=draws)
     found["study"]["targets_found"] = len(study.targets())
     study.write("evidence", table)
@@ -52,8 +52,8 @@ def _phenomena(study: Study, kind: str) -> pd.DataFrame:
         return pd.DataFrame({"run": pd.Series(dtype=str)})
 
 
-def _with_family(table: pd.DataFrame, family: dict[str, str]) -> pd.DataFrame:
-    return table.assign(family=[family.get(run, "unknown") for run in table["run"]])
+def _with_architecture(table: pd.DataFrame, architecture: dict[str, str]) -> pd.DataFrame:
+    return table.assign(architecture=[architecture.get(run, "unknown") for run in table["run"]])
 
 
 def statistics(
@@ -61,9 +61,9 @@ def statistics(
 ) -> dict:
     """Everything that can be said of an evidence table, as JSON has it (NaN is null).
 
-    `order` and `detection` are the tables of phase 1, with a column `family`. `draws` bootstrap draws and permutations,
-    5 `draws` + 4 sign flips, all from `seed`. Keys: "study" (what there was), "numbers" (see `Number`), "criteria"
-    (met, not met or undecided), "architectures" (numbers by architecture, and the lists "holds_in_all",
+    `order` and `detection` are the tables of phase 1, with a column `architecture`. `draws` bootstrap draws and
+    permutations, 5 `draws` + 4 sign flips, all from `seed`. Keys: "study" (what there was), "numbers" (see `Number`),
+    "criteria" (met, not met or undecided), "architectures" (numbers by architecture, and the lists "holds_in_all",
     "specific_to_one", "undecided", "not_enough_data" with the "rules" that made them), "families_of_tests". A study
     that is too small gives the same keys, with statuses in place of numbers.
     """
@@ -95,7 +95,7 @@ def paired(table: pd.DataFrame) -> pd.DataFrame:
     """One row a pair that has a control: the target's place and jump, and for every measure that changes
     `NAME_target`, `NAME_control` (its change over the window) and `NAME_excess` = target - control, the
     difference-in-differences; for `new_types` and `turnover`, which are changes already, the value after."""
-    place = ["pair", "run", "family", "layer", "magnitude", "log_magnitude", "size", "num_jumps"]
+    place = ["pair", "run", "architecture", "layer", "magnitude", "log_magnitude", "size", "num_jumps"]
     changes = {f"{name}_change": name for name in CHANGING}
     changes |= {f"{name}_after": name for name in ("new_types", "new_units", "turnover")}
     target, control = (table[table["role"] == role].set_index("pair") for role in ("target", "control"))
@@ -174,14 +174,14 @@ def _rank_correlations(pairs: pd.DataFrame, random: Random) -> list[Number]:
 
 
 def _of(rows: pd.DataFrame, dimension: str, mode: str) -> pd.DataFrame:
-    if not {"dimension", "mode", "family"} <= set(rows.columns):
+    if not {"dimension", "mode", "architecture"} <= set(rows.columns):
         return _kept(rows.iloc[:0], "rho")
     return _kept(rows[(rows["dimension"] == dimension) & (rows["mode"] == mode)], "rho")
 
 
 def _kept(rows: pd.DataFrame, column: str) -> pd.DataFrame:
     """`rows` with the columns that a finding needs, empty ones added."""
-    kinds = {"run": str, "family": str, column: float}
+    kinds = {"run": str, "architecture": str, column: float}
     empty = {name: pd.Series(np.nan, index=rows.index).astype(kind) for name, kind in kinds.items() if name not in rows}
     return rows.assign(**empty)
 
@@ -192,22 +192,24 @@ def _verdicts(order: pd.DataFrame, dimension: str) -> list[dict]:
     for mode in ORDER_MODES:
         rows = _of(order, dimension, mode)
         if "verdict" in rows:
-            counts = rows.groupby("family")["verdict"].value_counts()
-            for family in sorted(set(rows["family"])):
-                mine = {str(verdict): int(count) for verdict, count in sorted(counts[family].items())}
-                found.append({"mode": mode, "architecture": str(family), "runs": sum(mine.values()), "verdicts": mine})
+            counts = rows.groupby("architecture")["verdict"].value_counts()
+            for architecture in sorted(set(rows["architecture"])):
+                mine = {str(verdict): int(count) for verdict, count in sorted(counts[architecture].items())}
+                found.append(
+                    {"mode": mode, "architecture": str(architecture), "runs": sum(mine.values()), "verdicts": mine}
+                )
     return found
 
 
 def _about(table: pd.DataFrame, pairs: pd.DataFrame) -> dict:
     targets = table[table["role"] == "target"]
-    runs = targets.groupby("family")["run"].nunique() if len(targets) else pd.Series(dtype=int)
+    runs = targets.groupby("architecture")["run"].nunique() if len(targets) else pd.Series(dtype=int)
     notes = []
     if targets["run"].nunique() < LEAST:
         notes.append(f"too few runs for an interval: {targets['run'].nunique()}, {LEAST} are needed.")
     notes += [
-        f"{family} has {count} run{'s' if count > 1 else ''}, {LEAST_RUNS} are needed to speak of it by itself."
-        for family, count in runs.items()
+        f"{architecture} has {count} run{'s' if count > 1 else ''}, {LEAST_RUNS} are needed to speak of it by itself."
+        for architecture, count in runs.items()
         if count < LEAST_RUNS
     ]
     empty = [c for c in table.columns if c.endswith("_change") and table[c].isna().all()]

@@ -7,7 +7,7 @@ import pandas as pd
 
 from geophone.evidence.columns import MOMENTS, as_table
 
-FAMILIES = ("cnn", "mlp", "transformer")
+ARCHITECTURES = ("cnn", "mlp", "transformer")
 DIMENSION = "stable_rank"
 SELECTIVITY_SD = 0.05
 
@@ -29,7 +29,8 @@ class Truth:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Simulated:
-    """A study: the evidence table, and the tables "order" and "detection" of phase 1 with their column `family`."""
+    """A study: the evidence table, and the tables "order" and "detection" of phase 1 with their column
+    `architecture`."""
 
     table: pd.DataFrame
     order: pd.DataFrame
@@ -37,26 +38,29 @@ class Simulated:
 
 
 def simulated(truth: Truth, *, rng: np.random.Generator, runs: int = 8, targets: int = 6) -> Simulated:
-    """A study of `runs` runs of each of `FAMILIES`, with 2 to 2 `targets` - 2 targets each and a control for every one.
+    """A study of `runs` runs of each of `ARCHITECTURES`, with 2 to 2 `targets` - 2 targets each and a control for
+    every one.
 
     Numbers are normal: selectivity changes have deviation 0.05 within runs, the others 1; new feature types and depth
     are not rounded. Convergence orders and jumps carry nothing. No network is behind any of it.
     """
     rows, order, detection = [], [], []
-    for family in FAMILIES:
-        on = not truth.only or family == truth.only
+    for architecture in ARCHITECTURES:
+        on = not truth.only or architecture == truth.only
         for i in range(runs):
-            name = f"{family}-{i}"
+            name = f"{architecture}-{i}"
             count = int(rng.integers(2, 2 * targets - 1))
-            rows += _run(name, family, count, truth if on else Truth(drift=truth.drift, nesting=truth.nesting), rng)
-            for mode in ("seed", "robust"):
-                key = {"run": name, "family": family, "dimension": DIMENSION, "mode": mode}
+            rows += _run(
+                name, architecture, count, truth if on else Truth(drift=truth.drift, nesting=truth.nesting), rng
+            )
+            for mode in ("naive", "calibrated"):
+                key = {"run": name, "architecture": architecture, "dimension": DIMENSION, "mode": mode}
                 order.append({**key, "rho": float(rng.uniform(-1, 1)), "verdict": "weak"})
                 detection.append({**key, "detected": int(rng.poisson(4)), "expected_false": 4.0})
     return Simulated(as_table(rows), pd.DataFrame(order), pd.DataFrame(detection))
 
 
-def _run(name: str, family: str, count: int, truth: Truth, rng: np.random.Generator) -> list[dict]:
+def _run(name: str, architecture: str, count: int, truth: Truth, rng: np.random.Generator) -> list[dict]:
     between = np.sqrt(truth.nesting)
     spread = np.sqrt(1 + truth.nesting)
 
@@ -73,8 +77,9 @@ def _run(name: str, family: str, count: int, truth: Truth, rng: np.random.Genera
     found = []
     for i in range(count):
         common = {
-            "pair": f"{name}.conv.step{i:08d}", "run": name, "experiment": name, "family": family, "layer": "conv",
-            "dimension": DIMENSION, "mode": "seed", "num_jumps": number,
+            "pair": f"{name}.conv.step{i:08d}", "run": name, "experiment": name, "architecture": architecture,
+            "layer": "conv",
+            "dimension": DIMENSION, "mode": "naive", "num_jumps": number,
         }  # fmt: skip
         for role in ("target", "control"):
             hit = role == "target"

@@ -15,7 +15,7 @@ from geophone.store.study import Study
 from geophone.store.tables import read_table
 
 DUG = ("moments", "composition", "ablation", "recovery")
-MODES = ("seed", "robust", "pelt", "online")
+MODES = ("naive", "calibrated", "pelt", "online")
 ROLES = ("target", "control")
 _WINDOWS = ("before", "step", "after", "control_before", "control_step", "control_after")
 
@@ -157,7 +157,7 @@ def _row(target, role: str, tables: Mapping[str, pd.DataFrame], known: _Known) -
         "pair": pair, "role": role,
         "source": f"runs/{target.run} at steps {before}, {step}, {after}; digs/{pair}: {read}, role {role}",
         "run": target.run, "experiment": known.about(target.run, "experiment"),
-        "family": known.about(target.run, "family"), "task": known.about(target.run, "task"),
+        "architecture": known.about(target.run, "architecture"), "task": known.about(target.run, "task"),
         "seed": known.seed(target.run), "layer": target.layer, "depth": int(target.depth),
         "relative_depth": int(target.depth) / layers, "dimension": target.dimension, "mode": mode,
         "rank": int(target.rank), "score": float(target.score), "step": step, "before": before, "after": after,

@@ -14,7 +14,8 @@ BESIDE = {
 
 def said(statistics: dict) -> list[str]:
     """`statistics` (of the function of that name, or read from statistics.json) in lines for a terminal: the three
-    questions, seed beside robust, with verdicts; what else was found; what holds where; what could have been seen."""
+    questions, seed beside calibrated, with verdicts; what else was found; what holds where; what could have been
+    seen."""
     study = statistics["study"]
     kinds = ", ".join(f"{count} {kind}" for kind, count in study["runs_by_architecture"].items()) or "none"
     lines = [

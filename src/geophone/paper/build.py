@@ -100,13 +100,13 @@ def _framed(source: Source) -> dict:
     n = source.numbers
     rules = {"bar_order": (0.6, ".1f"), "bar_none": (0.3, ".1f"), "bar_z": (2, "")}
     return {
-        "networks": front.networks(source), "families": front.families(source), "seeds": front.seeds(source),
+        "networks": front.networks(source), "architectures": front.architectures(source), "seeds": front.seeds(source),
         "tasks": front.tasks(source), "steps": front.steps(source), "training": front.training(source),
         "every": front.every(source), "measurements": front.measurements(source), "layers": front.layers(source),
         "rows": front.rows(source), "dimension": source.dimension.replace("_", " "),
         "surrogates": front.surrogates(source), "dig_options": front.dig_options(source),
         "recovered": front.recovered(source), "alpha": n.show("alpha", n.fact("alpha"), ".2f"),
-        "draws": n.show("draws", n.fact("draws")), "modes": " and ".join(n.fact("study/modes")) or "seed",
+        "draws": n.show("draws", n.fact("draws")), "modes": " and ".join(n.fact("study/modes")) or "naive",
         **{name: n.show(name, value, form, source="definition") for name, (value, form) in rules.items()},
         "limitations": front.limitations(source), "reading": closing.reading(source),
         "conclusion": closing.conclusion(source), "proving_meaning": closing.proving_meaning(source),
@@ -122,17 +122,18 @@ def _found(source: Source) -> dict:
     counts = {key: len(n.fact(f"architectures/{name}")) for key, name in
               (("undecided", "undecided"), ("short", "not_enough_data"))}  # fmt: skip
     return {
-        "order_seed": phase1.order_counts(source, "seed"), "order_robust": phase1.order_counts(source, "robust"),
-        "settled_seed": phase1.settled(source, "seed"), "settled_robust": phase1.settled(source, "robust"),
+        "order_seed": phase1.order_counts(source, "naive"), "order_calibrated": phase1.order_counts(source,
+        "calibrated"),
+        "settled_seed": phase1.settled(source, "naive"), "settled_calibrated": phase1.settled(source, "calibrated"),
         "order_direction": phase1.order_direction(source),
-        "expectation_seed": phase1.expectation(source, "seed"), 
-        "expectation_robust": phase1.expectation(source, "robust"),
+        "expectation_seed": phase1.expectation(source, "naive"), 
+        "expectation_calibrated": phase1.expectation(source, "calibrated"),
         "jumps": phase1.jumps(source), "types": phase1.types(source),
-        "diversity": words.question(n, "diversity/seed", "diversity/pearson", "*r*"),
+        "diversity": words.question(n, "diversity/naive", "diversity/pearson", "*r*"),
         "smallest_diversity": words.smallest(n, "diversity/pearson", "a correlation"),
-        "selectivity": words.question(n, "selectivity/seed", "selectivity/did", "change", form="+.3f"),
+        "selectivity": words.question(n, "selectivity/naive", "selectivity/did", "change", form="+.3f"),
         "drift": words.drift(n),
-        "depth": words.question(n, "depth/seed", "depth/in-sample", "*R*²"),
+        "depth": words.question(n, "depth/naive", "depth/in-sample", "*R*²"),
         "left_out": words.left_out(n),
         "changes": words.changes(n), "correlations": words.correlations(n),
         "periods": phase1.periods(source), "coordination": phase1.coordination(source),

@@ -60,7 +60,7 @@ def cases(source: Source, folder: Path) -> list[Case]:
     dug.sort(key=lambda each: (int(each.target["rank"]), each.name))
 
     def kind(each: Dug) -> str:
-        return str(each.run.manifest.about.get("family", "unknown"))
+        return str(each.run.manifest.about.get("architecture", "unknown"))
 
     digits = [d for d in dug if kind(d) == "cnn" and "mnist" in str(d.run.manifest.about.get("task"))]
     heads = [d for d in dug if kind(d) == "transformer" and (d.folder / "heads.parquet").is_file()]

@@ -23,14 +23,14 @@ def reading(source: Source) -> Prose:
     for name, claim in QUESTIONS.items():
         groups.setdefault(words.answer(n, name), []).append(claim)
     parts = [f"{verb} {listed(groups[answer])}" for answer, verb in _SAID.items() if answer in groups]
-    first = f"By the robust forms this study {listed(parts)}."
+    first = f"By the calibrated forms this study {listed(parts)}."
     beyond = words.side(
-        n["jumps/robust"], float(n.fact("alpha")),
+        n["jumps/calibrated"], float(n.fact("alpha")),
         "There are more jumps than noise makes, so there is something to point at.",
         "There are fewer jumps than noise makes: the detector is stricter here than its null, and finds little.",
         "The number of jumps could not be told from that of the null: at this resolution representations "
         "drift more than they jump, and a count of jumps is no evidence of reorganisation."
-        if n["jumps/robust"].ok
+        if n["jumps/calibrated"].ok
         else "Whether there are more jumps than noise makes could not be tested.",
     )  # fmt: skip
     change = front.change_found(source)
@@ -73,9 +73,9 @@ def conclusion(source: Source) -> Prose:
     found = (
         f"In this study it supports {listed(met)}."
         if met
-        else "In this study none of the three founding claims passed its robust criterion."
+        else "In this study none of the three founding claims passed its calibrated criterion."
         if any(words.answer(n, name) != "untested" for name in QUESTIONS)
-        else "In this study there were too few data to test any of the three founding claims in its robust form."
+        else "In this study there were too few data to test any of the three founding claims in its calibrated form."
     )
     again = Prose(f"study {meant(source.name)}")
     return Prose(

@@ -16,12 +16,12 @@ _PANELS = 6
 
 
 def representatives(source: Source) -> list[str]:
-    """The runs that are shown: in each family the run with the greatest and the one with the least seed rho of those
-    defined (ties by name), at most six; where no order is defined, the first runs by name."""
-    order = source.phenomena("order", mode="seed").dropna(subset="rho")
-    order = order.assign(family=order["run"].map(source.families)).sort_values(["rho", "run"])
+    """The runs that are shown: in each architecture the run with the greatest and the one with the least seed rho of
+    those defined (ties by name), at most six; where no order is defined, the first runs by name."""
+    order = source.phenomena("order", mode="naive").dropna(subset="rho")
+    order = order.assign(architecture=order["run"].map(source.architectures)).sort_values(["rho", "run"])
     found: list[str] = []
-    for _, rows in order.groupby("family", sort=True):
+    for _, rows in order.groupby("architecture", sort=True):
         found += [rows["run"].iloc[-1]] + ([rows["run"].iloc[0]] if len(rows) > 1 else [])
     return (found or [run.name for run in source.runs])[:_PANELS]
 
@@ -30,7 +30,7 @@ def heatmaps(source: Source, folder: Path) -> Figure:
     """Layers by training step for the representative runs."""
     chosen = representatives(source)
     runs = [source.run(name) for name in chosen]
-    settled = source.phenomena("stabilization", mode="robust", status="stable")
+    settled = source.phenomena("stabilization", mode="calibrated", status="stable")
     settled = settled[settled["run"].isin(chosen)]
     name = figures.save(figures.heatmaps(runs, source.dimension, settled), folder, "heatmaps")
     count = source.numbers.show("settled layers shown", len(settled), source="phenomena/stabilization.parquet")
@@ -39,10 +39,11 @@ def heatmaps(source: Source, folder: Path) -> Figure:
     return Figure(
         name, (name,), wide=True,
         caption=Prose(
-            f"{count} of the {layers} layers shown settle by the robust rule (white ticks). {dimension.capitalize()} "
+            f"{count} of the {layers} layers shown settle by the calibrated rule (white ticks). "
+            f"{dimension.capitalize()} "
             "of "
             "every layer (rows, input at the top) by training step, geometric means over bins of equal width in log "
-            "step. In each architecture the run whose layers settle most bottom-up by the seed rule, then the one "
+            "step. In each architecture the run whose layers settle most bottom-up by the naive rule, then the one "
             "whose layers settle least so. One seed a network; views and rank caps differ between networks, so levels "
             "compare within a panel only."
         ),
@@ -51,15 +52,15 @@ def heatmaps(source: Source, folder: Path) -> Figure:
 
 def order_strip(source: Source, folder: Path) -> Figure:
     order = source.phenomena("order")
-    order = order[order["mode"].isin(["seed", "robust"])]
-    name = figures.save(figures.order_strip(order, source.families), folder, "order")
-    missing = int(where(order, mode="robust")["rho"].isna().sum())
-    total = int((order["mode"] == "robust").sum())
-    share = source.numbers.share("order, robust without rho", missing, total, source=phase1.ORDER)
+    order = order[order["mode"].isin(["naive", "calibrated"])]
+    name = figures.save(figures.order_strip(order, source.architectures), folder, "order")
+    missing = int(where(order, mode="calibrated")["rho"].isna().sum())
+    total = int((order["mode"] == "calibrated").sum())
+    share = source.numbers.share("order, calibrated without rho", missing, total, source=phase1.ORDER)
     return Figure(
         name, (name,),
         Prose(
-            f"By the robust rule {share} runs have no order, since too few of their layers settle. Spearman’s ρ of "
+            f"By the calibrated rule {share} runs have no order, since too few of their layers settle. Spearman’s ρ of "
             "layer "
             "depth with settling step, a mark a run, by architecture and rule; right of the dashed line is "
             "bottom-up, left of the other top-down."
@@ -70,7 +71,7 @@ def order_strip(source: Source, folder: Path) -> Figure:
 def order_table(source: Source) -> Table:
     """Verdicts by rule, with what no order would give."""
     rows, n = [], source.numbers
-    for mode in ("seed", "robust"):
+    for mode in ("naive", "calibrated"):
         counts = verdict_counts(source.phenomena("order", mode=mode))
         rows.append([mode, *(n.show(f"order, {mode}, {k}", v, source=phase1.ORDER) for k, v in counts.items())])
     return Table(
@@ -80,18 +81,18 @@ def order_table(source: Source) -> Table:
 
 
 def rates(source: Source, folder: Path) -> Figure | None:
-    """Jumps a series by family beside the null."""
+    """Jumps a series by architecture beside the null."""
     rows = source.phenomena("detection", status="ok")
-    rows = rows[rows["mode"].isin(["seed", "robust"])].assign(family=rows["run"].map(source.families))
+    rows = rows[rows["mode"].isin(["naive", "calibrated"])].assign(architecture=rows["run"].map(source.architectures))
     if rows.empty:
         return None
-    table = rows.groupby(["family", "mode"]).agg(found=("detected", "mean"), null=("expected_false", "mean"))
+    table = rows.groupby(["architecture", "mode"]).agg(found=("detected", "mean"), null=("expected_false", "mean"))
     name = figures.save(figures.rates(table.reset_index()), folder, "jumps")
     beyond = words.side(
-        source.numbers["jumps/robust"], float(source.numbers.fact("alpha")),
-        "The robust detector finds more jumps than its null yields",
-        "The robust detector finds fewer jumps than its null yields",
-        "The robust detector could not be shown to find more than its null yields",
+        source.numbers["jumps/calibrated"], float(source.numbers.fact("alpha")),
+        "The calibrated detector finds more jumps than its null yields",
+        "The calibrated detector finds fewer jumps than its null yields",
+        "The calibrated detector could not be shown to find more than its null yields",
     )  # fmt: skip
     return Figure(
         name,
@@ -120,7 +121,7 @@ def scatter(source: Source, folder: Path) -> Figure | None:
     if source.numbers["diversity/pearson"].value < 0 and words.answer(source.numbers, "diversity/pearson") == "met":
         heads["met"] = "Larger jumps go with fewer new feature types"
     head = heads[words.answer(source.numbers, "diversity/pearson")]
-    figure = words.estimate(source.numbers, "diversity/pearson", "robust *r*")
+    figure = words.estimate(source.numbers, "diversity/pearson", "calibrated *r*")
     return Figure(name, (name,), Prose(f"{head}: {figure}. A mark a target with its control."))
 
 
@@ -184,11 +185,11 @@ def changes(source: Source) -> Table | None:
 
 def coupling(source: Source, folder: Path) -> Figure | None:
     """The loss around critical periods, in the groups that could be tested."""
-    tested = source.phenomena("coupling", mode="seed", status="tested")
+    tested = source.phenomena("coupling", mode="naive", status="tested")
     if tested.empty:
         return None
     groups = list(tested.sort_values(["p", "group"])["group"])[:5]
-    curves = source.phenomena("coupling_curves", mode="seed")
+    curves = source.phenomena("coupling_curves", mode="naive")
     name = figures.save(figures.coupling(curves, groups), folder, "coupling")
     alpha = float(source.numbers.fact("alpha"))
     share = source.numbers.share(
@@ -224,18 +225,21 @@ def roster(source: Source) -> Table:
     """A row a run: its layers, its order by both rules, its jumps by both."""
     n, order, detection = source.numbers, source.phenomena("order"), source.phenomena("detection", status="ok")
     rows = []
-    for run in sorted(source.runs, key=lambda r: (source.families[r.name], r.name)):
-        cells: list[str] = [meant(source.families[run.name]), meant(str(run.manifest.about.get("task", "unknown")))]
+    for run in sorted(source.runs, key=lambda r: (source.architectures[r.name], r.name)):
+        cells: list[str] = [
+            meant(source.architectures[run.name]),
+            meant(str(run.manifest.about.get("task", "unknown"))),
+        ]
         cells.append(n.show(f"{run.name}, layers", len(run.layers), source="runs/*/run.json"))
-        for mode in ("seed", "robust"):
+        for mode in ("naive", "calibrated"):
             rho = where(order, run=run.name, mode=mode)["rho"]
             value = float(rho.iloc[0]) if len(rho) else math.nan
             cells.append(n.show(f"{run.name}, ρ, {mode}", value, "+.2f", source=phase1.ORDER))
-        for mode in ("seed", "robust"):
+        for mode in ("naive", "calibrated"):
             found = where(detection, run=run.name, mode=mode)["detected"].sum()
             cells.append(n.show(f"{run.name}, jumps, {mode}", found, source="phenomena/detection.parquet"))
         rows.append((code(run.name), *cells))
-    heads = ("run", "architecture", "task", "layers", "ρ, seed", "ρ, robust", "jumps, seed", "jumps, robust")
+    heads = ("run", "architecture", "task", "layers", "ρ, naive", "ρ, calibrated", "jumps, naive", "jumps, calibrated")
     caption = Prose("Every run: convergence order (a dash where it is undefined) and jumps, by both rules.")
     return Table("roster", heads, tuple(rows), caption, wide=True)
 
@@ -245,24 +249,32 @@ def architectures(source: Source) -> Table:
     n, order, detection = source.numbers, source.phenomena("order"), source.phenomena("detection", status="ok")
     targets = where(n.table("evidence"), role="target")
     rows = []
-    for family in sorted(set(source.families.values())):
-        mine = [run for run, kind in source.families.items() if kind == family]
-        cells = [n.show(f"runs, {family}", len(mine), source="runs/*/run.json")]
-        cells.append(n.show(f"targets dug, {family}", (targets["family"] == family).sum(), source="evidence.parquet"))
-        for mode in ("seed", "robust"):
+    for architecture in sorted(set(source.architectures.values())):
+        mine = [run for run, kind in source.architectures.items() if kind == architecture]
+        cells = [n.show(f"runs, {architecture}", len(mine), source="runs/*/run.json")]
+        cells.append(
+            n.show(
+                f"targets dug, {architecture}",
+                (targets["architecture"] == architecture).sum(),
+                source="evidence.parquet",
+            )
+        )
+        for mode in ("naive", "calibrated"):
             verdicts = where(order[order["run"].isin(mine)], mode=mode)["verdict"]
-            cells.append(n.show(f"bottom-up, {mode}, {family}", (verdicts == "bottom-up").sum(), source=phase1.ORDER))
-        for mode in ("seed", "robust"):
+            cells.append(
+                n.show(f"bottom-up, {mode}, {architecture}", (verdicts == "bottom-up").sum(), source=phase1.ORDER)
+            )
+        for mode in ("naive", "calibrated"):
             jumped = where(detection[detection["run"].isin(mine)], mode=mode)
             found, null = float(jumped["detected"].sum()), float(jumped["expected_false"].sum())
-            form = ",.0f" if mode == "seed" else ",.1f"
+            form = ",.0f" if mode == "naive" else ",.1f"
             table = "phenomena/detection.parquet"
             cells.append(
-                f"{n.show(f'jumps, {mode}, {family}', found, source=table)} "
-                f"({n.show(f'jumps, {mode}, {family}, null', null, form, source=table)})"
+                f"{n.show(f'jumps, {mode}, {architecture}', found, source=table)} "
+                f"({n.show(f'jumps, {mode}, {architecture}, null', null, form, source=table)})"
             )
-        rows.append((meant(family), *cells))
-    heads = ("architecture", "runs", "dug", "bottom-up, seed", "robust", "jumps (null), seed", "robust")
+        rows.append((meant(architecture), *cells))
+    heads = ("architecture", "runs", "dug", "bottom-up, naive", "calibrated", "jumps (null), naive", "calibrated")
     caption = Prose(
         "By architecture: runs, targets dug, runs that settle bottom-up, jumps found and jumps of the null alone."
     )

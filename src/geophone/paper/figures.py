@@ -17,7 +17,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross")
 BINS = 56
 _INK = "#222222"
-_MODES = {"seed": "circle", "robust": "diamond"}
+_MODES = {"naive": "circle", "calibrated": "diamond"}
 
 
 def save(specification: dict, folder: Path, name: str) -> str:
@@ -89,21 +89,23 @@ def _ticks(domain: Sequence[float]) -> list[float]:
     return [v for v in (1, 2, 3, 5, 10, 20, 50, 100, 200, 500) if domain[0] * 0.99 <= v <= domain[1] / 1.15]
 
 
-def order_strip(order: pd.DataFrame, families: Mapping[str, str]) -> dict:
-    """Spearman's rho of every run, seed and robust forms in rows, families apart."""
-    rows = order.assign(family=order["run"].map(families)).dropna(subset="rho")
-    rows = rows.assign(row=rows["family"] + ", " + rows["mode"])
+def order_strip(order: pd.DataFrame, architectures: Mapping[str, str]) -> dict:
+    """Spearman's rho of every run, seed and calibrated forms in rows, architectures apart."""
+    rows = order.assign(architecture=order["run"].map(architectures)).dropna(subset="rho")
+    rows = rows.assign(row=rows["architecture"] + ", " + rows["mode"])
     rows["shift"] = rows.groupby("row").cumcount() % 5 - 2
-    names = [f"{family}, {mode}" for family in sorted(set(families.values())) for mode in _MODES]
+    names = [f"{architecture}, {mode}" for architecture in sorted(set(architectures.values())) for mode in _MODES]
     zones = (
         alt.Chart(pd.DataFrame({"rho": [-0.6, 0.6]})).mark_rule(strokeDash=[3, 3], color="#666666").encode(x="rho:Q")
     )
-    marks = alt.Chart(rows[["rho", "row", "family", "mode", "shift"]]).mark_point(filled=True, size=34, opacity=0.75)
+    marks = alt.Chart(rows[["rho", "row", "architecture", "mode", "shift"]]).mark_point(
+        filled=True, size=34, opacity=0.75
+    )
     chart = zones + marks.encode(
         x=alt.X("rho:Q", title="Spearman ρ of depth with settling step", scale=alt.Scale(domain=[-1, 1])),
         y=alt.Y("row:N", sort=names, scale=alt.Scale(domain=names), title=None),
         yOffset=alt.YOffset("shift:O", scale=alt.Scale(domain=list(range(-4, 5)))),
-        color=_family(sorted(set(families.values())), legend=False),
+        color=_family(sorted(set(architectures.values())), legend=False),
         shape=alt.Shape("mode:N", scale=_scale(_MODES), title=None, legend=None),
     )
     return finished(chart.properties(width=225, height=170))
@@ -111,13 +113,14 @@ def order_strip(order: pd.DataFrame, families: Mapping[str, str]) -> dict:
 
 def scatter(pairs: pd.DataFrame, x: tuple[str, str], y: tuple[str, str]) -> dict:
     """A point a pair; `x` and `y` are (column, title)."""
-    kept = pairs[["family", x[0], y[0]]].dropna()
-    families = sorted(kept["family"].unique())
+    kept = pairs[["architecture", x[0], y[0]]].dropna()
+    architectures = sorted(kept["architecture"].unique())
     points = alt.Chart(kept).mark_point(size=36, filled=True, opacity=0.75).encode(
         x=alt.X(f"{x[0]}:Q", title=x[1]),
         y=alt.Y(f"{y[0]}:Q", title=y[1]),
-        color=_family(families),
-        shape=alt.Shape("family:N", scale=alt.Scale(domain=families, range=list(SHAPES[: len(families)])), title=None),
+        color=_family(architectures),
+        shape=alt.Shape("architecture:N", scale=alt.Scale(domain=architectures, range=list(SHAPES[:
+        len(architectures)])), title=None),
     )  # fmt: skip
     zero = alt.Chart(pd.DataFrame({"at": [0]})).mark_rule(color="#999999", strokeDash=[2, 2])
     chart = zero.encode(y=alt.Y("at:Q")) + zero.encode(x=alt.X("at:Q")) + points
@@ -125,8 +128,9 @@ def scatter(pairs: pd.DataFrame, x: tuple[str, str], y: tuple[str, str]) -> dict
 
 
 def rates(rows: pd.DataFrame) -> dict:
-    """Jumps a series by family, found and under the null alone; `rows`: family, mode, found, null (per series)."""
-    long = rows.melt(["family", "mode"], ["found", "null"], var_name="what", value_name="jumps")
+    """Jumps a series by architecture, found and under the null alone; `rows`: architecture, mode, found, null (per
+    series)."""
+    long = rows.melt(["architecture", "mode"], ["found", "null"], var_name="what", value_name="jumps")
     long["what"] = long["what"].map({"found": "found", "null": "the null alone"})
     what = ["found", "the null alone"]
     panels: list[alt.Chart] = []
@@ -135,7 +139,7 @@ def rates(rows: pd.DataFrame) -> dict:
         panels.append(
             chart.encode(
                 x=alt.X("jumps:Q", title=f"jumps a series, {mode} rule", scale=alt.Scale(zero=True), axis=_few()),
-                y=alt.Y("family:N", title=None, axis=alt.Axis(labels=not panels, ticks=not panels)),
+                y=alt.Y("architecture:N", title=None, axis=alt.Axis(labels=not panels, ticks=not panels)),
                 color=alt.Color("what:N", scale=alt.Scale(domain=what, range=[COLOURS[0], COLOURS[1]]), title=None),
                 shape=alt.Shape("what:N", scale=alt.Scale(domain=what, range=["circle", "cross"]), title=None),
             ).properties(width=118, height=alt.Step(22))
@@ -213,9 +217,9 @@ def recovery(rows: pd.DataFrame) -> dict:
     return finished((dots + means).properties(width=230, height=120))
 
 
-def _family(families: Sequence[str], *, legend: bool = True) -> alt.Color:
-    scale = alt.Scale(domain=list(families), range=[COLOURS[i % len(COLOURS)] for i in range(len(families))])
-    return alt.Color("family:N", scale=scale, title=None, legend=alt.Undefined if legend else None)
+def _family(architectures: Sequence[str], *, legend: bool = True) -> alt.Color:
+    scale = alt.Scale(domain=list(architectures), range=[COLOURS[i % len(COLOURS)] for i in range(len(architectures))])
+    return alt.Color("architecture:N", scale=scale, title=None, legend=alt.Undefined if legend else None)
 
 
 def _scale(shapes: Mapping[str, str]) -> alt.Scale:

@@ -28,9 +28,9 @@ def networks(source: Source) -> Prose:
     return Prose(f"{runs} run{_s(len(source.runs))} of {kinds} network{_s(len(names))}")
 
 
-def families(source: Source) -> Prose:
+def architectures(source: Source) -> Prose:
     """ "14 cnn, 16 mlp and 14 transformer"."""
-    n, kinds = source.numbers, list(source.families.values())
+    n, kinds = source.numbers, list(source.architectures.values())
     return Prose(listed(f"{n.show(f'runs, {k}', kinds.count(k), source=RUNS)} {meant(k)}" for k in sorted(set(kinds))))
 
 
@@ -124,14 +124,14 @@ def criteria(source: Source) -> Prose:
     """The answers to the three questions, both forms, for the abstract."""
     n = source.numbers
     asked = (
-        ("diversity/seed", "diversity/pearson", "The size of a jump correlates with new feature types with *r*"),
-        ("selectivity/seed", "selectivity/did", "class selectivity changes over a jump by"),
-        ("depth/seed", "depth/in-sample", "dimensionality explains compositional depth with *R*²"),
+        ("diversity/naive", "diversity/pearson", "The size of a jump correlates with new feature types with *r*"),
+        ("selectivity/naive", "selectivity/did", "class selectivity changes over a jump by"),
+        ("depth/naive", "depth/in-sample", "dimensionality explains compositional depth with *R*²"),
     )
     parts = []
-    for seed, robust, text in asked:
+    for seed, calibrated, text in asked:
         figures = []
-        for name, form in ((seed, "seed form"), (robust, "robust form")):
+        for name, form in ((seed, "naive form"), (calibrated, "calibrated form")):
             found = n[name]
             value = n.interval(found, ".3f" if "selectivity" in name else ".2f") if found.ok else "an unknown amount"
             figures.append(f"{value} in the {form} ({_ANSWERS[words.answer(n, name)]})")
@@ -142,15 +142,17 @@ def criteria(source: Source) -> Prose:
 def abstract_order(source: Source) -> Prose:
     """The first finding of the abstract."""
     parts = []
-    for mode in ("seed", "robust"):
+    for mode in ("naive", "calibrated"):
         rows = source.phenomena("order", mode=mode)
         counts = verdict_counts(rows)
         share = source.numbers.share(f"order, {mode}, bottom-up", counts["bottom-up"], len(rows), source=phase1.ORDER)
         parts.append(f"{share} runs by the {mode} rule")
-    held = {mode: phase1.expectation(source, mode) for mode in ("seed", "robust")}
-    same = held["seed"] == held["robust"]
+    held = {mode: phase1.expectation(source, mode) for mode in ("naive", "calibrated")}
+    same = held["naive"] == held["calibrated"]
     verdict = (
-        f"is {held['seed']}" if same else f"is {held['seed']} by the seed rule and {held['robust']} by the robust one"
+        f"is {held['naive']}"
+        if same
+        else f"is {held['naive']} by the naive rule and {held['calibrated']} by the calibrated one"
     )
     return Prose(f"layers settle bottom-up in {listed(parts)}; the expectation that most would {verdict}")
 
@@ -209,7 +211,7 @@ def _by_network(source: Source) -> dict[str, list[str]]:
 
 
 def weak(source: Source) -> bool:
-    """Whether none of the robust criteria is met."""
+    """Whether none of the calibrated criteria is met."""
     names = ("diversity/pearson", "selectivity/did", "depth/in-sample")
     return not any(words.answer(source.numbers, name) == "met" for name in names)
 

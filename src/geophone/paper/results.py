@@ -50,10 +50,10 @@ def order_counts(source: Source, mode: str) -> Prose:
 
 
 def order_direction(source: Source) -> Prose:
-    """The mean rho of each form, and whether it differs by family."""
+    """The mean rho of each form, and whether it differs by architecture."""
     n, alpha = source.numbers, float(source.numbers.fact("alpha"))
     parts = []
-    for mode in ("seed", "robust"):
+    for mode in ("naive", "calibrated"):
         found = n[f"order/{mode}"]
         said = words.side(
             found, alpha, "shallow layers settle before deep ones on average",
@@ -69,7 +69,7 @@ def _differs(source: Source, test: pd.DataFrame, mode: str) -> str:
     if not len(test) or test["status"].iloc[0] != "tested":
         return "whether ρ differs by architecture could not be tested"
     p = float(test["p"].iloc[0])
-    shown = source.numbers.p_of(f"order by family, {mode}, p", p, source="phenomena/order_tests.parquet")
+    shown = source.numbers.p_of(f"order by architecture, {mode}, p", p, source="phenomena/order_tests.parquet")
     verb = (
         "differs by architecture"
         if p < float(source.numbers.fact("alpha"))
@@ -106,7 +106,8 @@ def jumps(source: Source) -> Prose:
     """Jumps found beside those that the null alone yields, rule by rule."""
     n = source.numbers
     names = {
-        "seed": "the seed rule", "robust": "the robust detector", "pelt": "PELT", "online": "the online detector",
+        "naive": "the naive rule", "calibrated": "the calibrated detector", "pelt": "PELT",
+        "online": "the online detector",
     }  # fmt: skip
     parts = []
     for mode, name in names.items():
@@ -125,7 +126,7 @@ def jumps(source: Source) -> Prose:
 def _beyond(source: Source) -> list[str]:
     n, alpha = source.numbers, float(source.numbers.fact("alpha"))
     said = []
-    for mode in ("seed", "robust"):
+    for mode in ("naive", "calibrated"):
         found = n[f"jumps/{mode}"]
         text = words.side(
             found, alpha, "more jumps than the null yields", "fewer jumps than the null yields",
@@ -139,7 +140,7 @@ def _beyond(source: Source) -> list[str]:
 def jumps_short(source: Source) -> Prose:
     """Jumps beside their nulls in one clause, for the abstract."""
     n, table, parts = source.numbers, "phenomena/detection.parquet", []
-    for mode, name in (("seed", "a z-score rule"), ("robust", "a detector calibrated against noise")):
+    for mode, name in (("naive", "a z-score rule"), ("calibrated", "a detector calibrated against noise")):
         rows = source.phenomena("detection", mode=mode, status="ok")
         found = n.show(f"jumps, {mode}", rows["detected"].sum(), source=table)
         null = n.show(f"jumps, {mode}, null", rows["expected_false"].sum(), _form(mode), source=table)
@@ -151,7 +152,7 @@ def jumps_short(source: Source) -> Prose:
 def types(source: Source) -> Prose:
     """Whether jumps fall into types."""
     parts = []
-    for mode in ("seed", "robust"):
+    for mode in ("naive", "calibrated"):
         rows = source.phenomena("types", mode=mode)
         if not len(rows):
             continue
@@ -172,16 +173,17 @@ def types(source: Source) -> Prose:
 def periods(source: Source) -> Prose:
     """Critical periods found beside those of the null."""
     n, table = source.numbers, "phenomena/critical.parquet"
-    rows = source.phenomena("critical", mode="robust")
-    every = source.phenomena("critical", mode="seed")
+    rows = source.phenomena("critical", mode="calibrated")
+    every = source.phenomena("critical", mode="naive")
     seed = n.show("critical periods, seed", len(every), source=table)
-    null = null_periods(rows, len(source.phenomena("detection", mode="robust")))
-    found = n.show("critical periods, robust", len(rows), source=table)
+    null = null_periods(rows, len(source.phenomena("detection", mode="calibrated")))
+    found = n.show("critical periods, calibrated", len(rows), source=table)
     expected = (
         f", where the null alone is expected to yield {n.show('critical periods, null', null, '.1f', source=table)}"
     )
     return Prose(
-        f"The seed map marks {seed} periods, a tenth of every run by construction. The robust form finds {found}, in "
+        f"The seed map marks {seed} periods, a tenth of every run by construction. The calibrated form finds "
+        f"{found}, in "
         f"{n.share('runs with a critical period', rows['run'].nunique(), len(source.runs), source=table)} runs"
         f"{expected if math.isfinite(null) else ''}."
     )
@@ -219,7 +221,7 @@ def coordination(source: Source) -> Prose:
 def loss_coupling(source: Source) -> Prose:
     """Whether the loss falls faster at critical periods than in swapped runs."""
     n, table, parts = source.numbers, "phenomena/coupling.parquet", []
-    for mode in ("seed", "robust"):
+    for mode in ("naive", "calibrated"):
         rows = source.phenomena("coupling", mode=mode, status="tested")
         if rows.empty:
             parts.append(f"by the {mode} form no group of runs could be tested")
@@ -284,5 +286,5 @@ def names(runs: list[str]) -> Prose:
 
 
 def _form(mode: str) -> str:
-    """Null counts of the seed rule are in the thousands, those of the others small."""
-    return ",.0f" if mode == "seed" else ",.1f"
+    """Null counts of the naive rule are in the thousands, those of the others small."""
+    return ",.0f" if mode == "naive" else ",.1f"

@@ -1,4 +1,4 @@
-"""What the paper is made of, read once: the study, its numbers, its runs by family."""
+"""What the paper is made of, read once: the study, its numbers, its runs by architecture."""
 
 import json
 import tomllib
@@ -44,9 +44,9 @@ class Source:
         return found[name] if name in found else self.study.run(name)
 
     @cached_property
-    def families(self) -> dict[str, str]:
-        """Run -> family."""
-        return {run.name: str(run.manifest.about.get("family", "unknown")) for run in self.runs}
+    def architectures(self) -> dict[str, str]:
+        """Run -> architecture."""
+        return {run.name: str(run.manifest.about.get("architecture", "unknown")) for run in self.runs}
 
     @cached_property
     def settings(self) -> dict:

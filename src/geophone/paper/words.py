@@ -86,10 +86,13 @@ def bare_p(numbers: Numbers, found: Found) -> str:
     return numbers.p(found, adjusted=True).removeprefix("adjusted p").strip().removeprefix("= ")
 
 
-def question(numbers: Numbers, seed: str, robust: str, symbol: str, *, form: str = ".2f") -> Prose:
-    """One of the three questions: the seed form beside the robust one, each with its verdict."""
+def question(numbers: Numbers, seed: str, calibrated: str, symbol: str, *, form: str = ".2f") -> Prose:
+    """One of the three questions: the naive form beside the calibrated one, each with its verdict."""
     parts = []
-    for name, head in ((seed, "seed form (rows as independent)"), (robust, "robust form (the run is the unit)")):
+    for name, head in (
+        (seed, "naive form (rows as independent)"),
+        (calibrated, "calibrated form (the run is the unit)"),
+    ):
         figures = f"{estimate(numbers, name, symbol, form=form)}; " if numbers[name].ok else ""
         parts.append(f"In the {head}, {figures}{verdict(numbers, name)}.")
     return Prose(" ".join(parts))

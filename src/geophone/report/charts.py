@@ -51,7 +51,8 @@ def run_charts(run: RunTables, *, dimension: str) -> dict[str, dict]:
     """The charts of a run by name: heatmap, series, loss (where there is one) and critical.
 
     Each is a Vega-Lite specification that reads the named data sets of `run_data` and these parameters: `dimension`
-    (which one is shown), `share` (as a share of the most it could be), `mode` (seed or robust), `low` and `high` (the
+    (which one is shown), `share` (as a share of the most it could be), `mode` (naive or calibrated),
+    `low` and `high` (the
     steps shown), `span_from` and `span_to` (the steps selected, null for none; the rest lies under a veil of the colour
     `ground`). Titles hold `SHOWN` where the dimension's name belongs. All have the same width and the same step axis.
     """
@@ -66,7 +67,7 @@ def run_charts(run: RunTables, *, dimension: str) -> dict[str, dict]:
 
 def _params(run: RunTables, dimension: str) -> list[dict]:
     values = {
-        "dimension": dimension, "share": False, "mode": "seed", "low": 0, "high": run.last_step,
+        "dimension": dimension, "share": False, "mode": "naive", "low": 0, "high": run.last_step,
         "span_from": None, "span_to": None, "ground": "white",
     }  # fmt: skip
     return [{"name": name, "value": value} for name, value in values.items()]
@@ -199,26 +200,27 @@ def _critical(run: RunTables) -> alt.Chart:
     )
 
 
-def order_plot(order: pd.DataFrame, families: dict[str, str]) -> dict:
-    """The convergence order of every run of a study: Spearman's rho, a row a run, the seed form beside the robust one.
+def order_plot(order: pd.DataFrame, architectures: dict[str, str]) -> dict:
+    """The convergence order of every run of a study: Spearman's rho, a row a run, the naive form beside the
+    calibrated one.
 
-    `order` holds the rows of one dimension of the order table, `families` the family of each run. Runs whose order is
-    undefined have a row without a mark. A specification on its own, readable on light and dark ground.
+    `order` holds the rows of one dimension of the order table, `architectures` the architecture of each run. Runs
+    whose order is undefined have a row without a mark. A specification on its own, readable on light and dark ground.
     """
-    shown = order.assign(family=order["run"].map(families))
-    first = shown[shown["mode"] == "seed"].sort_values(["family", "rho", "run"], na_position="last")
+    shown = order.assign(architecture=order["run"].map(architectures))
+    first = shown[shown["mode"] == "naive"].sort_values(["architecture", "rho", "run"], na_position="last")
     names = [*dict.fromkeys([*first["run"], *shown["run"]])]
     # A plain grey for words and lines, since the drawing cannot know the ground it lies on.
     grey = "#808080"
-    rows = alt.Data(values=records(shown[["run", "family", "mode", "rho", "p"]]))
+    rows = alt.Data(values=records(shown[["run", "architecture", "mode", "rho", "p"]]))
     title = "Spearman rho of depth with settling step (right: shallow layers first)"
-    forms = alt.Scale(domain=["seed", "robust"], range=["circle", "diamond"])
+    forms = alt.Scale(domain=["naive", "calibrated"], range=["circle", "diamond"])
     zones = alt.Chart(alt.Data(values=[{"rho": -0.6}, {"rho": 0.6}])).mark_rule(strokeDash=[4, 4], color=grey)
     marks = alt.Chart(rows).mark_point(size=60, filled=True, opacity=0.9)
     chart = zones.encode(x="rho:Q") + marks.encode(
         x=alt.X("rho:Q", title=title, scale=alt.Scale(domain=[-1, 1])),
         y=alt.Y("run:N", sort=names, title=None, axis=alt.Axis(labelLimit=260)),
-        color=alt.Color("family:N", title="family", scale=alt.Scale(range=list(PALETTE))),
+        color=alt.Color("architecture:N", title="architecture", scale=alt.Scale(range=list(PALETTE))),
         shape=alt.Shape("mode:N", title="form", scale=forms),
     )
     described = (

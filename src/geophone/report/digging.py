@@ -13,7 +13,7 @@ from geophone.report.charts import PALETTE
 MOMENTS = ("before", "during", "after")
 GREY = "#808080"
 RUNGS = {
-    "seed_edges": "correlated (Pearson > 0.7)",
+    "naive_edges": "correlated (Pearson > 0.7)",
     "partial_edges": "correlated within class (> 0.7)",
     "effect_edges": "causal effect (5 % false discoveries)",
 }
@@ -73,7 +73,7 @@ def dependency_title(rows: pd.DataFrame) -> str:
     """The finding in one sentence: how many unit pairs are correlated and how many causally linked, and the depth."""
     first, last = (rows[rows["moment"] == m] for m in _ends(rows))
     said = []
-    for column, word in (("seed_edges", "correlated"), ("effect_edges", "causally linked")):
+    for column, word in (("naive_edges", "correlated"), ("effect_edges", "causally linked")):
         shares = [_share(part, column) for part in (first, last)]
         said.append(f"{_range([f'{100 * s:.1f} %' if np.isfinite(s) else 'unknown' for s in shares])} {word}")
     depths = [f"{part['compositional_depth'].max():.0f}" for part in (first, last)]

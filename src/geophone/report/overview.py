@@ -34,8 +34,8 @@ def overview(sources: Sources, rows: list[dict[str, Any]], *, targets: int) -> d
 def _count(sources: Sources, rows: list[dict[str, Any]]) -> str:
     measured = sum(run.manifest.measurements for run in sources.runs)
     layers = sum(row["layers"] for row in rows)
-    families = sorted({row["family"] for row in rows})
-    return f"{len(rows)} runs ({', '.join(families)}), {layers} layers, {measured:,} measurements in all"
+    architectures = sorted({row["architecture"] for row in rows})
+    return f"{len(rows)} runs ({', '.join(architectures)}), {layers} layers, {measured:,} measurements in all"
 
 
 def _order(sources: Sources) -> dict[str, str] | None:
@@ -43,8 +43,8 @@ def _order(sources: Sources) -> dict[str, str] | None:
     mine = sources.of("order", dimension=sources.first)
     if mine.empty:
         return None
-    families = {run.name: str(run.manifest.about.get("family", "unknown")) for run in sources.runs}
-    return {"title": order_count(mine, sources.first), "svg": drawing(order_plot(mine, families))}
+    architectures = {run.name: str(run.manifest.about.get("architecture", "unknown")) for run in sources.runs}
+    return {"title": order_count(mine, sources.first), "svg": drawing(order_plot(mine, architectures))}
 
 
 def _listed(row: dict[str, Any], sources: Sources, pages: dict[int, str]) -> dict[str, Any]:

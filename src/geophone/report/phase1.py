@@ -1,4 +1,5 @@
-"""What phase 1 found in all runs together, the seed form beside the robust one and each beside its null, in words."""
+"""What phase 1 found in all runs together, the naive form beside the calibrated one and each beside its null, in
+words."""
 
 from dataclasses import dataclass
 
@@ -15,8 +16,8 @@ class Finding:
     """One row of the table of phase 1."""
 
     question: str
-    seed: str
-    robust: str
+    naive: str
+    calibrated: str
     null: str
 
 
@@ -38,8 +39,8 @@ def jump_counts(sources: Sources, mode: str, run: str | None = None) -> tuple[in
 
 
 def _both(sources: Sources, kind: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    seed, robust = (sources.of(kind, dimension=sources.first, mode=mode) for mode in ("seed", "robust"))
-    return seed, robust
+    naive, calibrated = (sources.of(kind, dimension=sources.first, mode=mode) for mode in ("naive", "calibrated"))
+    return naive, calibrated
 
 
 def _settled(sources: Sources) -> Finding | None:
@@ -59,7 +60,7 @@ def _order(sources: Sources) -> Finding | None:
         for t in forms
     ]
     tests = [t["expected_bottom_up"].iloc[0] for t in _both(sources, "order_tests") if len(t)]
-    named = zip(tests, ("seed", "robust"), strict=False)
+    named = zip(tests, ("naive", "calibrated"), strict=False)
     chance = " and ".join(f"{expected:.1f} ({form})" for expected, form in named)
     null = f"{chance} runs by chance" if chance else "see the p of each run"
     return Finding("Do layers settle bottom-up (ρ > 0.6)", *said, null)
@@ -70,7 +71,9 @@ def _by_family(sources: Sources) -> Finding | None:
     if forms[0].empty:
         return None
     said = [_p(t.iloc[0]) if len(t) else "–" for t in forms]
-    return Finding("Does the order differ by family", *said, "families permuted over runs; one dimension of several")
+    return Finding(
+        "Does the order differ by architecture", *said, "architectures permuted over runs; one dimension of several"
+    )
 
 
 def _p(row: pd.Series) -> str:
@@ -78,12 +81,12 @@ def _p(row: pd.Series) -> str:
 
 
 def _jumps(sources: Sources) -> Finding | None:
-    counts = [jump_counts(sources, mode) for mode in ("seed", "robust")]
+    counts = [jump_counts(sources, mode) for mode in ("naive", "calibrated")]
     if counts[0] is None:
         return None
     said = [f"{c[0]:,}" if c else "–" for c in counts]
     nulls = [f"{c[1]:,.1f}" if c and c[1] < 100 else f"{c[1]:,.0f}" if c else "–" for c in counts]
-    return Finding("How many jumps", *said, f"{nulls[0]} (seed) and {nulls[1]} (robust) from noise alone")
+    return Finding("How many jumps", *said, f"{nulls[0]} (naive) and {nulls[1]} (calibrated) from noise alone")
 
 
 def _types(sources: Sources) -> Finding | None:
@@ -105,16 +108,16 @@ def type_words(rows: pd.DataFrame) -> str:
 
 
 def _critical(sources: Sources) -> Finding | None:
-    seed, robust = _both(sources, "critical")
-    series = len(sources.of("stabilization", dimension=sources.first, mode="seed"))
-    if seed.empty or not series:
+    naive, calibrated = _both(sources, "critical")
+    series = len(sources.of("stabilization", dimension=sources.first, mode="naive"))
+    if naive.empty or not series:
         return None
-    places = robust[["run", "layer"]].drop_duplicates() if len(robust) else robust
+    places = calibrated[["run", "layer"]].drop_duplicates() if len(calibrated) else calibrated
     return Finding(
         "Periods of fast change",
-        f"{len(seed):,}, a tenth of any run",
-        f"{len(robust):,} in {len(places):,} of {series:,} series",
-        f"{ALPHA * series:.1f} series by chance (robust)",
+        f"{len(naive):,}, a tenth of any run",
+        f"{len(calibrated):,} in {len(places):,} of {series:,} series",
+        f"{ALPHA * series:.1f} series by chance (calibrated)",
     )
 
 
@@ -145,7 +148,7 @@ def headline(sources: Sources) -> list[str]:
     """What the study found, most important first, each sentence with what chance alone would give."""
     name = plain(sources.first)
     said = []
-    forms = {mode: jump_counts(sources, mode) for mode in ("robust", "seed")}
+    forms = {mode: jump_counts(sources, mode) for mode in ("calibrated", "naive")}
     counts = [
         f"{found[0]:,} by the {mode} rule, where noise alone gives {found[1]:,.{1 if found[1] < 100 else 0}f}"
         for mode, found in forms.items()
@@ -156,13 +159,13 @@ def headline(sources: Sources) -> list[str]:
     order = _order(sources)
     if order:
         said.append(
-            f"Layers settle bottom-up in {order.seed} by the seed rule and {order.robust} by the robust one; "
+            f"Layers settle bottom-up in {order.naive} by the naive rule and {order.calibrated} by the calibrated one; "
             f"{order.null} with no order at all."
         )
     types = _both(sources, "types")
     if len(types[0]):
         said.append(
-            f"Types of jumps: {type_words(types[0])} by the seed rule, {type_words(types[1])} by the robust one."
+            f"Types of jumps: {type_words(types[0])} by the naive rule, {type_words(types[1])} by the calibrated one."
         )
     if sources.statistics:
         said.append(_questions(sources.statistics))
@@ -170,10 +173,10 @@ def headline(sources: Sources) -> list[str]:
 
 
 def _questions(statistics: dict) -> str:
-    rows = [row for row in statistics["criteria"] if row["form"] == "robust"]
+    rows = [row for row in statistics["criteria"] if row["form"] == "calibrated"]
     words = [f"{row['question']} {row['verdict']}" for row in rows]
     study = statistics["study"]
     return (
         f"{study['targets_dug']} targets dug, {study['pairs']} of them beside a control moment. The three questions, "
-        f"robust form: {'; '.join(words)}."
+        f"calibrated form: {'; '.join(words)}."
     )

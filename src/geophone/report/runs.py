@@ -89,7 +89,7 @@ def _nearest(jump: Any, targets: list[dict]) -> int | None:
 
 
 def _words(tables: RunTables, sources: Sources, name: str) -> dict[str, Any]:
-    rows = sources.of("order", run=tables.name, mode="seed", dimension=name)
+    rows = sources.of("order", run=tables.name, mode="naive", dimension=name)
     return {
         "finding": finding(tables, name),
         "order": order_line(rows.iloc[0]) if len(rows) else "",
@@ -101,7 +101,7 @@ def _words(tables: RunTables, sources: Sources, name: str) -> dict[str, Any]:
 
 
 def _numbers(tables: RunTables, dimension: str) -> list[list[str]]:
-    """A row a layer, in words: first, last, least, most, settled (seed, robust), jumps (seed, robust)."""
+    """A row a layer, in words: first, last, least, most, settled (naive, calibrated), jumps (naive, calibrated)."""
     settled, jumps = (t[t["dimension"] == dimension] for t in (tables.stabilization, tables.jumps))
     ends = {
         (row.layer, row.mode): f"{int(row.step):,}" if row.status == "stable" else row.status
@@ -119,9 +119,9 @@ def _numbers(tables: RunTables, dimension: str) -> list[list[str]]:
 
 
 def facts(run: Run) -> list[str]:
-    """The run in short: family, task, layers, measurements, probe, and its accuracy beside chance."""
+    """The run in short: architecture, task, layers, measurements, probe, and its accuracy beside chance."""
     manifest = run.manifest
-    about = [str(manifest.about[key]) for key in ("family", "task") if manifest.about.get(key)]
+    about = [str(manifest.about[key]) for key in ("architecture", "task") if manifest.about.get(key)]
     said = [
         *about,
         f"{len(run.layers)} layers",
@@ -143,21 +143,21 @@ def _target(row: dict[str, Any], digs: list[Dig]) -> dict[str, Any]:
 
 def _row(run: Run, sources: Sources, digs: list[Dig], picture: str) -> dict[str, Any]:
     orders = {}
-    for mode in ("seed", "robust"):
+    for mode in ("naive", "calibrated"):
         rows = sources.of("order", run=run.name, mode=mode, dimension=sources.first)
         orders[mode] = rows.iloc[0].to_dict() if len(rows) else {"rho": float("nan"), "verdict": "–"}
     accuracy = run.manifest.results.get("test_accuracy")
     return {
         "name": run.name,
         "file": sources.files[run.name],
-        "family": str(run.manifest.about.get("family", "unknown")),
+        "architecture": str(run.manifest.about.get("architecture", "unknown")),
         "task": str(run.manifest.about.get("task", "")),
         "status": run.status,
         "layers": len(run.layers),
         "accuracy": accuracy,
         "orders": orders,
-        "seed": jump_counts(sources, "seed", run.name),
-        "robust": jump_counts(sources, "robust", run.name),
+        "naive": jump_counts(sources, "naive", run.name),
+        "calibrated": jump_counts(sources, "calibrated", run.name),
         "dig": digs[0] if digs else None,
         "picture": picture,
     }

@@ -11,7 +11,7 @@ import pandas as pd
 from geophone.records import Layer
 from geophone.store.run import Run
 
-MODES = ("seed", "robust")
+MODES = ("naive", "calibrated")
 LOSS_POINTS = 1000
 # What the charts read of each table; a study without the table (one that still trains) has none of its rows.
 COLUMNS = {

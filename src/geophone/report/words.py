@@ -43,7 +43,7 @@ def order_line(row) -> str:
     }[row.verdict]
     surprise = "which chance alone makes often" if row.p > 0.05 else "which chance alone seldom makes"
     return (
-        f"By the seed rule {verdict}: Spearman ρ = {_signed(row.rho)} over {_count(row.layers)}, "
+        f"By the naive rule {verdict}: Spearman ρ = {_signed(row.rho)} over {_count(row.layers)}, "
         f"{surprise} (exact one-sided p = {row.p:.3f})."
     )
 
@@ -59,14 +59,14 @@ def order_count(order: pd.DataFrame, dimension: str) -> str:
 
 
 def jump_line(run: RunTables, dimension: str) -> str:
-    """How many jumps there are by the seed rule, beside how many noise alone would give, and by the robust one."""
-    rows = run.jumps[(run.jumps["dimension"] == dimension) & (run.jumps["mode"] == "seed")]
+    """How many jumps there are by the naive rule, beside how many noise alone would give, and by the calibrated one."""
+    rows = run.jumps[(run.jumps["dimension"] == dimension) & (run.jumps["mode"] == "naive")]
     differences = sum(int(run.series[dimension][layer.name].diff().notna().sum()) for layer in run.layers)
     expected = 0.0455 * differences
-    robust = int(((run.jumps["dimension"] == dimension) & (run.jumps["mode"] == "robust")).sum())
+    calibrated = int(((run.jumps["dimension"] == dimension) & (run.jumps["mode"] == "calibrated")).sum())
     return (
-        f"{len(rows)} jumps by the seed rule |z| > 2 in {differences} differences; Gaussian noise alone gives "
-        f"about {expected:.0f}. By the robust rule {robust}."
+        f"{len(rows)} jumps by the naive rule |z| > 2 in {differences} differences; Gaussian noise alone gives "
+        f"about {expected:.0f}. By the calibrated rule {calibrated}."
     )
 
 

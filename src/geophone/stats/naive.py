@@ -1,4 +1,4 @@
-"""The founding document's tests, as written: every row an independent witness. Shown beside the robust forms."""
+"""The founding document's tests, as written: every row an independent witness. Shown beside the calibrated forms."""
 
 import numpy as np
 from scipy import stats

@@ -14,7 +14,7 @@ def r2_in_sample(
     x: np.ndarray, y: np.ndarray, *, clusters: Sequence, rng: np.random.Generator, draws: int = 1999
 ) -> Interval:
     """R^2 = 1 - SSE / SST of ordinary least squares of `y` (n,) on `x` (n, k) and a constant, on the rows it was
-    fitted to (the seed form): it never falls when a column is added, and is above 0 on noise, by about k / rows.
+    fitted to (the naive form): it never falls when a column is added, and is above 0 on noise, by about k / rows.
 
     The interval is `studentised` over clusters on ln(1 - R^2), mapped back; its lower end is cut at 0. It does not
     take out the optimism. "not enough data" with fewer than k + 2 rows, or columns that say the same.
@@ -50,10 +50,10 @@ def r2_left_out(x: np.ndarray, y: np.ndarray, *, clusters: Sequence, parts: Sequ
 
     R^2 = 1 - sum (y - predicted)^2 / sum (y - mean)^2 over all rows together, as scikit-learn's r2_score of
     cross_val_predict; below 0 when the mean of everything would have done better. A cluster must lie in one part (see
-    `run_folds`); families as parts give leave-one-architecture-out. It has no interval (NaN): with the predictions held
-    fixed a nominal 95 % covers 57 to 92 % (docs/evidence.md), and it errs downward, since its lines saw fewer
-    runs. "not enough data" with fewer than two parts or `LEAST` clusters, or too few rows to fit. Raises InputError
-    for a cluster in two parts.
+    `run_folds`); architectures as parts give leave-one-architecture-out. It has no interval (NaN): with the
+    predictions held fixed a nominal 95 % covers 57 to 92 % (docs/evidence.md), and it errs downward, since its lines
+    saw fewer runs. "not enough data" with fewer than two parts or `LEAST` clusters, or too few rows to fit. Raises
+    InputError for a cluster in two parts.
     """
     parts = np.asarray(parts)
     _, codes = np.unique(parts, return_inverse=True)

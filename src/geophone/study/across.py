@@ -1,4 +1,4 @@
-"""What only many runs can say: orders by family, distributions, types, coordination and coupling to the loss."""
+"""What only many runs can say: orders by architecture, distributions, types, coordination and coupling to the loss."""
 
 from collections.abc import Callable, Iterable, Mapping
 
@@ -36,22 +36,22 @@ def across_runs(runs: list[Run], series: Series, tables: Mapping[str, pd.DataFra
 
 def _about(run: Run) -> dict:
     known = run.manifest.about
-    return {"run": run.name, **{key: str(known.get(key, "unknown")) for key in ("experiment", "family", "task")}}
+    return {"run": run.name, **{key: str(known.get(key, "unknown")) for key in ("experiment", "architecture", "task")}}
 
 
 def _order_tests(order: pd.DataFrame, about: pd.DataFrame, options: DetectOptions) -> pd.DataFrame:
-    """Whether rho differs by family, and how many runs have each verdict; beside them, how many would be bottom-up if
-    the layers of every run that has an order had settled in any."""
+    """Whether rho differs by architecture, and how many runs have each verdict; beside them, how many would be
+    bottom-up if the layers of every run that has an order had settled in any."""
     rows = []
     for (dimension, mode), mine in order.groupby(["dimension", "mode"], sort=False):
         rng = stream(options.seed, "order", dimension, mode)
-        labels = about.loc[mine["run"], "family"].to_numpy()
+        labels = about.loc[mine["run"], "architecture"].to_numpy()
         test = permutation_test(mine["rho"].to_numpy(float), labels, kruskal_wallis, rng=rng, draws=options.surrogates)
         counts = mine["verdict"].value_counts()
         rows.append(
             {
                 "dimension": dimension, "mode": mode,
-                "test": "rho by family, Kruskal-Wallis, labels permuted over runs",
+                "test": "rho by architecture, Kruskal-Wallis, labels permuted over runs",
                 "statistic": test.statistic, "p": test.p, "runs": test.n, "status": test.status,
                 **{v: int(counts.get(v, 0)) for v in ("bottom-up", "top-down", "simultaneous", "weak", "undefined")},
                 "expected_bottom_up": float(mine["chance"].sum()),
@@ -67,10 +67,11 @@ def _bottom_up(order: pd.DataFrame) -> pd.DataFrame:
 
 
 def _distribution(jumps: pd.DataFrame, detection: pd.DataFrame, runs: list[Run], about: pd.DataFrame) -> pd.DataFrame:
-    """Jumps per series by family and phase, depth, magnitude, and by view and rank cap; beside what the null yields.
+    """Jumps per series by architecture and phase, depth, magnitude, and by view and rank cap; beside what the null
+    yields.
 
-    Families differ in what they can show: a layer of few features has a low cap min(rows - 1, features) on its rank,
-    and a channel is not a unit. Rows "view and cap" compare families only where both are equal.
+    Architectures differ in what they can show: a layer of few features has a low cap min(rows - 1, features) on its
+    rank, and a channel is not a unit. Rows "view and cap" compare architectures only where both are equal.
     """
     layers = pd.DataFrame(
         [
@@ -82,11 +83,11 @@ def _distribution(jumps: pd.DataFrame, detection: pd.DataFrame, runs: list[Run],
             for layer in run.layers
         ]
     )  # fmt: skip
-    keys = ["mode", "dimension", "family"]
+    keys = ["mode", "dimension", "architecture"]
     where = detection[detection["status"] == "ok"].merge(layers, on=["run", "layer"])
-    where["family"] = about.loc[where["run"], "family"].to_numpy()
+    where["architecture"] = about.loc[where["run"], "architecture"].to_numpy()
     found = jumps.merge(layers, on=["run", "layer"])
-    found["family"] = about.loc[found["run"], "family"].to_numpy()
+    found["architecture"] = about.loc[found["run"], "architecture"].to_numpy()
     found["phase_bin"] = [_bin(v, _THIRDS) for v in found["phase"]]
     found["depth_bin"] = [_bin(v, _THIRDS) for v in found["relative_depth"]]
     found["magnitude_bin"] = [_bin(abs(v), _MAGNITUDES) for v in found["log_ratio"]]
@@ -100,13 +101,13 @@ def _distribution(jumps: pd.DataFrame, detection: pd.DataFrame, runs: list[Run],
 
 def _counted(found: pd.DataFrame, keys: list[str], total: pd.DataFrame, *, by: str) -> pd.DataFrame:
     counts = found.groupby(keys).size().rename("jumps").reset_index()
-    # A family in which nothing jumped still has its series, and its zero.
+    # A architecture in which nothing jumped still has its series, and its zero.
     how = [k for k in keys if k in total.index.names]
     table = total.reset_index().merge(counts, on=how, how="left").rename(columns={keys[-1]: "bin"})
     table["bin"] = table["bin"].fillna("none").astype(str)
     table = table.assign(by=by, jumps=table["jumps"].fillna(0).astype(int))
     table["rate"] = table["jumps"] / table["series"]
-    columns = ["mode", "dimension", "family", "by", "bin", "jumps", "series", "rate", "expected"]
+    columns = ["mode", "dimension", "architecture", "by", "bin", "jumps", "series", "rate", "expected"]
     return table[columns].rename(columns={"expected": "expected_false"})
 
 
@@ -122,12 +123,13 @@ def _bin(value: float, edges: Iterable[float]) -> str:
 
 
 def _best_periods(critical: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
-    """The runs with the best-defined critical periods, by dimension: the share of layers that have a robust period at
-    all, times the share of the run that lies outside of them (a run that is always critical has no period)."""
+    """The runs with the best-defined critical periods, by dimension: the share of layers that have a calibrated
+    period at all, times the share of the run that lies outside of them (a run that is always critical has no
+    period)."""
     steps = {run.name: max(run.total_steps, 1) for run in runs}
     count = {run.name: len(run.layers) for run in runs}
     rows = []
-    for (dimension, run), mine in critical[critical["mode"] == "robust"].groupby(["dimension", "run"], sort=False):
+    for (dimension, run), mine in critical[critical["mode"] == "calibrated"].groupby(["dimension", "run"], sort=False):
         covered = float((mine["stop"] - mine["start"]).sum()) / (steps[run] * count[run])
         layers = mine["layer"].nunique() / count[run]
         rows.append(
@@ -144,7 +146,7 @@ def _best_periods(critical: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
 def _types(jumps: pd.DataFrame, about: pd.DataFrame, options: DetectOptions) -> Tables:
     types, members, tests = [], [], []
     for dimension in options.headline:
-        for mode in ("seed", "robust"):
+        for mode in ("naive", "calibrated"):
             mine = jumps[(jumps["dimension"] == dimension) & (jumps["mode"] == mode)]
             mine = mine[np.isfinite(mine["log_ratio"])].reset_index(drop=True)
             rng = stream(options.seed, "types", dimension, mode)
@@ -191,9 +193,9 @@ def _members(found: JumpTypes, mine: pd.DataFrame, about: pd.DataFrame, key: dic
 def _type_tests(
     found: JumpTypes, mine: pd.DataFrame, about: pd.DataFrame, key: dict, rng: np.random.Generator, draws: int
 ) -> list[dict]:
-    """Whether the mix of types differs by family or by task; runs are permuted, not jumps."""
+    """Whether the mix of types differs by architecture or by task; runs are permuted, not jumps."""
     rows = []
-    for what in ("family", "task"):
+    for what in ("architecture", "task"):
         row = {**key, "test": f"types by {what}, chi-square, labels permuted over runs"}
         if len(found.names) < 2:
             rows.append({**row, "statistic": np.nan, "p": np.nan, "runs": 0, "status": found.status})
@@ -219,7 +221,7 @@ def _together(runs: list[Run], series: Series, tables: Mapping[str, pd.DataFrame
             found = coordination(velocity, rng=rng, draws=options.surrogates)
             coordinated.append({**key, **{f: getattr(found, f) for f in found.__slots__}})
             lagged += [{**key, **{f: getattr(lag, f) for f in lag.__slots__}} for lag in lags(velocity, rng=rng)]
-        for mode in ("seed", "robust"):
+        for mode in ("naive", "calibrated"):
             for kind, name, group in _loss_groups(able):
                 key = {"dimension": dimension, "mode": mode, "group": name, "grouped_by": kind}
                 row, curve = _coupling(group, tables["jumps"], losses, key, options)
@@ -243,12 +245,13 @@ def _groups(runs: list[Run], key: Callable[[Run], str]) -> list[tuple[str, list[
 
 
 def _loss_groups(runs: list[Run]) -> list[tuple[str, str, list[Run]]]:
-    """Runs of one configuration where there are 3; otherwise runs of one family and task, which is a weaker null."""
+    """Runs of one configuration where there are 3; otherwise runs of one architecture and task, which is a weaker
+    null."""
     same = _groups(runs, lambda run: run.manifest.about.get("experiment", run.name))
     found = [("configuration", name, group) for name, group in same if len(group) >= 3]
     rest = [run for name, group in same if len(group) < 3 for run in group]
-    about = lambda run: f"{run.manifest.about.get('family', '?')} on {run.manifest.about.get('task', '?')}"  # noqa: E731
-    return found + [("family and task", name, group) for name, group in _groups(rest, about)]
+    about = lambda run: f"{run.manifest.about.get('architecture', '?')} on {run.manifest.about.get('task', '?')}"  # noqa: E731
+    return found + [("architecture and task", name, group) for name, group in _groups(rest, about)]
 
 
 def _velocities(tables: list[pd.DataFrame]) -> np.ndarray:

@@ -82,8 +82,8 @@ def chosen_targets(study: Study, settings: DigSettings) -> pd.DataFrame:
 def _recovered(study: Study, chosen: pd.DataFrame, runs: int) -> pd.Series:
     """True at the first target of `runs` runs: the best-ranked run of each architecture, then the second of each."""
     first = chosen.loc[chosen.groupby("run")["rank"].idxmin()].sort_values("rank")
-    families = {run.name: str(run.manifest.about.get("family", "")) for run in study}
-    turn = first.groupby(first["run"].map(families)).cumcount()
+    architectures = {run.name: str(run.manifest.about.get("architecture", "")) for run in study}
+    turn = first.groupby(first["run"].map(architectures)).cumcount()
     taken = first.assign(turn=turn).sort_values(["turn", "rank"])["rank"].head(runs)
     return chosen["rank"].isin(taken)
 

@@ -59,7 +59,7 @@ class TargetOptions(_Table):
     """Targets are ranked on the jumps that `mode` found in `dimension`."""
 
     dimension: str = "stable_rank"
-    mode: Literal["seed", "robust", "pelt", "online"] = "seed"
+    mode: Literal["naive", "calibrated", "pelt", "online"] = "naive"
 
     @field_validator("dimension")
     @classmethod

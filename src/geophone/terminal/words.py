@@ -13,8 +13,8 @@ from geophone.terminal.tables import aligned, wrapped
 
 HEADLINE = "stable_rank"
 _MODES = {
-    "seed": "the founding rule, |z| > 2 on first differences: flags about 18 of 400 on noise alone",
-    "robust": "calibrated: a series of pure noise shows a jump in 5 % of cases",
+    "naive": "the founding rule, |z| > 2 on first differences: flags about 18 of 400 on noise alone",
+    "calibrated": "calibrated: a series of pure noise shows a jump in 5 % of cases",
     "online": "knows only the past; for alarms while a run goes on",
     "pelt": "change points of the level by PELT; says more of drift than of jumps",
 }
@@ -28,7 +28,7 @@ _LEGEND = """
 def say_summary(study: Study) -> None:
     """What came out of a whole study: a line a run, its first targets, and where the page is."""
     print(aligned(summary(study)))
-    print("\nseed jumps: abrupt changes of the stable rank by the founding rule,")
+    print("\nnaive jumps: abrupt changes of the stable rank by the founding rule,")
     print("which flags about 18 of 400 differences on noise alone; a target is a place to look.")
     if (study.folder / "targets.parquet").is_file():
         print()
@@ -39,26 +39,26 @@ def say_summary(study: Study) -> None:
 
 
 def summary(study: Study) -> pd.DataFrame:
-    """A row a run: what was measured, how well it learnt, and the seed jumps of its stable rank (missing where
+    """A row a run: what was measured, how well it learnt, and the naive jumps of its stable rank (missing where
     nothing was detected yet)."""
     detected = (study.folder / "phenomena" / "jumps.parquet").is_file()
     jumps = study.phenomena("jumps") if detected else None
     rows = []
     for run in study:
-        found = None if jumps is None else _seed_jumps(jumps, run.name)
+        found = None if jumps is None else _naive_jumps(jumps, run.name)
         rows.append(
             {
                 "run": run.name, "status": run.status, "layers": len(run.layers),
                 "measurements": run.manifest.measurements,
-                "test accuracy": run.manifest.results.get("test_accuracy"), "seed jumps": found,
+                "test accuracy": run.manifest.results.get("test_accuracy"), "naive jumps": found,
             }
         )  # fmt: skip
-    table = pd.DataFrame(rows, columns=["run", "status", "layers", "measurements", "test accuracy", "seed jumps"])
-    return table.astype({"test accuracy": float, "seed jumps": "Int64"})
+    table = pd.DataFrame(rows, columns=["run", "status", "layers", "measurements", "test accuracy", "naive jumps"])
+    return table.astype({"test accuracy": float, "naive jumps": "Int64"})
 
 
-def _seed_jumps(jumps: pd.DataFrame, run: str) -> int:
-    return int(((jumps["run"] == run) & (jumps["dimension"] == HEADLINE) & (jumps["mode"] == "seed")).sum())
+def _naive_jumps(jumps: pd.DataFrame, run: str) -> int:
+    return int(((jumps["run"] == run) & (jumps["dimension"] == HEADLINE) & (jumps["mode"] == "naive")).sum())
 
 
 def say_targets(targets: pd.DataFrame, *, most: int) -> None:

@@ -22,7 +22,7 @@ class Experiment:
     """A network, a task, and how the one is trained on the other.
 
     The catalogue's names are kind_variant_depth_task; the plain variant is left out of them. `task` is the name of one
-    of the zoo's tasks, or a Task of your own. `family` is "mlp", "cnn" or
+    of the zoo's tasks, or a Task of your own. `architecture` is "mlp", "cnn" or
     "transformer". `build` initialises from torch's global random state, which the caller seeds. `layers` are the
     module paths to record, in order of execution, each the representation after its non-linearity. `depth` counts
     hidden layers or blocks, `width` is the greatest number of units, channels or stream dimensions. With `grokking`
@@ -30,7 +30,7 @@ class Experiment:
     """
 
     name: str
-    family: str
+    architecture: str
     task: str | Task
     build: Callable[[], nn.Module]
     layers: tuple[str, ...]
@@ -72,7 +72,7 @@ def _mlp(variant: str, task: str, widths: Sequence[int], *, net: dict | None = N
         inputs, outputs = _VECTORS[task]
     return Experiment(
         name=_name("mlp", variant, len(widths), task),
-        family="mlp",
+        architecture="mlp",
         task=task,
         build=partial(MLP, inputs, tuple(widths), outputs, **(net or {})),
         layers=_numbered("layer", len(widths)),
@@ -95,7 +95,7 @@ def _cnn(
     channels, side, outputs = _IMAGES[task]
     return Experiment(
         name=_name("cnn", variant, len(widths), task),
-        family="cnn",
+        architecture="cnn",
         task=task,
         build=partial(CNN, channels, tuple(widths), outputs, size=side, halving=tuple(halving), **(net or {})),
         layers=_numbered("conv", len(widths)),
@@ -111,7 +111,7 @@ def _vit(variant: str, task: str, depth: int, *, patch: int, net: dict | None = 
     shape = {"size": side, "patch": patch, "width": 48, "heads": 4, "depth": depth} | (net or {})
     return Experiment(
         name=_name("vit", variant, depth, task),
-        family="transformer",
+        architecture="transformer",
         task=task,
         build=partial(VisionTransformer, channels, outputs, **shape),
         layers=_blocks(depth),
@@ -127,7 +127,7 @@ def _decoder(kind: str, variant: str, task: str, depth: int, *, net: dict | None
     shape = {"length": length, "width": 48, "heads": 4, "depth": depth} | (net or {})
     return Experiment(
         name=_name(kind, variant, depth, task),
-        family="transformer",
+        architecture="transformer",
         task=task,
         build=partial(Decoder, symbols, outputs, **shape),
         layers=_blocks(depth),

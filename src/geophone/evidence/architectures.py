@@ -28,7 +28,7 @@ class Finding:
     """A number that can be had of all runs or of those of one architecture.
 
     `make(named, rows)` makes it, `differ(rows, rng)` tests whether architectures differ, `rows` has the columns `run`
-    and `family` beside those needed, named in `needs`.
+    and `architecture` beside those needed, named in `needs`.
     """
 
     named: Named
@@ -45,7 +45,11 @@ def mean_finding(named: Named, rows: pd.DataFrame, column: str, random: Random) 
         return mean_number(name, part[column], part["run"], random)
 
     def differ(part: pd.DataFrame, rng: np.random.Generator):
-        values, runs, kinds = part[column].to_numpy(float), part["run"].to_numpy(str), part["family"].to_numpy(str)
+        values, runs, kinds = (
+            part[column].to_numpy(float),
+            part["run"].to_numpy(str),
+            part["architecture"].to_numpy(str),
+        )
         return means_differ(values, clusters=runs, labels=kinds, rng=rng, draws=random.draws)
 
     return Finding(named, rows, (column,), make, differ)
@@ -59,7 +63,7 @@ def correlation_finding(named: Named, rows: pd.DataFrame, columns: tuple[str, st
 
     def differ(part: pd.DataFrame, rng: np.random.Generator):
         x, y = (part[c].to_numpy(float) for c in columns)
-        runs, kinds = part["run"].to_numpy(str), part["family"].to_numpy(str)
+        runs, kinds = part["run"].to_numpy(str), part["architecture"].to_numpy(str)
         return correlations_differ(x, y, clusters=runs, labels=kinds, rng=rng, draws=random.draws)
 
     return Finding(named, rows, columns, make, differ)
@@ -74,10 +78,10 @@ def across(findings: list[Finding], random: Random) -> dict:
     of, by_kind, differ = [], [], []
     for finding in findings:
         part = _taking_part(finding)
-        for kind in sorted(part["family"].unique()):
+        for kind in sorted(part["architecture"].unique()):
             named = Named(f"{finding.named.id}/{kind}", f"{finding.named.says}; {kind} only", EACH)
             of.append((finding.named.id, kind))
-            by_kind.append(finding.make(named, part[part["family"] == kind]))
+            by_kind.append(finding.make(named, part[part["architecture"] == kind]))
         differ.append(_differ(finding, part, random))
     by_kind, differ = adjusted(by_kind), adjusted(differ)
     lists: dict[str, list[dict]] = {k: [] for k in ("holds_in_all", "specific_to_one", "undecided", "not_enough_data")}
@@ -90,12 +94,12 @@ def across(findings: list[Finding], random: Random) -> dict:
 
 def _taking_part(finding: Finding) -> pd.DataFrame:
     rows = finding.rows
-    if not {"run", "family", *finding.needs} <= set(rows.columns):
-        return pd.DataFrame(columns=["run", "family", *finding.needs])
+    if not {"run", "architecture", *finding.needs} <= set(rows.columns):
+        return pd.DataFrame(columns=["run", "architecture", *finding.needs])
     there = np.isfinite(rows[list(finding.needs)].to_numpy(float)).all(axis=1)
-    part = rows[there & (rows["family"] != "unknown").to_numpy(bool)]
-    counts = part.groupby("family")["run"].nunique()
-    return part[part["family"].isin(counts.index[counts >= LEAST_RUNS])]
+    part = rows[there & (rows["architecture"] != "unknown").to_numpy(bool)]
+    counts = part.groupby("architecture")["run"].nunique()
+    return part[part["architecture"].isin(counts.index[counts >= LEAST_RUNS])]
 
 
 def _differ(finding: Finding, part: pd.DataFrame, random: Random) -> Number:
@@ -103,7 +107,7 @@ def _differ(finding: Finding, part: pd.DataFrame, random: Random) -> Number:
     test = finding.differ(part, random.stream(identity))
     ok = test.status == "tested"
     return Number(
-        identity, f"{finding.named.says}: do architectures differ", "robust", test.statistic, p=test.p,
+        identity, f"{finding.named.says}: do architectures differ", "calibrated", test.statistic, p=test.p,
         test="labels of architecture permuted over runs" if ok else "", family_of_tests=DIFFER if ok else "",
         n=len(part), runs=test.n, seed=random.seed,
         status="ok" if ok else f"not enough data: needs two architectures with {LEAST_RUNS} runs each",

@@ -34,7 +34,7 @@ def settling(at: int, length: int = 100, *, level: float = 10.0) -> pd.Series:
 class TestStabilization:
     def test_is_the_first_window_that_is_flat_to_ten_percent(self):
         series = settling(30)
-        found = gp.stabilization(series, mode="seed")
+        found = gp.stabilization(series, mode="naive")
         rolling = series.rolling(20).std(ddof=0) / series.rolling(20).mean()
         assert found.step == rolling.index[rolling < 0.1][0]
         assert found.index == (found.step - 5) // 5
@@ -42,7 +42,7 @@ class TestStabilization:
 
     def test_never_flat_is_not_reached(self):
         growing = np.exp(0.1 * np.arange(100))
-        assert gp.stabilization(growing, mode="seed").status == "not reached"
+        assert gp.stabilization(growing, mode="naive").status == "not reached"
 
     @pytest.mark.parametrize(
         ("name", "status"),
@@ -55,12 +55,12 @@ class TestStabilization:
         ],
     )
     def test_hopeless_series_have_a_status(self, name, status):
-        assert gp.stabilization(HOPELESS[name], mode="seed").status == status
+        assert gp.stabilization(HOPELESS[name], mode="naive").status == status
 
     def test_a_window_with_a_gap_does_not_count(self):
         x = np.full(60, 2.0)
         x[10] = np.nan
-        assert gp.stabilization(x, mode="seed").index == 30
+        assert gp.stabilization(x, mode="naive").index == 30
 
 
 class TestOrder:
@@ -107,7 +107,7 @@ class TestOrder:
     )
     def test_planted_orders_get_their_verdict(self, at, verdict):
         table = pd.DataFrame({f"l{i}": settling(a) for i, a in enumerate(at)})
-        found = gp.convergence_order(table, mode="seed")
+        found = gp.convergence_order(table, mode="naive")
         if verdict == "undefined":
             assert np.isnan(found.rho)
         else:
@@ -118,10 +118,10 @@ class TestOrder:
     def test_layers_that_never_settle_do_not_count(self):
         table = pd.DataFrame({f"l{i}": settling(a) for i, a in enumerate([10, 20, 30])})
         table["wild"] = np.exp(0.1 * np.arange(100))
-        assert gp.convergence_order(table, mode="seed").layers == 3
+        assert gp.convergence_order(table, mode="naive").layers == 3
 
     def test_one_layer_is_undefined(self):
-        found = gp.convergence_order(pd.DataFrame({"only": settling(10)}), mode="seed")
+        found = gp.convergence_order(pd.DataFrame({"only": settling(10)}), mode="naive")
         assert (found.verdict, found.layers) == ("undefined", 1)
 
     def test_ties_agree_with_scipy(self):
@@ -135,7 +135,7 @@ class TestJumps:
         x = np.full(200, 4.0) + 0.01 * np.sin(np.arange(200))
         x[120:] += 8
         series = pd.Series(x, index=5 * np.arange(1, 201))
-        (jump,) = gp.jumps(series, mode="seed", total_steps=1000)
+        (jump,) = gp.jumps(series, mode="naive", total_steps=1000)
         assert (jump.index, jump.step, jump.sign) == (120, 605, 1)
         assert jump.magnitude == pytest.approx(x[125] - x[115])
         assert jump.speed == pytest.approx(jump.magnitude / 10)
@@ -144,28 +144,28 @@ class TestJumps:
 
     def test_noise_alone_gives_eighteen_of_four_hundred(self):
         rng = np.random.default_rng(0)
-        counts = [len(gp.jumps(10 + rng.normal(size=400), mode="seed")) for _ in range(200)]
+        counts = [len(gp.jumps(10 + rng.normal(size=400), mode="naive")) for _ in range(200)]
         assert np.mean(counts) == pytest.approx(18.2, abs=1)
 
     def test_agrees_with_the_rule_written_out(self):
         x = np.random.default_rng(1).gamma(2, size=300)
         z = stats.zscore(np.diff(x))
-        assert [j.index for j in gp.jumps(x, mode="seed")] == list(np.flatnonzero(np.abs(z) > 2) + 1)
+        assert [j.index for j in gp.jumps(x, mode="naive")] == list(np.flatnonzero(np.abs(z) > 2) + 1)
 
     def test_a_window_cut_by_the_end_is_measured_over_what_is_there(self):
         x = np.r_[5.0, np.full(50, 1.0)]
-        jump = gp.jumps(x, mode="seed")[0]
+        jump = gp.jumps(x, mode="naive")[0]
         assert jump.magnitude == pytest.approx(-4)
         assert jump.speed == pytest.approx(-4 / 6)
 
     @pytest.mark.parametrize("name", HOPELESS)
     def test_hopeless_series_have_none(self, name):
-        assert gp.jumps(HOPELESS[name], mode="seed") == []
+        assert gp.jumps(HOPELESS[name], mode="naive") == []
 
     def test_gaps_neither_count_nor_raise(self):
         x = np.random.default_rng(2).normal(size=100)
         x[[3, 50, 51]] = [np.nan, np.inf, -np.inf]
-        found = {j.index for j in gp.jumps(x, mode="seed")}
+        found = {j.index for j in gp.jumps(x, mode="naive")}
         assert not found & {3, 4, 50, 51, 52}
 
 
@@ -173,7 +173,7 @@ class TestCriticalPeriods:
     def test_are_ten_percent_of_any_run(self):
         rng = np.random.default_rng(3)
         series = pd.Series(rng.normal(size=401).cumsum(), index=5 * np.arange(401))
-        periods = gp.critical_periods(series, mode="seed")
+        periods = gp.critical_periods(series, mode="naive")
         assert sum((p.stop - p.start) / 5 for p in periods) == pytest.approx(40, abs=1)
         assert all(p.start < p.peak <= p.stop for p in periods)
 
@@ -181,24 +181,24 @@ class TestCriticalPeriods:
         x = np.zeros(101)
         x[40:51] = [0, 1, 2, 3, 4, 7, 8, 9, 10, 11, 12]
         x[51:] = 12
-        (period,) = gp.critical_periods(pd.Series(x, index=10 * np.arange(101)), mode="seed")
+        (period,) = gp.critical_periods(pd.Series(x, index=10 * np.arange(101)), mode="naive")
         assert (period.start, period.stop, period.peak) == (400, 500, 450)
 
     def test_uneven_steps_are_divided_out(self):
         steps = np.r_[np.arange(0, 50), 50 + 50 * np.arange(50)]
         series = pd.Series(0.5 * steps, index=steps)
-        assert gp.critical_periods(series, mode="seed") == []
+        assert gp.critical_periods(series, mode="naive") == []
 
     def test_a_kink_is_a_transition(self):
         x = np.r_[np.zeros(50), np.arange(50.0)]
-        (turn,) = transitions(x, mode="seed")
+        (turn,) = transitions(x, mode="naive")
         assert (turn.index, turn.acceleration) == (50, 1.0)
 
     @pytest.mark.parametrize("name", HOPELESS)
     def test_hopeless_series_have_none(self, name):
         if name != "three points":
-            assert gp.critical_periods(HOPELESS[name], mode="seed") == []
-        assert transitions(HOPELESS[name], mode="seed") == []
+            assert gp.critical_periods(HOPELESS[name], mode="naive") == []
+        assert transitions(HOPELESS[name], mode="naive") == []
 
 
 def test_what_is_not_a_series_is_refused_in_words():
@@ -208,8 +208,8 @@ def test_what_is_not_a_series_is_refused_in_words():
         (pd.Series([1.0, 2.0], index=[5, 5]), "increasing"),
     ):
         with pytest.raises(InputError, match=says):
-            gp.jumps(wrong, mode="seed")
-    with pytest.raises(InputError, match="known are seed"):
+            gp.jumps(wrong, mode="naive")
+    with pytest.raises(InputError, match="known are naive"):
         gp.jumps(np.zeros(9), mode="sed")
 
 
@@ -220,7 +220,7 @@ def test_run_tables_hold_what_the_detectors_say_and_keep_their_columns_when_empt
     table = pd.DataFrame({"a": rng.normal(size=100), "b": np.full(100, np.nan)}, index=steps)
     found = run_tables({"stable_rank": table}, run="r", layers=layers, total_steps=500)
     assert {kind: tuple(t.columns) for kind, t in found.items()} == COLUMNS
-    jumps = gp.jumps(table["a"], mode="seed", total_steps=500)
+    jumps = gp.jumps(table["a"], mode="naive", total_steps=500)
     assert found["jumps"]["step"].tolist() == [j.step for j in jumps]
     assert len(jumps) > 0
     np.testing.assert_allclose(found["jumps"]["expected_false"], 99 * 0.0455, rtol=1e-3)

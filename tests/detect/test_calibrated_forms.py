@@ -1,4 +1,4 @@
-"""The robust detectors on nulls, on planted truth and on hard input."""
+"""The calibrated detectors on nulls, on planted truth and on hard input."""
 
 import numpy as np
 import pandas as pd
@@ -42,11 +42,11 @@ def test_planted_jumps_are_found_where_they_are(size, least, kind):
 
 def test_a_jump_is_described_and_its_p_is_family_wise():
     made = planted_jumps(size=8, series=1, rng=np.random.default_rng(3))
-    (jump,) = jumps(pd.Series(made.values[0], index=5 * np.arange(1, 401)), mode="robust", nulls=[NULL])
+    (jump,) = jumps(pd.Series(made.values[0], index=5 * np.arange(1, 401)), mode="calibrated", nulls=[NULL])
     at = made.jumps[0][0]
     assert abs(jump.index - at) <= 1 and jump.step == 5 * (jump.index + 1) and jump.p <= 0.05
     assert jump.sign == np.sign(made.values[0, at + 3] - made.values[0, at - 3]) == np.sign(jump.magnitude)
-    again = jumps(made.values[0], mode="robust", rng=np.random.default_rng(0))
+    again = jumps(made.values[0], mode="calibrated", rng=np.random.default_rng(0))
     assert [j.index for j in again] == [jump.index]
 
 
@@ -82,25 +82,25 @@ def test_periods_and_turns_are_rare_in_noise_and_there_on_a_ramp(kind):
     made = planted_ramps(size=450, length=150, series=20, rng=np.random.default_rng(8))
     for values, ((start, stop),) in zip(made.values, made.ramps, strict=True):
         if kind == "velocity":
-            found = critical_periods(values, mode="robust", null=null)
+            found = critical_periods(values, mode="calibrated", null=null)
             assert any(p.start <= start + 15 and p.stop >= stop - 15 for p in found)
         else:
-            found = transitions(values, mode="robust", null=null)
+            found = transitions(values, mode="calibrated", null=null)
             assert {np.sign(t.acceleration) for t in found} >= {1.0, -1.0}
             assert any(abs(t.index - start) <= 12 for t in found) and any(abs(t.index - stop) <= 12 for t in found)
 
 
-def test_robust_stabilisation_finds_the_plateau_and_censors_what_still_moves():
+def test_calibrated_stabilisation_finds_the_plateau_and_censors_what_still_moves():
     made = planted_plateau(settles=150, series=60, rng=np.random.default_rng(9))
-    found = [stabilization(values, mode="robust") for values in made.values]
+    found = [stabilization(values, mode="calibrated") for values in made.values]
     stable = [f.index for f in found if f.status == "stable"]
     # Noise alone leaves the band of 2.7 deviations now and then; one tail in twenty has a slope by chance.
     assert len(stable) >= 50 and 75 <= np.median(stable) <= 160
     calm = 3 + np.exp(-np.log(100) * np.arange(400) / 150) + 0.001 * np.random.default_rng(9).normal(size=400)
     low, high = np.percentile(calm, [5, 95])
-    assert abs(stabilization(calm, mode="robust").index - 150 * np.log(10 / (high - low)) / np.log(100)) <= 4
-    assert stabilization(np.exp(np.linspace(1, 2, 200)), mode="robust").status == "censored"
-    assert stabilization(np.full(50, 3.0), mode="robust").index == 0
+    assert abs(stabilization(calm, mode="calibrated").index - 150 * np.log(10 / (high - low)) / np.log(100)) <= 4
+    assert stabilization(np.exp(np.linspace(1, 2, 200)), mode="calibrated").status == "censored"
+    assert stabilization(np.full(50, 3.0), mode="calibrated").index == 0
 
 
 def test_censored_layers_count_as_last_and_tie():
@@ -163,7 +163,7 @@ def test_the_drift_of_the_reference_null_forgets_itself_over_100_measurements_of
         assert together(lag) / together(20) == pytest.approx(np.exp(-(lag**2 - 20**2) / (4 * 50**2)), abs=0.04)
 
 
-@pytest.mark.parametrize("mode", ["robust", "pelt", "online"])
+@pytest.mark.parametrize("mode", ["calibrated", "pelt", "online"])
 @pytest.mark.parametrize(
     "series",
     [[1.0, 2.0, 3.0], [np.nan] * 50, [2.0] * 50, [0.0] * 50, [-1.0] * 50, [1.0, np.nan] * 40, [], [5.0], [np.inf] * 30],
@@ -177,16 +177,16 @@ def test_gaps_hide_only_their_own_surroundings():
     made = planted_jumps(size=9, series=1, rng=np.random.default_rng(13))
     values, at = made.values[0].copy(), made.jumps[0][0]
     values[(at + 60) % 380 : (at + 60) % 380 + 3] = np.nan
-    assert [abs(j.index - at) <= 3 for j in jumps(values, mode="robust", nulls=[NULL])] == [True]
+    assert [abs(j.index - at) <= 3 for j in jumps(values, mode="calibrated", nulls=[NULL])] == [True]
 
 
 def test_surrogates_need_a_generator():
-    for mode in ("robust", "pelt"):
+    for mode in ("calibrated", "pelt"):
         with pytest.raises(InputError, match="rng="):
             jumps(np.random.default_rng(0).random(100) + 1, mode=mode)
     with pytest.raises(InputError, match="rng="):
-        critical_periods(np.arange(1.0, 50), mode="robust")
+        critical_periods(np.arange(1.0, 50), mode="calibrated")
 
 
 def test_one_layer_has_no_order():
-    assert convergence_order(pd.DataFrame({"a": np.linspace(1, 2, 100)}), mode="robust").verdict == "undefined"
+    assert convergence_order(pd.DataFrame({"a": np.linspace(1, 2, 100)}), mode="calibrated").verdict == "undefined"
