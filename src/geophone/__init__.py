@@ -15,6 +15,8 @@ _HOME = {
     "Recorder": "geophone.record",
     "Schedule": "geophone.record",
     "Snapshots": "geophone.record",
+    "Watch": "geophone.record",
+    "What": "geophone.record",
     "cka": "geophone.dimensions",
     "convergence_order": "geophone.detect",
     "critical_periods": "geophone.detect",

@@ -10,10 +10,9 @@ import pandas as pd
 from geophone.dimensions import VERSIONS
 from geophone.errors import InputError, StoreError
 from geophone.records import Layer
-from geophone.store.manifest import Manifest, versions_here
 from geophone.store.run import Run
 from geophone.store.tables import read_table
-from geophone.store.writer import RunWriter
+from geophone.store.writer import RunWriter, new_manifest, series_row
 
 ELSEWHERE = 0
 _STEP_NAMES = ("step", "_step", "global_step", "trainer/global_step", "iteration")
@@ -66,28 +65,21 @@ def import_series(
 
 def _written(out: Path, full: pd.DataFrame, names: list[str], dimensions: list[str], *, source: str, total: int) -> Run:
     steps = list(dict.fromkeys(full.index.get_level_values("step")))
-    writer = RunWriter(out, part_rows=10_000)
-    writer.begin(
-        Manifest(
-            name=out.name,
-            about={"source": source, "total_steps": total},
-            schedule={"steps": steps},
-            layers=tuple(Layer(name, depth, "imported", 0, 0, ()) for depth, name in enumerate(names)),
-            rows=0,
-            definitions=dict.fromkeys(dimensions, ELSEWHERE),
-            versions=versions_here(),
-            threads=0,
-        )
+    layers = [Layer(name, depth, "imported", 0, 0, ()) for depth, name in enumerate(names)]
+    manifest = new_manifest(
+        out.name,
+        about={"source": source, "total_steps": total},
+        schedule={"steps": steps},
+        layers=layers,
+        definitions=dict.fromkeys(dimensions, ELSEWHERE),
     )
-    depth = {name: i for i, name in enumerate(names)}
+    writer = RunWriter(out, manifest, part_rows=10_000)
     for index, step in enumerate(steps):
-        values = full.loc[step]
-        rows = [
-            {"index": index, "step": step, "probe": "main", "layer": name, "depth": depth[name]}
-            | {"status": "ok" if values.loc[name].notna().any() else "absent"}
-            | values.loc[name].to_dict()
-            for name in names
-        ]
+        rows = []
+        for layer in layers:
+            values = full.loc[(step, layer.name)]
+            status = "ok" if values.notna().any() else "absent"
+            rows.append(series_row(index, step, layer, status, values.to_dict()))
         writer.add(rows, {"index": index, "step": step})
     writer.finish("finished", steps=total, measurements=len(steps))
     return Run(out)

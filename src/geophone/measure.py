@@ -17,11 +17,12 @@ from geophone.errors import GeophoneError, InputError, StoreError
 from geophone.record.capture import ActivationCapture
 from geophone.record.layers import Plan, plan
 from geophone.record.probe import Probe
+from geophone.record.what import What
 from geophone.store.documents import read_json
 from geophone.store.inside import is_inside
-from geophone.store.manifest import Manifest, read_manifest, versions_here
+from geophone.store.manifest import read_manifest
 from geophone.store.run import Run, is_run
-from geophone.store.writer import RunWriter
+from geophone.store.writer import RunWriter, new_manifest, series_row
 from geophone.zoo.named import imported
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
@@ -68,7 +69,7 @@ def measure(
     measured. Every checkpoint is on disk before the next is read. Raises InputError for a folder that was measured
     with another probe or other layers, StoreError when not one checkpoint can be read.
     """
-    folder, batch = Path(out), Probe(probe)
+    folder, batch, what = Path(out), Probe(probe), What(layers=layers, views=views, rows=rows)
     resume = is_run(folder)
     there = _steps_there(folder, batch) if resume else set()
     todo = [(step, key) for step, key in source.keys if step not in there]
@@ -80,7 +81,7 @@ def measure(
         for number, (step, key) in enumerate(todo, start=1):
             try:
                 model = source.load(key).eval()
-                made = made or plan(model, batch, layers=layers, views=views, rows=rows)
+                made = made or plan(model, batch, what)
                 found = _rows(model, batch, made, index=len(there) + len(steps), step=step)
             except GeophoneError as error:
                 failures.append((key, str(error)))
@@ -261,23 +262,25 @@ def _rows(model: nn.Module, probe: Probe, made: Plan, *, index: int, step: int) 
         if layer.name not in capture:
             raise StoreError(f"layer {layer.name} did not run, or on another number of samples.")
         reading = read(capture[layer.name])
-        where = {"index": index, "step": step, "probe": "main", "layer": layer.name, "depth": layer.depth}
-        rows.append({**where, "status": reading.status, **reading.values})
+        rows.append(series_row(index, step, layer, reading.status, reading.values))
     return rows
 
 
 def _writer(folder: Path, made: Plan, probe: Probe, source: Source, *, resume: bool, rows: int) -> RunWriter:
-    writer = RunWriter(folder, resume=resume)
     if not resume:
-        schedule = {"steps": [step for step, _ in source.keys]}
-        held_out = {"kind": "held out", "samples": probe.samples, "digest": probe.digest()}
-        writer.begin(
-            Manifest(
-                name=folder.name, about=dict(source.about), schedule=schedule, layers=made.layers, rows=rows,
-                probe=held_out, definitions=VERSIONS, versions=versions_here(), threads=torch.get_num_threads(),
-            )
-        )  # fmt: skip
-    elif writer.manifest.layers != made.layers:
+        manifest = new_manifest(
+            folder.name,
+            about=source.about,
+            schedule={"steps": [step for step, _ in source.keys]},
+            layers=made.layers,
+            rows=rows,
+            probe={"kind": "held out", "samples": probe.samples, "digest": probe.digest()},
+            definitions=VERSIONS,
+            threads=torch.get_num_threads(),
+        )
+        return RunWriter(folder, manifest)
+    writer = RunWriter.resume(folder)
+    if writer.manifest.layers != made.layers:
         writer.finish(writer.manifest.status)
         raise InputError(f"{folder} was measured with other layers, views or rows; measure into a new folder.")
     return writer

@@ -22,13 +22,13 @@ LAYERS = tuple(Layer(name, i, "flat", 12, 40, (12,)) for i, name in enumerate(("
 def write_run(folder: Path, *, architecture: str, seed: int, name: str | None = None) -> None:
     """60 measurements of three layers, one dimension: noise around levels that settle one after another."""
     rng = np.random.default_rng(seed)
-    writer = RunWriter(folder)
     about = {"experiment": f"{architecture}_{seed}", "architecture": architecture, "task": "noise", "seed": seed,
     "total_steps": 300,
              "optimizer": "adam", "learning_rate": 0.001, "batch": 16}  # fmt: skip
-    writer.begin(
+    writer = RunWriter(
+        folder,
         Manifest(name=name or folder.name, layers=LAYERS, rows=40, definitions={"stable_rank": 1}, versions={},
-                 threads=1, schedule={"every": 5}, probe={"samples": 40}, about=about)
+                 threads=1, schedule={"every": 5}, probe={"samples": 40}, about=about),
     )  # fmt: skip
     for index in range(60):
         rows = [

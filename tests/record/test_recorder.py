@@ -117,10 +117,10 @@ def test_positions_are_drawn_once_and_counted(tmp_path, probe):
 
 
 def test_drawn_positions_are_positions_of_the_same_sample():
-    from geophone.record.views import reader
+    from geophone.record.views import view_of
 
     output = torch.arange(4 * 3 * 5 * 5).reshape(4, 3, 5, 5).float()
-    rows = reader("channels", (4, 3, 5, 5), rows=28, rng=np.random.default_rng(0))(output)
+    rows = view_of("channels", (4, 3, 5, 5), rows=28, rng=np.random.default_rng(0))(output)
     assert rows.shape == (28, 3)
     stacked = output.permute(0, 2, 3, 1).reshape(4, 25, 3)
     for sample, block in enumerate(rows.reshape(4, 7, 3)):
@@ -128,12 +128,12 @@ def test_drawn_positions_are_positions_of_the_same_sample():
         assert {tuple(row.tolist()) for row in block} <= candidates
         assert len({tuple(row.tolist()) for row in block}) == 7
     channels_last = output.to(memory_format=torch.channels_last)
-    assert torch.equal(reader("channels", (4, 3, 5, 5), rows=28, rng=np.random.default_rng(0))(channels_last), rows)
+    assert torch.equal(view_of("channels", (4, 3, 5, 5), rows=28, rng=np.random.default_rng(0))(channels_last), rows)
     tokens = torch.arange(4 * 6 * 3).reshape(4, 6, 3).float()
     assert torch.equal(
-        reader("tokens", (4, 6, 3), rows=99, rng=np.random.default_rng(0))(tokens), tokens.reshape(24, 3)
+        view_of("tokens", (4, 6, 3), rows=99, rng=np.random.default_rng(0))(tokens), tokens.reshape(24, 3)
     )
-    some = reader("tokens", (4, 6, 3), rows=12, rng=np.random.default_rng(0))
+    some = view_of("tokens", (4, 6, 3), rows=12, rng=np.random.default_rng(0))
     picked = some(tokens)
     assert [int(row[0]) // 18 for row in picked] == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3
     assert len({int(row[0]) for row in picked}) == 12

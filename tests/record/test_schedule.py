@@ -40,14 +40,17 @@ def test_the_manifest_keeps_what_was_set():
 def test_pace_keeps_measuring_within_its_share_of_training():
     """A clock by hand: each step trains for 1 s, each measurement takes 2 s, the limit is 5 %."""
     now = [0.0]
-    pace = Pace(0.05, clock=lambda: now[0])
+    pace = Pace(Schedule(every=1, overhead=0.05), clock=lambda: now[0])
     measured = []
-    for step in range(400):
+    for step in range(1, 401):
+        granted = pace.grant(step)
         now[0] += 1.0
-        if pace.allows():
+        assert pace.take(step) == granted
+        if granted:
             with pace.measuring():
                 now[0] += 2.0
             measured.append(step)
-    # The first is free; from then on one in every 2 s / 5 % = 40 s of training.
-    assert measured[0] == 0
-    assert len(measured) == 1 + 400 // 40
+    # The first is free; from then on one after every 2 s / 5 % = 40 s of training.
+    assert measured == list(range(1, 401, 40))
+    assert pace.passed_over == 400 - len(measured)
+    assert pace.as_dict() == {"every": 1, "overhead": 0.05, "passed_over": 390}

@@ -24,13 +24,13 @@ def write_run(
     """60 measurements of two layers: the first jumps from 3 to 6 at measurement 30, the other is dead at 10."""
     rng = np.random.default_rng(seed)
     definitions = {"stable_rank": 1, "mean_fraction": 1}
-    writer = RunWriter(folder)
-    writer.begin(
+    writer = RunWriter(
+        folder,
         Manifest(
             name=name, layers=layers, rows=100, definitions=definitions, versions={}, threads=1, note=note,
             schedule={"every": 5}, probe={"samples": 20}, about={"total_steps": 300, "architecture":
             f"architecture {NAUGHTY}"},
-        )
+        ),
     )  # fmt: skip
     for index in range(0 if begun_only else 60):
         rows = []

@@ -29,8 +29,7 @@ def manifest(**changes) -> Manifest:
 
 
 def write_run(folder, measurements=7, *, part_rows=3, name="r"):
-    writer = RunWriter(folder, part_rows=part_rows)
-    writer.begin(manifest(name=name))
+    writer = RunWriter(folder, manifest(name=name), part_rows=part_rows)
     for index in range(measurements):
         rows = [
             {"index": index, "step": 5 * index, "probe": "main", "layer": name, "depth": depth, "status": "ok",
@@ -54,8 +53,7 @@ def test_a_run_round_trips_over_several_parts(tmp_path):
 
 
 def test_parts_on_disk_are_readable_before_the_run_ends(tmp_path):
-    writer = RunWriter(tmp_path / "r", part_rows=2)
-    writer.begin(manifest())
+    writer = RunWriter(tmp_path / "r", manifest(), part_rows=2)
     for index in range(5):
         row = {"index": index, "step": index, "probe": "main", "layer": "a", "depth": 0, "status": "ok"}
         writer.add([row | {"stable_rank": 1.0}, row | {"layer": "b", "depth": 1, "stable_rank": 2.0}], None)
@@ -67,8 +65,7 @@ def test_parts_on_disk_are_readable_before_the_run_ends(tmp_path):
 
 
 def test_a_writer_that_vanished_leaves_an_interrupted_run(tmp_path):
-    writer = RunWriter(tmp_path / "r")
-    writer.begin(manifest())
+    writer = RunWriter(tmp_path / "r", manifest())
     writer._lock.close()
     run = Run(tmp_path / "r")
     assert run.status == "interrupted"

@@ -4,8 +4,9 @@ import tempfile
 import threading
 from collections.abc import Callable
 from http import HTTPStatus
-from http.server import HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from socketserver import BaseRequestHandler
 
 import torch
 
@@ -31,6 +32,8 @@ def export_onnx(run: Run, path: Path) -> Path:
     x = _inputs(run, 2)
     model = run.at(run.manifest.steps)
     program = torch.onnx.export(model, (x,), dynamo=True, verbose=False)
+    if program is None:
+        raise InputError("this release of torch exports no program; another one is needed for the network's graph.")
     replace_file(path, lambda temporary: program.save(str(temporary), external_data=False))
     return path
 
@@ -68,23 +71,25 @@ def guard(address: tuple[str, int]) -> None:
     """
     servers = [getattr(thread, "server", None) for thread in threading.enumerate()]
     mine = [s for s in servers if isinstance(s, HTTPServer) and s.server_address[:2] == tuple(address)]
-    if len(mine) != 1:
+    handler = mine[0].RequestHandlerClass if len(mine) == 1 else None
+    if not isinstance(handler, type):
         raise InputError("this release of Netron cannot be kept to this machine; export with --export and open that.")
-    handler = mine[0].RequestHandlerClass
+    mine[0].RequestHandlerClass = _guarded(handler)
 
-    class Guarded(handler):
-        def parse_request(self) -> bool:
-            if not super().parse_request():
-                return False
-            if (self.headers.get("Host") or "").rsplit(":", 1)[0] in (_HOST, "localhost"):
-                return True
-            self.send_error(HTTPStatus.MISDIRECTED_REQUEST, f"this server answers for {_HOST} only")
+
+def _guarded(handler: type[BaseRequestHandler]) -> type[BaseRequestHandler]:
+    def parse_request(self: BaseHTTPRequestHandler) -> bool:
+        if not BaseHTTPRequestHandler.parse_request(self):
             return False
+        if (self.headers.get("Host") or "").rsplit(":", 1)[0] in (_HOST, "localhost"):
+            return True
+        self.send_error(HTTPStatus.MISDIRECTED_REQUEST, f"this server answers for {_HOST} only")
+        return False
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Nothing: Netron's own joins the arguments, and trips over a number."""
+    def log_message(self: BaseHTTPRequestHandler, format: str, *args: object) -> None:
+        """Nothing: Netron's own joins the arguments, and trips over a number."""
 
-    mine[0].RequestHandlerClass = Guarded
+    return type("Guarded", (handler,), {"parse_request": parse_request, "log_message": log_message})
 
 
 def _inputs(run: Run, samples: int) -> torch.Tensor:

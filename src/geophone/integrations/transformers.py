@@ -46,9 +46,11 @@ class GeophoneCallback(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         scalars, self._logged = self._logged, {}
-        self.recorder.step(**scalars)
+        if self.recorder is not None:
+            self.recorder.step(**scalars)
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self.recorder.close()
+        if self.recorder is not None:
+            self.recorder.close()

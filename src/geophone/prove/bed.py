@@ -16,6 +16,7 @@ from geophone.record.capture import ActivationCapture
 from geophone.record.layers import plan
 from geophone.record.probe import Probe, undisturbed
 from geophone.record.recorder import Recorder
+from geophone.record.what import What
 from geophone.signals.norms import total_norm
 from geophone.store.tables import write_table
 
@@ -133,7 +134,7 @@ class Turns:
 
     def __init__(self, setting: Setting) -> None:
         self._model, self._probe = setting.model, Probe(setting.probe[0])
-        self._plan = plan(self._model, self._probe, layers=setting.layers, views=setting.views, rows=ROWS)
+        self._plan = plan(self._model, self._probe, What(layers=setting.layers, views=setting.views, rows=ROWS))
         self._capture = ActivationCapture(self._model, self._plan.select, keep=self._plan.keep)
         self._past: deque[dict[str, _Seen]] = deque(maxlen=max(LAGS))
 

@@ -52,7 +52,10 @@ class ActivationCapture:
         self._remove()
 
     def __getitem__(self, name: str) -> torch.Tensor:
-        return self._caught[name]
+        tensor = self._caught[name]
+        if tensor is None:
+            raise KeyError(name)
+        return tensor
 
     def __contains__(self, name: str) -> bool:
         return self._caught.get(name) is not None
@@ -109,16 +112,18 @@ def some(names: list[str]) -> str:
     return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
 
 
-def first_tensor(output) -> torch.Tensor | None:
+def first_tensor(output: object) -> torch.Tensor | None:
     """The first floating tensor of at least two axes in `output`, looked for in order, depth first."""
     if isinstance(output, torch.Tensor):
         return output if output.is_floating_point() and output.ndim >= 2 else None
+    return next((t for t in map(first_tensor, _inside(output)) if t is not None), None)
+
+
+def _inside(output: object) -> Iterable[object]:
     if isinstance(output, Mapping):
-        inside = output.values()
-    elif isinstance(output, tuple | list):
-        inside = output
-    elif is_dataclass(output):
-        inside = (getattr(output, f.name) for f in fields(output))
-    else:
-        return None
-    return next((t for t in map(first_tensor, inside) if t is not None), None)
+        return output.values()
+    if isinstance(output, tuple | list):
+        return output
+    if is_dataclass(output):
+        return [getattr(output, f.name) for f in fields(output)]
+    return ()

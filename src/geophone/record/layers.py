@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,8 @@ from torch import nn
 from geophone.errors import InputError
 from geophone.record.capture import ActivationCapture, select_modules, some
 from geophone.record.probe import Probe, bare
-from geophone.record.views import Reader, check_view, default_view, reader
+from geophone.record.views import View, check_view, default_view, view_of
+from geophone.record.what import Views, What
 from geophone.records import Layer
 
 # Positions are drawn once from this seed and the layer's depth, so that two recordings of a network agree.
@@ -29,46 +31,26 @@ class Plan:
 
     select: tuple[str, ...]
     layers: tuple[Layer, ...]
-    readers: dict[str, Reader]
+    views: dict[str, View]
     samples: int
     overwritten: frozenset[str] = frozenset()
 
     def keep(self, name: str, output: torch.Tensor) -> torch.Tensor | None:
         """The rows of `output`, as `ActivationCapture` is to keep them; None for what is not in the plan."""
-        if name not in self.readers or len(output) != self.samples:
+        if name not in self.views or len(output) != self.samples:
             return None
-        matrix = self.readers[name](output)
+        matrix = self.views[name](output)
         return matrix.clone() if name in self.overwritten else matrix
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """How the caller wants layers read: `views` and `rows` as in `Recorder`."""
-
-    views: str | Mapping[str, str] | None = None
-    rows: int = 1024
-
-    def __post_init__(self) -> None:
-        if self.rows < 2:
-            raise InputError(f"rows={self.rows}: give 2 or more.")
-
-
-def plan(
-    model: nn.Module,
-    probe: Probe,
-    *,
-    layers: Iterable[str | type | nn.Module] | None = None,
-    views: str | Mapping[str, str] | None = None,
-    rows: int = 1024,
-) -> Plan:
+def plan(model: nn.Module, probe: Probe, what: What) -> Plan:
     """Run the probe through once, and settle what is recorded.
 
     Layers are ordered by when they first finish. Raises InputError when the model cannot read the probe, when
     nothing it computes is a tensor with the probe's samples on its first axis, or when a view does not fit.
     """
-    how = Reading(views, rows)
     inner = bare(model)
-    modules = chosen_modules(inner, layers)
+    modules = chosen_modules(inner, what)
     versions: dict[str, int] = {}
 
     def keep(name: str, output: torch.Tensor) -> torch.Tensor:
@@ -79,7 +61,7 @@ def plan(
         _forward(inner, probe)
     outputs = {name: capture[name] for name in capture.names}
     overwritten = {n for n, t in outputs.items() if versions[n] < 0 or _version(t) != versions[n]}
-    return plan_outputs(outputs, modules, samples=probe.samples, how=how, overwritten=overwritten)
+    return plan_outputs(outputs, modules, samples=probe.samples, what=what, overwritten=overwritten)
 
 
 def plan_outputs(
@@ -87,7 +69,7 @@ def plan_outputs(
     modules: Mapping[str, nn.Module],
     *,
     samples: int,
-    how: Reading,
+    what: What,
     overwritten: Iterable[str] = (),
 ) -> Plan:
     """The plan for layers that put out `outputs` (in order of execution) on a batch of `samples`."""
@@ -97,23 +79,24 @@ def plan_outputs(
             f"none of the layers {', '.join(list(modules)[:8])} put out a tensor with the probe's {samples} "
             "samples on its first axis; choose others with layers=."
         )
-    _check_patterns(how.views, names)
-    found, readers = [], {}
+    _check_patterns(what.views, names)
+    layers: list[Layer] = []
+    views: dict[str, View] = {}
     for depth, name in enumerate(names):
         output = outputs[name]
-        view = _view(name, output, modules[name.partition("@")[0]], how.views)
+        kind = _kind(name, output, modules[name.partition("@")[0]], what.views)
         rng = np.random.default_rng([_POSITIONS_SEED, depth])
-        readers[name] = reader(view, tuple(output.shape), rows=how.rows, rng=rng)
-        matrix = readers[name](output)
+        views[name] = view_of(kind, tuple(output.shape), rows=what.rows, rng=rng)
+        matrix = views[name](output)
         shape = tuple(output.shape[1:])
-        found.append(Layer(name, depth, view, matrix.shape[1], matrix.shape[0], shape))
+        layers.append(Layer(name, depth, kind, matrix.shape[1], matrix.shape[0], shape))
     select = tuple(dict.fromkeys(n.partition("@")[0] for n in names))
-    return Plan(select, tuple(found), readers, samples, frozenset(overwritten))
+    return Plan(select, tuple(layers), views, samples, frozenset(overwritten))
 
 
-def chosen_modules(model: nn.Module, layers: Iterable[str | type | nn.Module] | None) -> dict[str, nn.Module]:
-    """The modules that `layers` selects, or the default ones. Raises InputError when there are none."""
-    modules = default_layers(model) if layers is None else select_modules(model, layers)
+def chosen_modules(model: nn.Module, what: What) -> dict[str, nn.Module]:
+    """The modules that `what` selects, or the default ones. Raises InputError when there are none."""
+    modules = default_layers(model) if what.selectors is None else select_modules(model, what.selectors)
     if not modules:
         raise InputError("the model has no layer with weights; name the modules to record with layers=.")
     return modules
@@ -131,7 +114,7 @@ def default_layers(model: nn.Module) -> dict[str, nn.Module]:
     a weight layer is a module without children that owns a parameter of two or more axes. Norms, activations
     and dropout are neither.
     """
-    found: dict[str, nn.Module] = {}
+    modules: dict[str, nn.Module] = {}
     blocks: list[str] = []
     for name, module in model.named_modules():
         inside = any(name.startswith(block + ".") for block in blocks)
@@ -140,8 +123,8 @@ def default_layers(model: nn.Module) -> dict[str, nn.Module]:
                 if any(True for _ in block.parameters()):
                     blocks.append(f"{name}.{child}")
         elif name and not inside and (name in blocks or _is_weight_layer(module)):
-            found[name] = module
-    return found
+            modules[name] = module
+    return modules
 
 
 def _is_weight_layer(module: nn.Module) -> bool:
@@ -157,13 +140,13 @@ def _forward(model: nn.Module, probe: Probe) -> None:
         raise InputError(f"the model cannot read a probe of shape {shapes}: {error}") from error
 
 
-def _check_patterns(views: str | Mapping[str, str] | None, names: list[str]) -> None:
+def _check_patterns(views: Views, names: list[str]) -> None:
     for pattern in views if isinstance(views, Mapping) else ():
         if not any(name == pattern or fnmatchcase(name, pattern) for name in names):
             raise InputError(f"views= names {pattern!r}, which no recorded layer matches; recorded are {some(names)}.")
 
 
-def _view(name: str, output: torch.Tensor, module: nn.Module, views: str | Mapping[str, str] | None) -> str:
+def _kind(name: str, output: torch.Tensor, module: nn.Module, views: Views) -> str:
     shape = tuple(output.shape)
     if isinstance(views, str):
         views = {"*": views} if len(shape) > 2 else None
@@ -173,9 +156,9 @@ def _view(name: str, output: torch.Tensor, module: nn.Module, views: str | Mappi
     return default_view(shape, channels_first=isinstance(module, CHANNELS_FIRST))
 
 
-def layers(model: nn.Module, probe, **options) -> tuple[Layer, ...]:
+def layers(model: nn.Module, probe: Any, **options: Any) -> tuple[Layer, ...]:
     """What a `Recorder` with the same arguments would record: name, depth, view, features, rows, output shape.
 
-    `options` are `layers`, `views` and `rows` of `Recorder`. Nothing of the model is changed.
+    `options` are those of `What`: `layers`, `views` and `rows`. Nothing of the model is changed.
     """
-    return plan(model, Probe(probe), **options).layers
+    return plan(model, Probe(probe), What(**options)).layers

@@ -1,9 +1,11 @@
 """The probe: one held-out batch, and a forward pass over it that leaves no trace in the model."""
 
 import hashlib
+import itertools
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,13 +21,15 @@ class Probe:
     tensors disagree on the number of samples, or when there are fewer than 2 samples.
     """
 
-    def __init__(self, batch) -> None:
+    def __init__(self, batch: Any) -> None:
         if isinstance(batch, torch.Tensor):
             batch = (batch,)
+        self.args: tuple[Any, ...] = ()
+        self.kwargs: dict[str, Any] = {}
         if isinstance(batch, Mapping):
-            self.args, self.kwargs = (), dict(batch)
+            self.kwargs = dict(batch)
         elif isinstance(batch, tuple | list):
-            self.args, self.kwargs = tuple(batch), {}
+            self.args = tuple(batch)
         else:
             raise InputError(
                 f"a probe is a tensor, a tuple of arguments or a mapping of keywords; got {type(batch).__name__}."
@@ -45,7 +49,7 @@ class Probe:
         return [v for v in (*self.args, *self.kwargs.values()) if isinstance(v, torch.Tensor)]
 
     def to(self, device: torch.device) -> "Probe":
-        def move(value):
+        def move(value: Any) -> Any:
             return value.to(device) if isinstance(value, torch.Tensor) else value
 
         if all(tensor.device == device for tensor in self.tensors):
@@ -80,13 +84,27 @@ class Probe:
         }
 
 
+def second_probe(batch: Any, probe: Probe) -> Probe:
+    """A probe for the measurement noise of `probe`. Raises InputError unless it has as many samples, all of them
+    others."""
+    noise = Probe(batch)
+    if noise.samples != probe.samples:
+        raise InputError(
+            f"the noise probe has {noise.samples} samples, the probe {probe.samples}; readings of different sizes "
+            "do not compare."
+        )
+    if shared := len(noise.digests() & probe.digests()):
+        raise InputError(f"{shared} sample(s) are in both probes; the noise probe must be disjoint.")
+    return noise
+
+
 def bare(model: nn.Module) -> nn.Module:
     """The network itself, out of the wrappers of `torch.compile` and of data parallelism."""
     while True:
         if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
             model = model.module
-        elif "_orig_mod" in model._modules:
-            model = model._orig_mod
+        elif isinstance(model._modules.get("_orig_mod"), nn.Module):
+            model = model.get_submodule("_orig_mod")
         else:
             return model
 
@@ -94,6 +112,12 @@ def bare(model: nn.Module) -> nn.Module:
 def is_compiled(model: nn.Module) -> bool:
     """Whether `model` or a part of it went through `torch.compile`."""
     return any("_orig_mod" in m._modules or m._compiled_call_impl is not None for m in model.modules())
+
+
+def is_lazy(model: nn.Module) -> bool:
+    """Whether parts of `model` take shape in its first forward pass. That must be the training's own: in a pass of
+    ours their initial weights would be drawn at another place in the random stream."""
+    return any(nn.parameter.is_lazy(p) for p in model.parameters())
 
 
 def _eager(model: nn.Module):
@@ -161,6 +185,5 @@ def _restore(states: dict) -> None:
 
 def model_device(model: nn.Module) -> torch.device:
     """The device of the model's first parameter or buffer; the CPU when it has none."""
-    first = next(model.parameters(), None)
-    first = next(model.buffers(), None) if first is None else first
-    return first.device if first is not None else torch.device("cpu")
+    first = next(itertools.chain(model.parameters(), model.buffers()), None)
+    return torch.device("cpu") if first is None else first.device

@@ -2,12 +2,13 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from geophone.errors import InputError
+from geophone.record.what import whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +31,12 @@ class Schedule:
     overhead: float | None = None
 
     def __post_init__(self) -> None:
-        _whole("every", self.every, 1)
-        _whole("dense_until", self.dense_until, 0)
+        whole("every", self.every, 1, "steps")
+        whole("dense_until", self.dense_until, 0, "steps")
         if self.per_decade is not None:
-            _whole("per_decade", self.per_decade, 1)
+            whole("per_decade", self.per_decade, 1, "steps")
         if self.steps is not None:
-            object.__setattr__(self, "steps", tuple(sorted({_whole("steps", s, 0) for s in self.steps})))
+            object.__setattr__(self, "steps", tuple(sorted({whole("steps", s, 0, "steps") for s in self.steps})))
             if not self.steps:
                 raise InputError("steps=() measures nothing; name at least one step, or leave it out.")
             if self.per_decade is not None or self.dense_until:
@@ -66,25 +67,38 @@ class Schedule:
         return kept
 
 
-def _whole(name: str, value: int, least: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise InputError(f"{name}={value!r}: give a whole number of steps, {least} or more.")
-    return value
-
-
 class Pace:
-    """Keeps the time spent measuring within `share` of the time spent training; None is no limit. `passed_over` counts
-    the measurements that were due and not made."""
+    """Which steps are measured as the training goes: those that `schedule` says, within its limit on time.
 
-    def __init__(self, share: float | None, *, clock=time.perf_counter) -> None:
-        self._share, self._clock = share, clock
+    `grant(step)` decides over the step that comes next, and `take(step)` gives the decision when it is done;
+    `passed_over` counts the steps that were due and not measured. The limit compares the time inside of `measuring`
+    with the time outside.
+    """
+
+    def __init__(self, schedule: Schedule, *, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._schedule, self._clock = schedule, clock
         self._start, self._spent = clock(), 0.0
+        self._granted: int | None = None
         self.passed_over = 0
 
-    def allows(self) -> bool:
-        """Whether there is time for a measurement now."""
+    def due(self, step: int) -> bool:
+        return self._schedule.due(step)
+
+    def grant(self, step: int) -> bool:
+        """Whether `step` is due and there is time for a measurement."""
         training = self._clock() - self._start - self._spent
-        return self._share is None or self._spent <= self._share * training
+        share = self._schedule.overhead
+        granted = self.due(step) and (share is None or self._spent <= share * training)
+        self._granted = step if granted else None
+        return granted
+
+    def granted(self, step: int) -> bool:
+        return self._granted == step
+
+    def take(self, step: int) -> bool:
+        """Whether `step` is measured, now that it is done."""
+        self.passed_over += self.due(step) and not self.granted(step)
+        return self.granted(step)
 
     @contextmanager
     def measuring(self) -> Iterator[None]:
@@ -93,3 +107,8 @@ class Pace:
             yield
         finally:
             self._spent += self._clock() - start
+
+    def as_dict(self) -> dict[str, Any]:
+        """`Schedule.as_dict`, and under a limit on time how many measurements it cost."""
+        passed_over = {} if self._schedule.overhead is None else {"passed_over": self.passed_over}
+        return self._schedule.as_dict() | passed_over

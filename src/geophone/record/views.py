@@ -36,63 +36,68 @@ def check_view(view: str, shape: tuple[int, ...], layer: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class View:
     """Turns one layer's output into rows x features, the same way at every step.
 
-    `positions` is None where all rows are read, else (N, k): the k positions drawn for each sample, of `count`.
-    Positions of one sample are not independent of one another; drawing few of them per sample keeps the rows spread
-    over the probe. In a batch of shorter samples, positions past their end are counted from the start again.
+    `kind` is one of `VIEWS`. `positions` is None where all rows are read, else (N, k): the k positions drawn for each
+    sample, of `count`. Positions of one sample are not independent of one another; drawing few of them per sample keeps
+    the rows spread over the probe. In a batch of shorter samples, positions past their end are counted from the start
+    again.
     """
 
-    view: str
+    kind: str
     positions: torch.Tensor | None = None
     count: int = 0
 
     def __call__(self, output: torch.Tensor) -> torch.Tensor:
-        if self.view == "flat":
+        if self.kind == "flat":
             return output.flatten(1)
-        if self.view == "last":
+        if self.kind == "last":
             return output[:, -1]
-        if self.view == "mean":
+        if self.kind == "mean":
             return output.mean(1)
-        if self.view == "pooled":
+        if self.kind == "pooled":
             return output.flatten(2).mean(2)
-        if self.view == "tokens":
+        if self.kind == "tokens":
             return self._tokens(output)
         return self._channels(output)
 
     def _tokens(self, output: torch.Tensor) -> torch.Tensor:
-        every = output.flatten(0, 1)
-        return every if self.positions is None else every.index_select(0, self._rows(output.shape[1], output.device))
+        every, count = output.flatten(0, 1), output.shape[1]
+        if self.positions is None:
+            return every
+        return every.index_select(0, _rows(self._within(self.positions, count), count, output.device))
 
     def _channels(self, output: torch.Tensor) -> torch.Tensor:
         last = output.movedim(1, -1)
         if self.positions is None:
             return last.flatten(0, -2)
         count = last[0, ..., 0].numel()
+        within = self._within(self.positions, count)
         if last.is_contiguous():
             # What convolutions put out on a CPU lies channels-last: its rows can be picked without a copy of it all.
-            return last.flatten(0, -2).index_select(0, self._rows(count, output.device))
-        index = self._within(count).to(output.device).unsqueeze(1).expand(-1, output.shape[1], -1)
+            return last.flatten(0, -2).index_select(0, _rows(within, count, output.device))
+        index = within.to(output.device).unsqueeze(1).expand(-1, output.shape[1], -1)
         return output.flatten(2).gather(2, index).transpose(1, 2).flatten(0, 1)
 
-    def _within(self, count: int) -> torch.Tensor:
-        return self.positions if count >= self.count else self.positions % count
-
-    def _rows(self, count: int, device: torch.device) -> torch.Tensor:
-        """Which rows of all N x `count` are read."""
-        first = torch.arange(0, len(self.positions) * count, count).unsqueeze(1)
-        return (self._within(count) + first).flatten().to(device)
+    def _within(self, positions: torch.Tensor, count: int) -> torch.Tensor:
+        return positions if count >= self.count else positions % count
 
 
-def reader(view: str, shape: tuple[int, ...], *, rows: int, rng: np.random.Generator) -> Reader:
-    """The reader of an output of `shape` (N, ...), drawing about `rows` rows in all where there are positions."""
-    if view not in ("channels", "tokens"):
-        return Reader(view)
+def _rows(positions: torch.Tensor, count: int, device: torch.device) -> torch.Tensor:
+    """Which rows of all N x `count` stand at `positions` (N, k)."""
+    first = torch.arange(0, len(positions) * count, count).unsqueeze(1)
+    return (positions + first).flatten().to(device)
+
+
+def view_of(kind: str, shape: tuple[int, ...], *, rows: int, rng: np.random.Generator) -> View:
+    """The view of an output of `shape` (N, ...), drawing about `rows` rows in all where there are positions."""
+    if kind not in ("channels", "tokens"):
+        return View(kind)
     samples = shape[0]
-    count = shape[1] if view == "tokens" else int(np.prod(shape[2:]))
+    count = shape[1] if kind == "tokens" else int(np.prod(shape[2:]))
     per_sample = max(1, rows // samples)
     if per_sample >= count:
-        return Reader(view)
+        return View(kind)
     drawn = rng.random((samples, count)).argsort(1)[:, :per_sample]
-    return Reader(view, torch.from_numpy(np.sort(drawn, axis=1)), count)
+    return View(kind, torch.from_numpy(np.sort(drawn, axis=1)), count)

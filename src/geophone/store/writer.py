@@ -12,88 +12,128 @@ from typing import Any
 import pandas as pd
 
 from geophone.errors import InputError, StoreError
-from geophone.store.manifest import Manifest, read_manifest
+from geophone.records import Layer
+from geophone.store.manifest import Manifest, read_manifest, versions_here
 from geophone.store.tables import clear_temporaries, file_digest, parts, read_table, write_table, write_tables
 
 LOCK = ".lock"
+# What a run holds, in the order in which it is written.
+KINDS = ("series", "scalars")
+
+
+def new_manifest(
+    name: str,
+    *,
+    layers: Sequence[Layer],
+    definitions: Mapping[str, int],
+    rows: int = 0,
+    about: Mapping[str, Any] | None = None,
+    schedule: Mapping[str, Any] | None = None,
+    probe: Mapping[str, Any] | None = None,
+    threads: int = 0,
+) -> Manifest:
+    """The first manifest of a run that is made here and now; what is not known of it stays empty or 0."""
+    return Manifest(
+        name=name,
+        about=dict(about or {}),
+        schedule=dict(schedule or {}),
+        layers=tuple(layers),
+        rows=rows,
+        probe=dict(probe or {}),
+        definitions=dict(definitions),
+        versions=versions_here(),
+        threads=threads,
+        created=now(),
+    )
+
+
+def series_row(
+    index: int, step: int, layer: Layer, status: str, values: Mapping[str, float], *, probe: str = "main"
+) -> dict[str, Any]:
+    """The row of a series: what was measured of `layer` on `probe` at measurement `index`, after `step` updates."""
+    place = {"index": index, "step": step, "probe": probe, "layer": layer.name, "depth": layer.depth}
+    return {**place, "status": status, **values}
 
 
 class RunWriter:
     """Owns one run folder while it is written.
 
     A part is written every `part_rows` measurements or `part_seconds` seconds, whichever comes first. The folder
-    must be new or empty: a folder that holds anything is refused (InputError) and left as it was. With `resume` it
-    holds a run instead, which is added to: new parts after the old ones, under the same `manifest`. `after` then drops
-    what that run holds of later steps, rows and checkpoints; `measured` is the number of measurements that stay.
+    must be new or empty: a folder that holds anything is refused (InputError) and left as it was. `RunWriter.resume`
+    takes up a run that is there: new parts follow the old ones. `measured` is the number of measurements it holds.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        part_rows: int = 100,
-        part_seconds: float = 30.0,
-        resume: bool = False,
-        after: int | None = None,
-    ) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, manifest: Manifest, *, part_rows: int = 100, part_seconds: float = 30.0) -> None:
+        claim_empty(folder)
+        self._open(folder, manifest, part_rows, part_seconds)
+        manifest.write(folder)
+
+    @classmethod
+    def resume(cls, folder: Path, *, after: int | None = None, part_rows: int = 100) -> "RunWriter":
+        """Take up the run in `folder` again; what it holds of steps later than `after`, rows and checkpoints, is
+        dropped. Raises StoreError where there is none, or another process is writing it."""
+        writer = cls.__new__(cls)
+        writer._open(folder, read_manifest(folder), part_rows, 30.0)
+        if after is not None:
+            writer._drop_later(after)
+        return writer
+
+    def _open(self, folder: Path, manifest: Manifest, part_rows: int, part_seconds: float) -> None:
+        self.folder, self.manifest = folder, manifest
         self._part_rows, self._part_seconds = part_rows, part_seconds
         self._digests: dict[str, str] = {}
-        self._series: list[Mapping[str, Any]] = []
-        self._scalars: list[Mapping[str, Any]] = []
-        self._measured = 0
-        self.manifest: Manifest | None = read_manifest(folder) if resume else None
-        if not resume:
-            claim_empty(folder)
+        self._rows: dict[str, list[Mapping[str, Any]]] = {kind: [] for kind in KINDS}
+        self._unwritten = 0
         self._lock = lock(folder)
         clear_temporaries(folder)
-        if resume and after is not None:
-            self._drop_later(after)
-        self._parts = {kind: len(parts(folder / kind)) for kind in ("series", "scalars")}
         self._flushed = time.monotonic()
 
-    def begin(self, manifest: Manifest) -> None:
-        self.manifest = manifest.model_copy(update={"created": now()})
+    def update(self, **fields: Any) -> None:
+        """Change fields of the manifest, and write it."""
+        self.manifest = self.manifest.model_copy(update=fields)
         self.manifest.write(self.folder)
 
     def _drop_later(self, step: int) -> None:
         """Take the rows and checkpoints after `step` away, the last ones first, so that no gap is ever left."""
-        for kind in ("scalars", "series"):
+        for kind in reversed(KINDS):
             for path in reversed(parts(self.folder / kind)):
                 if _kept_to(path, step):
                     break
-        kept = {s: digest for s, digest in self.manifest.checkpoints.items() if s <= step}
-        update = {"checkpoints": kept, "status": "running", "note": "", "ended": "", "results": {}}
-        self.manifest = self.manifest.model_copy(update=update)
+        checkpoints = {s: digest for s, digest in self.manifest.checkpoints.items() if s <= step}
+        fields = {"checkpoints": checkpoints, "status": "running", "note": "", "ended": "", "results": {}}
+        self.manifest = self.manifest.model_copy(update=fields)
         self._write_manifest()
 
     @property
     def measured(self) -> int:
         """How many measurements the folder's series holds."""
-        found = parts(self.folder / "series")
-        return 1 + int(read_table(found[-1], columns=["index"])["index"].max()) if found else 0
+        series = parts(self.folder / "series")
+        return 1 + int(read_table(series[-1], columns=["index"])["index"].max()) if series else 0
 
     def add(self, series: Sequence[Mapping[str, Any]], scalars: Mapping[str, Any] | None) -> None:
         """Take the rows of one step; `series` is empty on steps that were not measured."""
-        self._series.extend(series)
-        self._measured += bool(series)
+        self._rows["series"].extend(series)
+        self._unwritten += bool(series)
         if scalars is not None:
-            self._scalars.append(scalars)
+            self._rows["scalars"].append(scalars)
         late = time.monotonic() - self._flushed > self._part_seconds
-        if self._measured >= self._part_rows or (series and late):
+        if self._unwritten >= self._part_rows or (series and late):
             self.flush()
 
     def flush(self) -> None:
         """Write what has gathered. Rows stay in memory until their part has its name."""
-        waiting = {kind: rows for kind, rows in (("series", self._series), ("scalars", self._scalars)) if rows}
-        paths = {kind: self.folder / kind / f"part-{self._parts[kind]:05d}.parquet" for kind in waiting}
+        waiting = {kind: rows for kind, rows in self._rows.items() if rows}
+        paths = {kind: self._next_part(kind) for kind in waiting}
         if waiting:
             write_tables({paths[kind]: pd.DataFrame.from_records(rows) for kind, rows in waiting.items()})
-        for kind, rows in waiting.items():
-            self._parts[kind] += 1
+        for rows in waiting.values():
             rows.clear()
-        self._measured = 0
+        self._unwritten = 0
         self._flushed = time.monotonic()
+
+    def _next_part(self, kind: str) -> Path:
+        folder = self.folder / kind
+        return folder / f"part-{len(parts(folder)):05d}.parquet"
 
     def checkpoint(self, step: int, digest: str) -> None:
         known = self.manifest.checkpoints | {step: digest}
@@ -102,13 +142,12 @@ class RunWriter:
 
     def _write_manifest(self) -> None:
         """Written last, so that it never names a part that is not there."""
-        for kind in ("series", "scalars"):
+        for kind in KINDS:
             for path in parts(self.folder / kind):
                 name = f"{kind}/{path.name}"
                 if name not in self._digests:
                     self._digests[name] = file_digest(path)
-        self.manifest = self.manifest.model_copy(update={"parts": dict(sorted(self._digests.items()))})
-        self.manifest.write(self.folder)
+        self.update(parts=dict(sorted(self._digests.items())))
 
     def finish(self, status: str, **last: Any) -> None:
         """Flush, write the last manifest with the fields `last`, and let the folder go."""
@@ -127,12 +166,12 @@ def _kept_to(path: Path, step: int) -> bool:
     except StoreError:
         path.unlink()
         return False
-    kept = rows[rows["step"] <= step]
-    if kept.empty:
+    earlier = rows[rows["step"] <= step]
+    if earlier.empty:
         path.unlink()
-    elif len(kept) < len(rows):
-        write_table(path, kept)
-    return not kept.empty
+    elif len(earlier) < len(rows):
+        write_table(path, earlier)
+    return not earlier.empty
 
 
 def claim_empty(folder: Path) -> None:

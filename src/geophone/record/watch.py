@@ -1,15 +1,20 @@
-"""What happens while a run is still running: alarms, and the weights around them."""
+"""What happens at a measurement while the training runs: alarms, and the weights around them."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from geophone.detect.cusum import OnlineCusum
+from geophone.dimensions import chosen
 from geophone.errors import InputError
+
+Weights = Mapping[str, torch.Tensor]
+_LISTENED = "participation_ratio"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +28,17 @@ class Alarm:
 
 
 class Listener:
-    """Feeds one dimension of all layers to the causal detector."""
+    """Feeds one dimension of all layers to the causal detector; without a dimension it hears nothing."""
 
-    def __init__(self, layers: list[str], dimension: str) -> None:
+    def __init__(self, layers: list[str], dimension: str | None) -> None:
         self._layers, self._dimension = layers, dimension
         self._detector = OnlineCusum(len(layers))
 
-    def hear(self, step: int, values: dict[str, float]) -> list[Alarm]:
-        """The alarms of this measurement; `values` by layer."""
-        scores = self._detector.update(np.array([values.get(layer, np.nan) for layer in self._layers]))
+    def hear(self, step: int, rows: Sequence[Mapping[str, Any]]) -> list[Alarm]:
+        """The alarms of the measurement at `step`, whose rows are the layers' in their order."""
+        if self._dimension is None:
+            return []
+        scores = self._detector.update(np.array([row[self._dimension] for row in rows]))
         return [Alarm(step, self._layers[i], self._dimension, float(scores[i])) for i in np.flatnonzero(scores)]
 
 
@@ -55,14 +62,44 @@ class Snapshots:
             raise InputError(f"snapshots want positive numbers; got {self}.")
 
 
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What happens at a measurement besides that it is written; checked when it is made.
+
+    `alarms`: the dimension that the causal detector listens to ("auto": the participation ratio if it is recorded;
+    None: no alarms). `snapshots`: how much is kept of the weights around alarms (None: nothing). `on_record` is called
+    with a flat dict per measurement, such as {"step": 5, "loss": 0.7, "stable_rank/conv1": 3.2}.
+    """
+
+    alarms: str | None = "auto"
+    snapshots: Snapshots | None = None
+    on_record: Callable[[dict[str, float]], Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.alarms not in (None, "auto"):
+            chosen([self.alarms])
+        if self.snapshots is not None and not isinstance(self.snapshots, Snapshots):
+            raise InputError(f"snapshots={self.snapshots!r}: give a geophone.Snapshots, or None.")
+        if self.on_record is not None and not callable(self.on_record):
+            raise InputError(f"on_record={self.on_record!r}: give a function of one dict, or None.")
+
+    def dimension(self, names: Sequence[str]) -> str | None:
+        """What the detector listens to where `names` are recorded. Raises InputError for one that is not."""
+        if self.alarms == "auto":
+            return _LISTENED if _LISTENED in names else None
+        if self.alarms is not None and self.alarms not in names:
+            raise InputError(f"alarms={self.alarms!r} is not recorded; recorded are {', '.join(names)}.")
+        return self.alarms
+
+
 class SnapshotRing:
     """Recent weights in memory; `save(step, weights)` writes one set to disk and returns nothing."""
 
-    def __init__(self, model: nn.Module, limits: Snapshots, save: Callable[[int, dict], None]) -> None:
+    def __init__(self, model: nn.Module, limits: Snapshots, save: Callable[[int, Weights], None]) -> None:
         self._model, self._limits, self._save = model, limits, save
         self._size = sum(t.numel() * t.element_size() for t in model.state_dict().values()) / 1e6
         fitting = int(limits.memory_mb / max(self._size, 1e-9))
-        self._ring: deque[tuple[int, dict[str, torch.Tensor]]] = deque(maxlen=min(limits.count, fitting))
+        self._ring: deque[tuple[int, Weights]] = deque(maxlen=min(limits.count, fitting))
         self._left = limits.disk_mb
         self._written: set[int] = set()
         self._due: list[int] = []
@@ -82,10 +119,10 @@ class SnapshotRing:
             self._ring.append((step, self._weights()))
         self._heard += 1
 
-    def _weights(self) -> dict[str, torch.Tensor]:
+    def _weights(self) -> Weights:
         return {name: tensor.detach().cpu().clone() for name, tensor in self._model.state_dict().items()}
 
-    def _write(self, step: int, weights: dict[str, torch.Tensor]) -> None:
+    def _write(self, step: int, weights: Weights) -> None:
         if step not in self._written and self._size <= self._left:
             self._save(step, weights)
             self._written.add(step)

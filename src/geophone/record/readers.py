@@ -1,0 +1,148 @@
+"""Where a measurement's activations come from: a probe's forward pass, or the training's own."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from geophone.errors import InputError
+from geophone.record.capture import ActivationCapture
+from geophone.record.layers import Plan, chosen_modules, plan, plan_outputs
+from geophone.record.probe import Probe, bare, is_compiled, is_lazy, model_device, second_probe
+from geophone.record.what import What
+
+Rows = Mapping[str, torch.Tensor]
+# From the number of a measurement to the rows of each layer on "main", and on what else was read.
+Reading = Callable[[int], Mapping[str, Rows]]
+
+
+class Reader(Protocol):
+    """What a recorder asks of a source of activations."""
+
+    def prepare(self) -> None:
+        """The step that comes next will be measured."""
+
+    def plan(self) -> Plan | None:
+        """What is read, layer by layer; None while that cannot be known."""
+
+    def reading(self, plan: Plan) -> Reading:
+        """What reads one measurement by `plan`, after `prepare` and the step."""
+
+    def describe(self) -> dict[str, Any]:
+        """What a manifest says of the samples."""
+
+    def close(self) -> None:
+        """Leave nothing in the model."""
+
+
+class ProbeReader:
+    """Reads a held-out batch in a forward pass of its own, in eval mode, and the noise batch at its own cadence.
+
+    A lazily built model is first read after the training's first step: see `is_lazy`. Raises InputError for a batch
+    that is no probe, and for a noise batch that does not go with it.
+    """
+
+    def __init__(self, model: nn.Module, batch: Any, what: What) -> None:
+        self._model, self._what = model, what
+        self._probe = Probe(batch).to(model_device(model))
+        self._noise = None if what.noise is None else second_probe(what.noise, self._probe)
+
+    def prepare(self) -> None:
+        """Nothing: the forward pass is made when it is asked for."""
+
+    def plan(self) -> Plan | None:
+        return None if is_lazy(self._model) else plan(self._model, self._probe, self._what)
+
+    def reading(self, plan: Plan) -> Reading:
+        capture = ActivationCapture(bare(self._model), plan.select, keep=plan.keep)
+
+        def read(measurement: int) -> Mapping[str, Rows]:
+            rows = {"main": self._pass(capture, self._probe)}
+            if self._noise is not None and measurement % self._what.noise_every == 0:
+                rows["noise"] = self._pass(capture, self._noise)
+            return rows
+
+        return read
+
+    def describe(self) -> dict[str, Any]:
+        noise = {"noise_digest": self._noise.digest(), "noise_every": self._what.noise_every} if self._noise else {}
+        return {"kind": "held out", "digest": self._probe.digest(), **noise}
+
+    def close(self) -> None:
+        """Nothing: hooks are gone after each pass."""
+
+    def _pass(self, capture: ActivationCapture, probe: Probe) -> Rows:
+        with capture:
+            probe.to(model_device(self._model)).forward(self._model)
+            rows = {name: capture[name] for name in capture.names}
+            capture.clear()
+        return rows
+
+
+class BatchReader:
+    """Listens to the forward pass of a training step.
+
+    Of several forward passes in train mode with gradients the last one counts; passes in eval mode or without
+    gradients (a validation loop) do not. The plan is made of the first batch that is heard. Activations are as in
+    training, with dropout and the batch's own normalisation. Raises InputError for compiled models, whose hooks do not
+    fire, and for a noise batch, which would have nothing to be compared with.
+    """
+
+    def __init__(self, model: nn.Module, what: What) -> None:
+        if what.noise is not None:
+            raise InputError("a noise probe goes with a probe batch; in-band recording has none to compare it with.")
+        if is_compiled(model):
+            raise InputError("probe='batch' needs hooks, which compiled code does not run; give a probe batch instead.")
+        self._model, self._what = bare(model), what
+        self._modules = chosen_modules(self._model, what)
+        self._capture = ActivationCapture(self._model, list(self._modules.values()), keep=self._keep)
+        self._hooks: list[torch.utils.hooks.RemovableHandle] = []
+        self._listening = self._whole = False
+        self._plan: Plan | None = None
+
+    def prepare(self) -> None:
+        """Put the hooks in place for the coming step."""
+        if not self._hooks:
+            self._capture.__enter__()
+            self._hooks.append(self._model.register_forward_pre_hook(self._begin))
+
+    def plan(self) -> Plan | None:
+        outputs = {name: self._capture[name] for name in self._capture.names}
+        if self._plan is None and outputs:
+            # The batch is what most layers agree on: a first axis that is not the batch is rarely that common.
+            sizes = [len(t) for t in outputs.values()]
+            samples = max(set(sizes), key=sizes.count)
+            self._plan = plan_outputs(outputs, self._modules, samples=samples, what=self._what, overwritten=outputs)
+        return self._plan
+
+    def reading(self, plan: Plan) -> Reading:
+        def read(measurement: int) -> Mapping[str, Rows]:
+            caught = {name: self._capture[name] for name in self._capture.names}
+            kept = {name: plan.keep(name, tensor) for name, tensor in caught.items()} if self._whole else caught
+            self.close()
+            return {"main": {name: rows for name, rows in kept.items() if rows is not None}}
+
+        return read
+
+    def describe(self) -> dict[str, Any]:
+        return {"kind": "batch"}
+
+    def close(self) -> None:
+        """Take the hooks away."""
+        while self._hooks:
+            self._hooks.pop().remove()
+            self._capture.__exit__()
+            self._capture.clear()
+        self._listening = False
+
+    def _begin(self, module: nn.Module, args: Any) -> None:
+        self._listening = module.training and torch.is_grad_enabled()
+        if self._listening:
+            self._capture.clear()
+            self._whole = self._plan is None
+
+    def _keep(self, name: str, output: torch.Tensor) -> torch.Tensor | None:
+        if not self._listening:
+            return None
+        return output.clone() if self._whole or self._plan is None else self._plan.keep(name, output)

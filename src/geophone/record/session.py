@@ -1,0 +1,224 @@
+"""A recorder at work: before its layers are known, and from then on."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from geophone.dimensions import Reading, read_each
+from geophone.errors import InputError
+from geophone.record.checkpoints import save_checkpoint, save_weights
+from geophone.record.layers import Plan
+from geophone.record.probe import bare
+from geophone.record.readers import Reader, Rows
+from geophone.record.schedule import Pace
+from geophone.record.watch import Alarm, Listener, SnapshotRing, Watch
+from geophone.record.what import What
+from geophone.store.manifest import Manifest
+from geophone.store.writer import RunWriter, series_row
+
+Row = dict[str, Any]
+
+
+class Work(Protocol):
+    """What a recorder hands its calls to. `step` counts the updates that the model has had."""
+
+    def known(self, step: int) -> "Work":
+        """The work from here on, the update of `step` done."""
+
+    def due(self, step: int) -> bool: ...
+
+    def step(self, step: int, scalars: Mapping[str, float]) -> list[Alarm]: ...
+
+    def checkpoint(self, step: int, optimizer: torch.optim.Optimizer | None) -> str | None: ...
+
+    def close(self, step: int, status: str, note: str, results: Mapping[str, float]) -> None: ...
+
+
+class Silence:
+    """The work of a recorder that records nothing: that of every rank but 0."""
+
+    def known(self, step: int) -> "Silence":
+        return self
+
+    def due(self, step: int) -> bool:
+        return False
+
+    def step(self, step: int, scalars: Mapping[str, float]) -> list[Alarm]:
+        return []
+
+    def checkpoint(self, step: int, optimizer: torch.optim.Optimizer | None) -> str | None:
+        return None
+
+    def close(self, step: int, status: str, note: str, results: Mapping[str, float]) -> None:
+        """Nothing is open."""
+
+
+class Ended(Silence):
+    """The work of a closed recorder: none, and whoever asks for more is told."""
+
+    def step(self, step: int, scalars: Mapping[str, float]) -> list[Alarm]:
+        raise InputError("this recorder is closed; open a new one on a new folder.")
+
+    def checkpoint(self, step: int, optimizer: torch.optim.Optimizer | None) -> str | None:
+        raise InputError("this recorder is closed; keep a checkpoint before that.")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Desk:
+    """What a recorder works with, whether or not its layers are known."""
+
+    model: nn.Module
+    what: What
+    watch: Watch
+    pace: Pace
+    reader: Reader
+    writer: RunWriter
+
+    def expect(self, step: int) -> None:
+        """Get ready for `step`, which comes next."""
+        if self.pace.grant(step):
+            self.reader.prepare()
+
+    def checkpoint(self, step: int, optimizer: torch.optim.Optimizer | None) -> str:
+        """Everything recorded is on disk first, so that a run can be resumed from any of its checkpoints."""
+        self.writer.flush()
+        digest = save_checkpoint(self.writer.folder, step, model=bare(self.model), optimizer=optimizer)
+        self.writer.checkpoint(step, digest)
+        return digest
+
+    def close(self, status: str, note: str, results: Mapping[str, float], **counts: int) -> None:
+        self.reader.close()
+        self.writer.finish(status, note=note, results=dict(results), schedule=self.pace.as_dict(), **counts)
+
+
+class Waiting:
+    """The work until the layers are known: in band before the first batch, and for a lazily built model."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def known(self, step: int) -> "Waiting | Session":
+        plan = self._desk.reader.plan() if self._desk.pace.granted(step) else None
+        return self if plan is None else Session(self._desk, plan)
+
+    def due(self, step: int) -> bool:
+        return self._desk.pace.due(step)
+
+    def step(self, step: int, scalars: Mapping[str, float]) -> list[Alarm]:
+        self._desk.pace.take(step)
+        self._desk.reader.close()
+        if scalars:
+            self._desk.writer.add([], {"index": math.nan, "step": step, **scalars})
+        self._desk.expect(step + 1)
+        return []
+
+    def checkpoint(self, step: int, optimizer: torch.optim.Optimizer | None) -> str:
+        return self._desk.checkpoint(step, optimizer)
+
+    def close(self, step: int, status: str, note: str, results: Mapping[str, float]) -> None:
+        self._desk.close(status, note, results, steps=step, measurements=self._desk.writer.measured)
+
+
+class Session:
+    """The work on layers that are known: measures, tells, and writes.
+
+    Raises InputError when the folder holds a run of other layers.
+    """
+
+    def __init__(self, desk: Desk, plan: Plan) -> None:
+        self._desk, self._plan = desk, plan
+        if not desk.writer.manifest.layers:
+            desk.writer.update(layers=plan.layers, probe=samples_of(desk.reader, plan))
+        check_layers(desk.writer.manifest, plan, desk.writer.folder)
+        self._index = desk.writer.measured
+        self._read = desk.reader.reading(plan)
+        self._listener = Listener([layer.name for layer in plan.layers], desk.watch.dimension(desk.what.names))
+        limits = desk.watch.snapshots
+        self._ring = None if limits is None else SnapshotRing(bare(desk.model), limits, self._keep)
+
+    def known(self, step: int) -> "Session":
+        return self
+
+    def due(self, step: int) -> bool:
+        return self._desk.pace.due(step)
+
+    def step(self, step: int, scalars: Mapping[str, float]) -> list[Alarm]:
+        """Measure if `step` was granted, and write what there is; the alarms."""
+        alarms: list[Alarm] = []
+        if self._desk.pace.take(step):
+            with self._desk.pace.measuring():
+                rows = self._measure(step)
+            self._desk.writer.add(rows, {"index": self._index, "step": step, **scalars})
+            self._index += 1
+            alarms = self._tell(step, [row for row in rows if row["probe"] == "main"], scalars)
+        elif scalars:
+            self._desk.writer.add([], {"index": math.nan, "step": step, **scalars})
+        self._desk.expect(step + 1)
+        return alarms
+
+    def checkpoint(self, step: int, optimizer: torch.optim.Optimizer | None) -> str:
+        return self._desk.checkpoint(step, optimizer)
+
+    def close(self, step: int, status: str, note: str, results: Mapping[str, float]) -> None:
+        self._desk.close(status, note, results, steps=step, measurements=self._index)
+
+    def _measure(self, step: int) -> list[Row]:
+        return [row for probe, rows in self._read(self._index).items() for row in self._rows(step, probe, rows)]
+
+    def _rows(self, step: int, probe: str, rows: Rows) -> list[Row]:
+        names = self._desk.what.names
+        readings = read_each(rows, names=names)
+        absent = Reading(dict.fromkeys(names, math.nan), "absent")
+        return [
+            series_row(self._index, step, layer, reading.status, reading.values, probe=probe)
+            for layer in self._plan.layers
+            for reading in [readings.get(layer.name, absent)]
+        ]
+
+    def _tell(self, step: int, rows: list[Row], scalars: Mapping[str, float]) -> list[Alarm]:
+        alarms = self._listener.hear(step, rows)
+        if self._ring is not None:
+            self._ring.hear(step, alarms)
+        if self._desk.watch.on_record is not None:
+            flat = {f"{name}/{row['layer']}": row[name] for row in rows for name in self._desk.what.names}
+            self._desk.watch.on_record({"step": step, **scalars, **flat})
+        return alarms
+
+    def _keep(self, step: int, weights: Mapping[str, torch.Tensor]) -> None:
+        self._desk.writer.checkpoint(step, save_weights(self._desk.writer.folder, step, weights))
+
+
+def samples_of(reader: Reader, plan: Plan) -> dict[str, Any]:
+    """What the manifest of a run that is read by `plan` says of its samples."""
+    return reader.describe() | {"samples": plan.samples}
+
+
+def check_same(manifest: Manifest, what: What, reader: Reader, folder: Path) -> None:
+    """Raises InputError unless the run of `manifest` was recorded as `what`, on the samples of `reader`."""
+    if manifest.definitions != what.definitions:
+        raise InputError(_other(manifest, folder))
+    samples = reader.describe()
+    for key, name in (("digest", "probe"), ("noise_digest", "noise probe")):
+        if manifest.probe.get(key) != samples.get(key):
+            raise InputError(
+                f"{folder} was read on another {name}; values of different samples do not compare. Resume with the "
+                "same one, or give a new folder."
+            )
+
+
+def check_layers(manifest: Manifest, plan: Plan, folder: Path) -> None:
+    """Raises InputError unless the run of `manifest` has the layers of `plan`, or none yet."""
+    if manifest.layers and manifest.layers != plan.layers:
+        raise InputError(_other(manifest, folder))
+
+
+def _other(manifest: Manifest, folder: Path) -> str:
+    return (
+        f"{folder} holds a run of other layers or dimensions ({len(manifest.layers)} layers, "
+        f"{len(manifest.definitions)} dimensions); resume with the same model and settings, or give a new folder."
+    )
