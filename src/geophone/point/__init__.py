@@ -1,0 +1,1 @@
+"""Signals of a run to transitions and targets with controls: the one ranker."""

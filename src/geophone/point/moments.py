@@ -1,0 +1,43 @@
+"""From a score at every measurement to moments, best first, that lie apart."""
+
+import numpy as np
+import numpy.typing as npt
+from scipy.signal import find_peaks
+
+APART = 11
+SPREAD = 0.1
+
+
+def least_apart(measurements: int) -> int:
+    """11 measurements; an eighth of the run, 2 at least, where it has fewer than 88 (a row of checkpoints)."""
+    return min(APART, max(2, measurements // 8))
+
+
+def pick(
+    score: npt.NDArray[np.float64],
+    steps: npt.NDArray[np.float64],
+    *,
+    apart: int | None = None,
+    spread: float = SPREAD,
+    peaks_only: bool = False,
+) -> npt.NDArray[np.intp]:
+    """Indices of the measurements of `score` (M,) taken at `steps` (M,), best first, any two at least `apart` (default
+    `least_apart`) measurements and `spread` times the better one's elapsed steps apart, since later events are slower.
+
+    Greedy: local maxima from the highest down, then, unless `peaks_only`, what is left from the highest down, so that
+    any number can be had. Both ends of the run may be maxima. NaN never comes up; ties go to the earlier measurement.
+    """
+    finite = np.isfinite(score)
+    level = np.where(finite, np.asarray(score, dtype=np.float64), -np.inf)
+    apart = least_apart(len(level)) if apart is None else apart
+    tops = find_peaks(level)[0]
+    first = tops[np.argsort(-level[tops], kind="stable")]
+    rest = [] if peaks_only else np.argsort(-level, kind="stable")
+    places, free = np.arange(len(level)), finite.copy()
+    chosen: list[int] = []
+    for i in (*first, *rest):
+        if free[i]:
+            chosen.append(int(i))
+            free &= (np.abs(places - i) >= apart) & (np.abs(steps - steps[i]) >= spread * steps[i])
+            free[i] = False
+    return np.array(chosen, dtype=np.intp)

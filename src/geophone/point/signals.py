@@ -1,0 +1,118 @@
+"""All that the ranker may look at: the signals of one run, as arrays. It carries no truth."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from geophone.errors import InputError
+from geophone.signals import ADDED, LAGS
+
+Series = npt.NDArray[np.float64]
+BEHAVIOUR_MAXIMUM = 2000  # measurements; longer runs are read at this many, evenly spaced
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Behaviour:
+    """How well each scored sample is answered: `values` (measurements, samples); `falling` where lower is better (the
+    error of a regression)."""
+
+    values: Series
+    falling: bool = False
+
+    @property
+    def skill(self) -> Series:
+        """`values` with the sign at which rising is learning."""
+        return -self.values if self.falling else self.values
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunSignals:
+    """The signals of one run at its M measurements.
+
+    `steps` (M,) are training steps, increasing, spaced in any way. `scalars` (M,) by name: loss, gradient_norm,
+    weight_norm, update_norm and whatever else the loop gave. `behaviour` and `outputs` (M, D) (a sketch of the
+    network's outputs on the probe) are None where nothing was recorded of them. `series` (M, L) by signal name, over
+    `layers` in the order in which they run; "blocks.3+" is what block 3 adds. A change is stored at the later of
+    the two measurements that it compares (`geophone.signals.LAGS`). Gaps are NaN.
+
+    Raises InputError where shapes do not fit or steps do not increase.
+    """
+
+    name: str
+    steps: Series
+    layers: tuple[str, ...] = ()
+    scalars: Mapping[str, Series] = field(default_factory=dict)
+    series: Mapping[str, Series] = field(default_factory=dict)
+    behaviour: Behaviour | None = None
+    outputs: Series | None = None
+
+    def __post_init__(self) -> None:
+        length, width = len(self.steps), len(self.layers)
+        if length and (np.diff(self.steps) <= 0).any():
+            raise InputError(f"{self.name}: the steps of its measurements do not increase.")
+        shapes = {name: (values.shape, (length,)) for name, values in self.scalars.items()}
+        shapes |= {name: (values.shape, (length, width)) for name, values in self.series.items()}
+        if self.outputs is not None:
+            shapes["outputs"] = (self.outputs.shape, (length, self.outputs.shape[-1]))
+        if self.behaviour is not None:
+            shapes["behaviour"] = (self.behaviour.values.shape, (length, self.behaviour.values.shape[-1]))
+        for name, (there, wanted) in shapes.items():
+            if there != wanted:
+                raise InputError(f"{self.name}: {name} has shape {there}; {wanted} is wanted.")
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    @property
+    def streams(self) -> tuple[int, ...]:
+        """The columns of `series` that are layers as they are."""
+        return tuple(i for i, layer in enumerate(self.layers) if not layer.endswith(ADDED))
+
+    @property
+    def updates(self) -> tuple[int, ...]:
+        """The columns that are what a block adds; the layers as they are where the network has no such block."""
+        added = tuple(i for i, layer in enumerate(self.layers) if layer.endswith(ADDED))
+        return added or self.streams
+
+    def centred(self, name: str) -> Series:
+        """The change signal `name` with every value moved to the middle of the two measurements that it compares.
+
+        A lag is shorter while fewer measurements lie before, so the first L/2 places have changes over less time. The
+        last L/2 places and the very first have none and take the nearest value, as gaps do.
+        """
+        late = self.series[name]
+        lag, places = LAGS[name], np.arange(len(self))
+        reach = np.minimum(lag, 2 * places)
+        source = places + reach // 2
+        inside = (source < len(self)) & (places > 0)
+        middle = np.full(late.shape, np.nan)
+        middle[inside] = late[source[inside]]
+        return filled(middle)
+
+    def thinned(self, limit: int = BEHAVIOUR_MAXIMUM) -> "RunSignals":
+        """The same run at no more than `limit` of its measurements, evenly spaced; itself where it is no longer."""
+        if len(self) <= limit:
+            return self
+        kept = np.linspace(0, len(self) - 1, limit).round().astype(int)
+        behaviour = self.behaviour and Behaviour(self.behaviour.values[kept], self.behaviour.falling)
+        return RunSignals(
+            name=self.name,
+            steps=self.steps[kept],
+            layers=self.layers,
+            scalars={name: values[kept] for name, values in self.scalars.items()},
+            series={name: values[kept] for name, values in self.series.items()},
+            behaviour=behaviour,
+            outputs=None if self.outputs is None else self.outputs[kept],
+        )
+
+
+def filled(values: npt.ArrayLike) -> Series:
+    """Gaps bridged by straight lines over measurements, the ends by the nearest value; 0 where there is none."""
+    out = np.array(values, dtype=np.float64)
+    places = np.arange(len(out))
+    for column in out.reshape(len(out), -1).T:
+        there = np.isfinite(column)
+        column[:] = np.interp(places, places[there], column[there]) if there.any() else 0.0
+    return out
