@@ -15,8 +15,9 @@ from multiprocessing import get_context
 
 import torch
 
-from geophone.loop import Training
+from geophone.training import held_out_accuracy, training_of
 from geophone.zoo.catalogue import experiment, names
+from geophone.zoo.tasks import task
 
 HEADER = "| experiment | task | steps | accuracy | chance | done | seconds | ms a step | parameters |"
 
@@ -25,12 +26,13 @@ def learn(name: str, *, seed: int) -> str:
     """Train `name` and give its row of the table."""
     torch.set_num_threads(1)
     spec = experiment(name)
-    training = Training(spec, seed=seed)
+    training = training_of(spec, seed=seed)
     started = time.perf_counter()
     for _ in range(spec.steps):
         training.step()
     seconds = time.perf_counter() - started
-    accuracy, chance = training.test_accuracy(), training.task.chance
+    data = task(spec.task)
+    accuracy, chance = held_out_accuracy(training.model, data), data.chance
     parameters = sum(p.numel() for p in training.model.parameters())
     return (
         f"| `{name}`{' (grokking)' if spec.grokking else ''} | {spec.task} | {spec.steps} | {accuracy:.3f} "

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 from geophone.dig.composition import Rungs, composition_table, rungs
-from geophone.loop import Training
+from geophone.training import training_of
 from geophone.zoo.catalogue import Experiment, experiment
 from geophone.zoo.mlp import MLP
 from geophone.zoo.tasks import task
@@ -130,7 +130,7 @@ def networks(seeds: int, steps: int) -> None:
         row(f"{name}, untrained", pd.concat(parts), float(np.mean(seconds)))
     for name in TRAINED:
         spec = experiment(name)
-        training = Training(spec, seed=0)
+        training = training_of(spec, seed=0)
         for stop in (steps // 20, steps // 4, steps):
             while training.done < stop:
                 training.step()

@@ -23,7 +23,7 @@ import torch
 from torch import nn
 
 from geophone.dig.verdict import recovery_verdict
-from geophone.loop import Training
+from geophone.training import held_out_accuracy, objective_of, training_of
 from geophone.zoo import data
 from geophone.zoo.catalogue import Experiment
 from geophone.zoo.mlp import MLP
@@ -67,15 +67,15 @@ def tasks() -> dict[str, Task]:
 
 def course(spec: Experiment, arm: Arm, sharp: Task, *, seed: int, moments: list[int]) -> dict[int, float]:
     """Held-out accuracy of one arm at `moments`, in steps since the beginning."""
-    training = Training(spec, seed=seed)
-    training.task, training.fork = arm.task, arm.order
+    training = training_of(spec, seed=seed)
+    training.objective, training.fork = objective_of(spec, training.model, arm.task), arm.order
     found = {}
     for moment in moments:
         while training.done < moment:
             if training.done == arm.length:
-                training.task, training.fork = sharp, None
+                training.objective, training.fork = objective_of(spec, training.model, sharp), None
             training.step()
-        found[moment] = training.test_accuracy()
+        found[moment] = held_out_accuracy(training.model, sharp)
     return found
 
 

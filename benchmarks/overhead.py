@@ -18,31 +18,32 @@ from pathlib import Path
 
 import numpy as np
 
-from geophone.loop import Training
 from geophone.record import Recorder
-from geophone.zoo.catalogue import experiment
+from geophone.training import Training, training_of
+from geophone.zoo.catalogue import Experiment, experiment
+from geophone.zoo.tasks import task
 
 NETWORKS = ("mlp_4_mnist", "cnn_4_mnist", "vit_2_mnist", "decoder_2_text")
 EVERY, SAMPLES = 5, 64
 
 
-def plainly(training: Training, folder: Path) -> Callable[[float], None]:
+def plainly(training: Training, spec: Experiment, folder: Path) -> Callable[[float], None]:
     return lambda loss: None
 
 
-def geophone(training: Training, folder: Path) -> Callable[[float], None]:
-    probe = training.task.probe(SAMPLES)[0]
-    layers = training.spec.layers
+def geophone(training: Training, spec: Experiment, folder: Path) -> Callable[[float], None]:
+    probe = task(spec.task).probe(SAMPLES)[0]
+    layers = spec.layers
     recorder = Recorder(training.model, probe, out=folder / "probe", every=EVERY, layers=layers)
     return lambda loss: recorder.step(loss=loss)
 
 
-def in_band(training: Training, folder: Path) -> Callable[[float], None]:
-    recorder = Recorder(training.model, "batch", out=folder / "band", every=EVERY, layers=training.spec.layers)
+def in_band(training: Training, spec: Experiment, folder: Path) -> Callable[[float], None]:
+    recorder = Recorder(training.model, "batch", out=folder / "band", every=EVERY, layers=spec.layers)
     return lambda loss: recorder.step(loss=loss)
 
 
-def ndtracker(training: Training, folder: Path) -> Callable[[float], None]:
+def ndtracker(training: Training, spec: Experiment, folder: Path) -> Callable[[float], None]:
     from ndt.core.tracker import HighFrequencyTracker
 
     class Tracker(HighFrequencyTracker):
@@ -53,12 +54,12 @@ def ndtracker(training: Training, folder: Path) -> Callable[[float], None]:
             return super()._prepare_activation_matrix(activation.contiguous())
 
     modules = dict(training.model.named_modules())
-    layers = [modules[name] for name in training.spec.layers]
-    tracker = Tracker(training.model, layers=layers, layer_names=list(training.spec.layers), sampling_frequency=EVERY)
+    layers = [modules[name] for name in spec.layers]
+    tracker = Tracker(training.model, layers=layers, layer_names=list(spec.layers), sampling_frequency=EVERY)
     return lambda loss: tracker.log(training.done, loss)
 
 
-def delve(training: Training, folder: Path) -> Callable[[float], None]:
+def delve(training: Training, spec: Experiment, folder: Path) -> Callable[[float], None]:
     from delve import SaturationTracker
 
     tracker = SaturationTracker(
@@ -82,10 +83,11 @@ def compare(name: str, *, rounds: int, steps: int) -> tuple[dict[str, np.ndarray
     times: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         running = {}
+        spec = experiment(name)
         for label, attach in {"without": plainly, **CONTESTANTS}.items():
-            training = Training(experiment(name), seed=0)
+            training = training_of(spec, seed=0)
             try:
-                after = attach(training, Path(folder))
+                after = attach(training, spec, Path(folder))
                 _train(training, after, 2 * EVERY)
             except Exception as error:  # a rival may fail in any way; the table says how
                 absent[label] = f"{type(error).__name__}: {error}"

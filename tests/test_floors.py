@@ -13,7 +13,7 @@ FLOORS = {
     "store": 2, "engine": 2,
     "point": 2.5,
     "record": 3,
-    "loop": 4,
+    "training": 4,
     "train": 5, "target": 5, "integrations": 5, "measure": 5, "imports": 5,
     "opening": 6,
     "dig": 6,

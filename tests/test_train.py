@@ -1,17 +1,20 @@
 """Training is deterministic, and any step of it can be had again."""
 
 import json
+from contextlib import nullcontext
 
+import numpy as np
 import pytest
 import torch
 
 import geophone as gp
 from geophone.errors import InputError, ReplayError
-from geophone.loop import Training
 from geophone.record.checkpoints import checkpoint_path, weights_digest
 from geophone.signals.norms import total_norm
-from geophone.train import resume, train
+from geophone.train import fork, replay, replays, resume, train
+from geophone.training import Training, own_state, supervised, training_of
 from geophone.zoo.catalogue import experiment
+from geophone.zoo.tasks import task
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +23,7 @@ def run(tmp_path_factory):
 
 
 def straight(steps, name="mlp_4_mnist", seed=3):
-    training = Training(experiment(name), seed=seed)
+    training = training_of(experiment(name), seed=seed)
     while training.done < steps:
         training.step()
     return training.model
@@ -48,6 +51,72 @@ def test_replay_leaves_the_callers_random_state_alone(run):
     assert torch.equal(before, torch.get_rng_state())
 
 
+def disturbed(*what):
+    raise RuntimeError("the terminal is gone")
+
+
+@pytest.mark.parametrize("on_step", [None, disturbed])
+def test_training_gives_back_the_random_state_and_the_threads_that_it_borrowed(tmp_path, on_step):
+    torch.manual_seed(5)
+    before, count = torch.get_rng_state(), torch.get_num_threads()
+    with pytest.raises(RuntimeError) if on_step else nullcontext():
+        train("mlp_1_digits", out=tmp_path / "run", steps=3, probe_samples=16, on_step=on_step)
+    assert torch.equal(before, torch.get_rng_state()) and torch.get_num_threads() == count
+
+
+def test_everything_that_trains_on_gives_back_what_it_borrowed(run, tmp_path):
+    torch.manual_seed(5)
+    before, count = torch.get_rng_state(), torch.get_num_threads()
+    with own_state(threads=count + 1):
+        first = torch.get_num_threads(), torch.get_rng_state()
+        fork(run, at=100, index=0, steps=2, out=tmp_path / "fork")
+        replays(run, [1, 101])
+        with pytest.raises(InputError):
+            replay(run, 1000)
+        assert torch.get_num_threads() == first[0] == count + 1 and torch.equal(torch.get_rng_state(), first[1])
+    assert torch.equal(before, torch.get_rng_state()) and torch.get_num_threads() == count
+
+
+def by_hand(model, draw, seed, fork, steps, rate):
+    """SGD written out, and at the last step the norms of each tensor by NumPy."""
+    for step in range(1, steps + 1):
+        x, y = draw(np.random.default_rng([seed, step, *([] if fork is None else [1 + fork])]), step)
+        loss = torch.nn.functional.mse_loss(model(x), y)
+        gradients = torch.autograd.grad(loss, list(model.parameters()))
+        with torch.no_grad():
+            for parameter, gradient in zip(model.parameters(), gradients, strict=True):
+                parameter -= rate * gradient
+    return float(loss.detach()), [g.numpy() for g in gradients]
+
+
+@pytest.mark.parametrize("order", [None, 0, 2])
+def test_an_update_and_its_norms_are_those_of_a_loop_written_out(order):
+    def network():
+        torch.manual_seed(0)
+        return torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
+
+    def draw(rng, step):
+        x = torch.from_numpy(rng.normal(size=(8, 3)).astype(np.float32))
+        return x, step * x.sum(1, keepdim=True)
+
+    model, other = network(), network()
+    objective = supervised(model, draw, torch.nn.functional.mse_loss)
+    sgd = torch.optim.SGD(model.parameters(), lr=0.01)
+    training = Training(model, sgd, objective, 7, layers=("2", "0"), fork=order)
+    for _ in range(3):
+        assert set(training.step().scalars) == {"loss"}
+    update = training.step(norms=True)
+    loss, gradients = by_hand(other, draw, 7, order, 4, 0.01)
+    assert update.loss == pytest.approx(loss, rel=1e-6) and training.done == 4
+    first, last = (np.sqrt(sum((g**2).sum() for g in part)) for part in (gradients[:2], gradients[2:]))
+    assert update.scalars["gradient_norm"] == pytest.approx(np.hypot(first, last), rel=1e-6)
+    assert update.layer_norms["gradient_norm"] == pytest.approx([last, first], rel=1e-6)
+    assert update.scalars["update_norm"] == pytest.approx(0.01 * np.hypot(first, last), rel=1e-4)
+    weights = np.concatenate([p.detach().numpy().ravel() for p in other.parameters()])
+    assert update.scalars["weight_norm"] == pytest.approx(np.linalg.norm(weights), rel=1e-6)
+    assert np.hypot(*update.layer_norms["weight_norm"]) == pytest.approx(np.linalg.norm(weights), rel=1e-6)
+
+
 def test_training_can_go_on_from_a_checkpoint(run):
     training = resume(run, 100)
     while training.done < 130:
@@ -72,7 +141,7 @@ def test_every_layer_has_every_measurement_and_scalars_are_true(run):
 
 def test_the_series_is_that_of_the_replayed_network(run):
     layer = run.layers[1]
-    probe = Training(experiment("mlp_4_mnist"), seed=3).task.probe(64)[0]
+    probe = task(experiment("mlp_4_mnist").task).probe(64)[0]
     model = run.at(75)
     with torch.no_grad(), gp.ActivationCapture(model, [layer.name]) as capture:
         model(probe)

@@ -3,24 +3,21 @@
 import copy
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from geophone.errors import InputError, ReplayError, StoreError
-from geophone.loop import Training, threads
 from geophone.record.checkpoints import checkpoint_path, load_state, load_weights, state_path, weights_digest
 from geophone.record.recorder import Recorder
 from geophone.record.schedule import Schedule
-from geophone.signals.norms import total_norm
 from geophone.store.check import good_until
 from geophone.store.documents import read_json
 from geophone.store.run import Run
 from geophone.store.tables import write_text
+from geophone.training import Training, held_out_accuracy, own_state, training_of
 from geophone.zoo.catalogue import Experiment, experiment
-from geophone.zoo.tasks import task
+from geophone.zoo.tasks import Task, task
 
 CHECKPOINT_EVERY = 100
 PROBE_SAMPLES = 256
@@ -55,24 +52,25 @@ def train(
     steps = spec.steps if steps is None else steps
     if steps < 1:
         raise InputError(f"steps={steps}: give 1 or more.")
-    samples = probe_size(spec, probe_samples)
-    training, expected = _beginning(Path(out), name, seed) if resume else (Training(spec, seed=seed), {})
-    recorder = Recorder(
-        training.model,
-        training.task.probe(samples)[0],
-        out=out,
-        every=every,
-        layers=spec.layers,
-        dimensions=dimensions,
-        noise_probe=None if noise_every is None else training.task.probe(samples, second=True)[0],
-        noise_every=noise_every or 1,
-        alarms=None,
-        name=f"{spec.name}-seed{seed}",
-        about=about(spec, name=name, seed=seed, steps=steps),
-        start=training.done,
-        resume=resume,
-    )
-    return _train_on(training, recorder, steps, expected=expected, on_step=on_step)
+    samples, data = probe_size(spec, probe_samples), task(spec.task)
+    with own_state():
+        training, expected = _beginning(Path(out), name, seed) if resume else (training_of(spec, seed=seed), {})
+        recorder = Recorder(
+            training.model,
+            data.probe(samples)[0],
+            out=out,
+            every=every,
+            layers=spec.layers,
+            dimensions=dimensions,
+            noise_probe=None if noise_every is None else data.probe(samples, second=True)[0],
+            noise_every=noise_every or 1,
+            alarms=None,
+            name=f"{spec.name}-seed{seed}",
+            about=about(spec, name=name, seed=seed, steps=steps),
+            start=training.done,
+            resume=resume,
+        )
+        return _train_on(training, recorder, steps, data=data, expected=expected, on_step=on_step)
 
 
 def fork(
@@ -98,28 +96,30 @@ def fork(
     name, seed = manifest.about.get("experiment"), manifest.about.get("seed")
     if name is None or not 0 <= at <= manifest.about["total_steps"]:
         raise InputError(f"{run.name} cannot be forked at step {at}: geophone did not train it to there.")
-    expected: dict[int, str] = {}
-    if resume:
-        training, expected = _beginning(Path(out), name, seed)
-    else:
-        training = trained_to(run, at)
-        training.fork = index
-    recorder = Recorder(
-        training.model,
-        training.task.probe(manifest.probe["samples"])[0],
-        out=out,
-        every=Schedule(**{k: v for k, v in manifest.schedule.items() if k != "passed_over"}),
-        layers=[layer.name for layer in run.layers],
-        views={layer.name: layer.view for layer in run.layers},
-        rows=manifest.rows,
-        dimensions=run.dimensions,
-        alarms=None,
-        name=f"{run.name}-step{at}-fork{index}",
-        about=manifest.about | {"total_steps": at + steps, "fork": {"of": run.name, "at": at, "index": index}},
-        start=training.done,
-        resume=resume,
-    )
-    return _train_on(training, recorder, at + steps, expected=expected, on_step=on_step)
+    data = task(experiment(name).task)
+    with own_state(threads=manifest.threads):
+        expected: dict[int, str] = {}
+        if resume:
+            training, expected = _beginning(Path(out), name, seed)
+        else:
+            training = trained_to(run, at)
+            training.fork = index
+        recorder = Recorder(
+            training.model,
+            data.probe(manifest.probe["samples"])[0],
+            out=out,
+            every=Schedule(**{k: v for k, v in manifest.schedule.items() if k != "passed_over"}),
+            layers=[layer.name for layer in run.layers],
+            views={layer.name: layer.view for layer in run.layers},
+            rows=manifest.rows,
+            dimensions=run.dimensions,
+            alarms=None,
+            name=f"{run.name}-step{at}-fork{index}",
+            about=manifest.about | {"total_steps": at + steps, "fork": {"of": run.name, "at": at, "index": index}},
+            start=training.done,
+            resume=resume,
+        )
+        return _train_on(training, recorder, at + steps, data=data, expected=expected, on_step=on_step)
 
 
 def _train_on(
@@ -127,6 +127,7 @@ def _train_on(
     recorder: Recorder,
     steps: int,
     *,
+    data: Task,
     expected: Mapping[int, str],
     on_step: Callable[[int, int], None] | None,
 ) -> Run:
@@ -135,15 +136,15 @@ def _train_on(
         if not recorder.resumed:
             recorder.checkpoint(training.optimizer)
         for step in range(training.done + 1, steps + 1):
-            _recorded_step(training, recorder)
+            recorder.step(**training.step(norms=recorder.due).scalars)
             if step % CHECKPOINT_EVERY == 0 or step == steps:
-                found = weights_digest(training.model)
-                if expected.get(step, found) != found:
-                    raise ReplayError(_other(recorder.folder.name, step, found, expected[step]))
+                digest = weights_digest(training.model)
+                if expected.get(step, digest) != digest:
+                    raise ReplayError(_other(recorder.folder.name, step, digest, expected[step]))
                 recorder.checkpoint(training.optimizer)
             if on_step is not None:
                 on_step(step, steps)
-        recorder.close(results={"test_accuracy": training.test_accuracy(), "chance": training.task.chance})
+        recorder.close(results={"test_accuracy": held_out_accuracy(training.model, data), "chance": data.chance})
     (recorder.folder / EXPECTED).unlink(missing_ok=True)
     return Run(recorder.folder, replay=replay)
 
@@ -194,23 +195,6 @@ def about(spec: Experiment, *, name: str, seed: int, steps: int) -> dict:
     }
 
 
-def _recorded_step(training: Training, recorder: Recorder) -> None:
-    if not recorder.due:
-        outcome = training.step()
-        recorder.step(loss=outcome.loss, accuracy=outcome.accuracy)
-        return
-    before = [p.detach().clone() for p in training.model.parameters()]
-    outcome = training.step(norms=True)
-    after = [p.detach() for p in training.model.parameters()]
-    recorder.step(
-        loss=outcome.loss,
-        accuracy=outcome.accuracy,
-        gradient_norm=outcome.gradient_norm,
-        weight_norm=total_norm(after),
-        update_norm=total_norm(torch._foreach_sub(after, before)),
-    )
-
-
 def replay(run: Run, step: int, model: nn.Module | None = None) -> nn.Module:
     """The network of `run` exactly as it was after `step` updates, in eval mode.
 
@@ -224,15 +208,15 @@ def replay(run: Run, step: int, model: nn.Module | None = None) -> nn.Module:
     first, total = run.manifest.about.get("fork", {}).get("at", 0), run.manifest.about["total_steps"]
     if not first <= step <= total:
         raise InputError(f"{run.name} ran from step {first} to {total}; got step {step}.")
-    with _rng_kept():
+    with own_state(threads=run.manifest.threads):
         return trained_to(run, step).model.eval()
 
 
 def replays(run: Run, steps: Sequence[int]) -> dict[int, nn.Module]:
     """`replay` at each of `steps`; neighbouring ones share the training between them."""
-    found: dict[int, nn.Module] = {}
+    networks: dict[int, nn.Module] = {}
     training: Training | None = None
-    with _rng_kept(), threads(run.manifest.threads):
+    with own_state(threads=run.manifest.threads):
         for step in sorted(set(steps)):
             nearest = max((s for s in run.manifest.checkpoints if s <= step), default=None)
             if training is None or nearest is None or nearest > training.done:
@@ -240,26 +224,29 @@ def replays(run: Run, steps: Sequence[int]) -> dict[int, nn.Module]:
             while training.done < step:
                 training.step()
             _compare(run, step, training.model)
-            found[step] = copy.deepcopy(training.model).eval()
-    return found
+            networks[step] = copy.deepcopy(training.model).eval()
+    return networks
 
 
 def trained_to(run: Run, step: int) -> Training:
-    """The training of `run` after `step` updates, from the nearest earlier checkpoint; the digest is compared."""
+    """The training of `run` after `step` updates, from the nearest earlier checkpoint; the digest is compared.
+
+    Trains with as many threads as torch has, and leaves the training's random state in torch: call it inside of
+    `own_state(threads=run.manifest.threads)`.
+    """
     earlier = [s for s in run.manifest.checkpoints if s <= step]
     if not earlier:
         raise ReplayError(f"{run.name} has no checkpoint at or before step {step}.")
-    with threads(run.manifest.threads):
-        training = resume(run, max(earlier))
-        while training.done < step:
-            training.step()
+    training = resume(run, max(earlier))
+    while training.done < step:
+        training.step()
     _compare(run, step, training.model)
     return training
 
 
 def resume(run: Run, step: int) -> Training:
     """The training of `run` as it stood at the checkpoint of `step`, ready for the next update."""
-    training = Training(experiment(run.manifest.about["experiment"]), seed=run.manifest.about["seed"])
+    training = training_of(experiment(run.manifest.about["experiment"]), seed=run.manifest.about["seed"])
     load_weights(checkpoint_path(run.folder, step), training.model)
     _compare(run, step, training.model)
     load_state(state_path(run.folder, step), training.optimizer)
@@ -293,12 +280,3 @@ def _other(name: str, step: int, found: str, expected: str) -> str:
         f"{name} at step {step} came out with weights {found}, the run had {expected}. Other versions, another "
         "number of threads or another processor can differ in the last bit; its manifest says what made it."
     )
-
-
-@contextmanager
-def _rng_kept():
-    state = torch.get_rng_state()
-    try:
-        yield
-    finally:
-        torch.set_rng_state(state)

@@ -10,8 +10,8 @@ from torch import nn
 from geophone.dig.attribution import attribution
 from geophone.dig.visualize import Canvas, Style, _Reader, chosen_units, top_inputs, units_of, visualize
 from geophone.errors import InputError
-from geophone.loop import Training
 from geophone.record.checkpoints import weights_digest
+from geophone.training import training_of
 from geophone.zoo.catalogue import experiment
 from geophone.zoo.cnn import CNN
 from geophone.zoo.mlp import MLP
@@ -202,7 +202,7 @@ def test_a_relu_that_is_off_passes_a_tenth_of_the_gradient_and_keeps_its_value()
 def test_images_of_class_units_are_recognised_by_a_network_trained_on_its_own():
     trained = []
     for seed in (0, 1):
-        training = Training(experiment("cnn_4_mnist"), seed=seed)
+        training = training_of(experiment("cnn_4_mnist"), seed=seed)
         for _ in range(600):
             training.step()
         trained.append(training.model.eval())

@@ -142,12 +142,12 @@ def test_stepping_inside_autocast_does_not_disturb_the_training(tmp_path, probe)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["mlp_4_mnist", "cnn_4_mnist", "vit_2_mnist"])
 def test_zoo_networks_end_in_the_weights_they_would_have_had(tmp_path, name):
-    from geophone.loop import Training
     from geophone.train import train
+    from geophone.training import training_of
     from geophone.zoo.catalogue import experiment
 
     recorded = train(name, out=tmp_path / "run", steps=200)
-    training = Training(experiment(name), seed=0)
+    training = training_of(experiment(name), seed=0)
     while training.done < 200:
         training.step()
     same(training.model, recorded.at(200))

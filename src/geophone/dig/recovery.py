@@ -7,17 +7,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from geophone.dig.ablation import zero_weights
 from geophone.errors import InputError, ReplayError
-from geophone.loop import Training, threads
 from geophone.record.checkpoints import weights_digest
 from geophone.record.probe import Probe
 from geophone.store.run import Run
 from geophone.store.tables import write_tables
 from geophone.train import trained_to
-from geophone.zoo.catalogue import experiment
-from geophone.zoo.tasks import Task, task
+from geophone.training import Training, own_state
+from geophone.zoo.catalogue import Experiment, experiment
+from geophone.zoo.tasks import Batch, Task, task
 
 PLATEAU = "plateau"
 ARMS = ("ablated", "sham", "fresh")
@@ -60,7 +61,8 @@ class _Course:
     """One network in training, and its (accuracy, loss) on held-out samples by step."""
 
     training: Training
-    held_out: tuple[torch.Tensor, torch.Tensor]
+    data: Task
+    held_out: Batch
     found: dict[int, tuple[float, float]] = field(default_factory=dict)
     rng: torch.Tensor | None = None
 
@@ -80,7 +82,7 @@ class _Course:
     def _scores(self) -> tuple[float, float]:
         x, y = self.held_out
         output = Probe(x).forward(self.training.model)
-        return float(self.training.task.accuracy(output, y)), float(self.training.task.loss(output, y))
+        return float(self.data.accuracy(output, y)), float(self.data.loss(output, y))
 
 
 def recovery(run: Run, *, out: Path | str | None = None, **asked) -> pd.DataFrame:
@@ -125,15 +127,16 @@ def recover(
     run.
     """
     flat, steps = plateau or Plateau(), _checked(run, moments, horizons)
-    with torch.random.fork_rng(devices=[]), threads(run.manifest.threads):
-        x, y = _task_of(run).test()
+    data = task(_spec_of(run).task)
+    with own_state(threads=run.manifest.threads):
+        x, y = data.test()
         held_out = x[:_TEST_SAMPLES], y[:_TEST_SAMPLES]
         courses: dict[tuple[str, str], _Course] = {}
         for moment, start in moments.items():
             for arm in ("ablated", "fresh"):
-                course = _Course(trained_to(run, start), held_out)
+                course = _Course(trained_to(run, start), data, held_out)
                 if arm == "fresh":
-                    _draw_anew(course.training, layer, seed=int(rng.integers(2**31)))
+                    _draw_anew(course.training.model, _spec_of(run), layer, seed=int(rng.integers(2**31)))
                 else:
                     zero_weights(course.training.model, layer, bias=bias)
                 course.rng = torch.get_rng_state()
@@ -148,7 +151,8 @@ def recover(
         for (moment, _), course in courses.items():
             wanted = _wanted(moments[moment], [*counts.values(), last], flat.every, last) | common
             course.to(max(wanted), evaluate=wanted.__contains__)
-        sham, digests = _sham(run, min(moments.values()), courses, held_out)
+        sham = _Course(trained_to(run, min(moments.values())), data, held_out)
+        digests = _sham(run, sham, courses)
     return Recovery(_table(courses, sham, moments, counts, last), _curves(courses, sham, moments), digests)
 
 
@@ -194,16 +198,16 @@ def _checked(run: Run, moments: Mapping[str, int], horizons: Sequence[int | str]
     return [int(h) for h in steps]
 
 
-def _task_of(run: Run) -> Task:
-    return task(experiment(run.manifest.about["experiment"]).task)
+def _spec_of(run: Run) -> Experiment:
+    return experiment(run.manifest.about["experiment"])
 
 
-def _draw_anew(training: Training, layer: str, *, seed: int) -> None:
+def _draw_anew(model: nn.Module, spec: Experiment, layer: str, *, seed: int) -> None:
     """Give `layer` parameters and buffers as at an initialisation; the random state stays as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        other = training.spec.build()
-    training.model.get_submodule(layer).load_state_dict(other.get_submodule(layer).state_dict())
+    with own_state():
+        torch.default_generator.manual_seed(seed)
+        other = spec.build()
+    model.get_submodule(layer).load_state_dict(other.get_submodule(layer).state_dict())
 
 
 def _flat_after(course: _Course, start: int, flat: Plateau, steps: Sequence[int], common: set[int]) -> int:
@@ -222,13 +226,13 @@ def _wanted(start: int, horizons: Sequence[int], every: int, last: int) -> set[i
     return {start + since for since in (*range(0, last + 1, every), *horizons)}
 
 
-def _sham(run: Run, first: int, courses: Mapping[tuple[str, str], _Course], held_out) -> tuple[_Course, dict[int, str]]:
-    """The run itself from `first` on, evaluated wherever an arm was; its digests at the run's own checkpoints."""
+def _sham(run: Run, course: _Course, courses: Mapping[tuple[str, str], _Course]) -> dict[int, str]:
+    """Train the run itself, `course`, evaluated wherever an arm was; its digests at the run's own checkpoints."""
+    first, digests = course.training.done, {}
     wanted = set().union(*(course.found for course in courses.values()))
     kept = run.manifest.checkpoints
     beyond = [s for s in kept if s >= max(wanted)]
     stops = sorted({s for s in kept if first <= s < max(wanted)} | ({min(beyond)} if beyond else {max(wanted)}))
-    course, digests = _Course(trained_to(run, first), held_out), {}
     for stop in stops:
         course.to(stop, evaluate=wanted.__contains__)
         if stop not in kept:
@@ -236,7 +240,7 @@ def _sham(run: Run, first: int, courses: Mapping[tuple[str, str], _Course], held
         digests[stop] = weights_digest(course.training.model)
         if digests[stop] != kept[stop]:
             raise ReplayError(f"{run.name}: the sham came to step {stop} with other weights than the run; see run.at.")
-    return course, digests
+    return digests
 
 
 def _table(courses, sham: _Course, moments: Mapping[str, int], counts: Mapping, last: int) -> pd.DataFrame:

@@ -17,10 +17,10 @@ from geophone.record.layers import plan
 from geophone.record.probe import Probe, undisturbed
 from geophone.record.recorder import Recorder
 from geophone.record.what import What
-from geophone.signals.norms import total_norm
 from geophone.store.tables import write_table
+from geophone.training import Objective, Training, supervised
+from geophone.zoo.tasks import Batch
 
-Batch = tuple[torch.Tensor, torch.Tensor]
 CURVE = "curve:"
 TURN = "turn{lag}:"
 LAGS = (1, 4)
@@ -63,6 +63,7 @@ def record(setting: Setting, *, out: Path, name: str, seed: int, tell: Callable[
     measurements before ("turn1:LAYER", "turn4:LAYER"). The batch of step t depends on (seed, t) alone.
     """
     about = {"testbed": name, "seed": seed, "total_steps": setting.steps, **setting.about}
+    training = Training(setting.model, setting.optimizer, _objective(setting), seed)
     turns = Turns(setting)
     readings: list[dict[str, float]] = []
     recorder = Recorder(
@@ -81,7 +82,7 @@ def record(setting: Setting, *, out: Path, name: str, seed: int, tell: Callable[
         for step in range(1, setting.steps + 1):
             setting.before_step(step)
             due = recorder.due
-            scalars = _update(setting, np.random.default_rng([seed, step]), norms=due)
+            scalars = dict(training.step(norms=due).scalars)
             if due:
                 seen = _read(setting)
                 readings.append({"step": step, **seen})
@@ -93,23 +94,8 @@ def record(setting: Setting, *, out: Path, name: str, seed: int, tell: Callable[
     write_table(out / "events.parquet", event_table(setting.events(curves)))
 
 
-def _update(setting: Setting, rng: np.random.Generator, *, norms: bool) -> dict[str, float]:
-    model = setting.model
-    parameters = list(model.parameters())
-    before = [p.detach().clone() for p in parameters] if norms else []
-    x, y = setting.batch(rng)
-    setting.optimizer.zero_grad(set_to_none=True)
-    loss = setting.loss(model(x), y)
-    loss.backward()
-    found = {"loss": float(loss.detach())}
-    if norms:
-        found["gradient_norm"] = total_norm([p.grad for p in parameters if p.grad is not None])
-    setting.optimizer.step()
-    if norms:
-        after = [p.detach() for p in parameters]
-        found["weight_norm"] = total_norm(after)
-        found["update_norm"] = total_norm(torch._foreach_sub(after, before))
-    return found
+def _objective(setting: Setting) -> Objective:
+    return supervised(setting.model, lambda rng, step: setting.batch(rng), setting.loss)
 
 
 def _read(setting: Setting) -> dict[str, float]:

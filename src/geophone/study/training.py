@@ -10,7 +10,6 @@ from pathlib import Path
 from geophone.dimensions import chosen
 from geophone.engine import Task
 from geophone.errors import InputError, NewerFormatError, ReplayError, StoreError
-from geophone.loop import threads
 from geophone.record.schedule import Schedule
 from geophone.store.check import damaged_files, good_until
 from geophone.store.manifest import Manifest, read_manifest
@@ -19,6 +18,7 @@ from geophone.store.tables import clear_temporaries
 from geophone.store.writer import is_held
 from geophone.study.file import StudyFile
 from geophone.train import about, fork, probe_size, replay, train
+from geophone.training import own_state
 from geophone.zoo.catalogue import experiment
 
 _PATIENCE = 30.0
@@ -135,7 +135,7 @@ def ensure_run(plan: RunPlan, *, tell: Callable[[int, int], None]) -> None:
     _wait_for(plan.folder)
     if is_done(plan):
         return
-    with threads(plan.study.threads):
+    with own_state(threads=plan.study.threads):
         manifest = _manifest(plan.folder)
         if manifest is None:
             _put_aside(plan)
