@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from geophone.errors import InputError
+from geophone.point.kernels import Kernel, operators
 from geophone.point.moments import least_apart, pick
 from geophone.point.score import (
     concentration,
@@ -15,17 +16,17 @@ from geophone.point.score import (
     output_components,
     output_speed,
     quanta,
+    skill_components,
     speed,
     steepest,
     votes,
 )
 from geophone.point.signals import Behaviour, RunSignals, filled
-from geophone.point.windows import Window, operators
 
 EVEN = np.arange(5.0, 1005, 5)
 LOG = np.unique(np.round(np.geomspace(1, 100000, 160)))
-WINDOW = Window("step", 4.0)
-PARTS = (mean_skill, votes, steepest, quanta, output_components, output_speed, concentration)
+KERNEL = Kernel("step", 4.0)
+PARTS = (mean_skill, votes, steepest, quanta, output_components, output_speed, concentration, skill_components)
 
 
 def rise(steps, at, width=0.06):
@@ -56,16 +57,16 @@ def hits(score, steps, times):
     ids=lambda f: f.__name__,
 )
 def test_every_behaviour_score_points_at_both_skills(steps, part):
-    window = WINDOW if part not in (output_components, output_speed) else Window("log", 0.05)
+    kernel = KERNEL if part not in (output_components, output_speed) else Kernel("log", 0.05)
     times = (60.0, 600.0) if steps is EVEN else (60.0, 9000.0)
-    assert hits(part(planted(steps, times), window), steps, times)
+    assert hits(part(planted(steps, times), kernel), steps, times)
 
 
 @pytest.mark.parametrize("axis", ["step", "log"])
 @pytest.mark.parametrize("causal", [False, True])
 def test_a_straight_line_has_its_own_level_and_slope_everywhere(axis, causal):
     places = np.arange(len(LOG)) if axis == "step" else np.log(LOG)
-    of = operators(LOG, Window(axis, 4.0 if axis == "step" else 0.5), causal=causal)
+    of = operators(LOG, Kernel(axis, 4.0 if axis == "step" else 0.5), causal=causal)
     line = 3 + 2 * places
     wide = slice(5, None)  # the first measurements of a causal window have no neighbours to take a slope of
     np.testing.assert_allclose((of.slope @ line)[wide], 2, rtol=1e-6)
@@ -75,14 +76,14 @@ def test_a_straight_line_has_its_own_level_and_slope_everywhere(axis, causal):
 
 def test_a_causal_window_knows_nothing_of_what_comes():
     y = np.random.default_rng(0).normal(size=len(EVEN))
-    of = operators(EVEN, WINDOW, causal=True)
+    of = operators(EVEN, KERNEL, causal=True)
     changed = y.copy()
     changed[120:] += 5
     np.testing.assert_array_equal((of.slope @ y)[:120], (of.slope @ changed)[:120])
 
 
 def test_a_step_0_has_a_place_on_the_log_axis():
-    of = operators(np.array([0.0, 1, 10, 100, 1000]), Window("log", 1.0))
+    of = operators(np.array([0.0, 1, 10, 100, 1000]), Kernel("log", 1.0))
     assert np.isfinite(of.mean).all() and np.isfinite(of.slope).all()
 
 
@@ -114,16 +115,16 @@ def test_a_short_run_of_checkpoints_still_has_several_moments():
 def test_a_falling_error_is_learning_as_a_rising_probability_is():
     right = planted(EVEN)
     wrong = RunSignals("error", EVEN, behaviour=Behaviour(1 - right.behaviour.values, falling=True))
-    np.testing.assert_allclose(mean_skill(wrong, WINDOW), mean_skill(right, WINDOW), atol=1e-12)
+    np.testing.assert_allclose(mean_skill(wrong, KERNEL), mean_skill(right, KERNEL), atol=1e-12)
 
 
 def test_scalars_are_read_as_speeds_and_one_sided_falls():
     steps = EVEN
     loss = 2 - rise(steps, 400) + 0.5 * rise(steps, 800)
     run = RunSignals("s", steps, scalars={"loss": loss, "weight_norm": np.exp(rise(steps, 200))})
-    assert abs(steps[fall(run, "loss", WINDOW).argmax()] - 400) < 15
-    assert fall(run, "loss", WINDOW)[np.abs(steps - 800).argmin()] == 0
-    assert abs(steps[speed(run, "weight_norm", WINDOW).argmax()] - 200) < 15
+    assert abs(steps[fall(run, "loss", KERNEL).argmax()] - 400) < 15
+    assert fall(run, "loss", KERNEL)[np.abs(steps - 800).argmin()] == 0
+    assert abs(steps[speed(run, "weight_norm", KERNEL).argmax()] - 200) < 15
 
 
 def test_joins_are_high_only_where_all_parts_are_or_on_average():
@@ -158,7 +159,7 @@ def test_contrast_finds_the_layer_that_moves_while_all_do():
     own = np.ones((200, 3))
     own[90:110, 1] = 3.0
     run = RunSignals("l", EVEN, ("a", "b", "c"), series={"layer_update_norm": common * own})
-    levels = contrast(layer_levels(run, "layer_update_norm", Window("step", 2.0), range(3)))
+    levels = contrast(layer_levels(run, "layer_update_norm", Kernel("step", 2.0), range(3)))
     assert 90 <= levels[:, 1].argmax() <= 110 and levels[100].argmax() == 1
 
 
@@ -170,7 +171,7 @@ def test_gaps_are_bridged_and_bad_shapes_refused():
     with pytest.raises(InputError, match="loss has shape"):
         RunSignals("r", EVEN, scalars={"loss": np.ones(3)})
     with pytest.raises(InputError, match="neither behaviour nor outputs"):
-        mean_skill(RunSignals("r", EVEN), WINDOW)
+        mean_skill(RunSignals("r", EVEN), KERNEL)
 
 
 def test_a_long_run_is_read_at_evenly_spaced_measurements():

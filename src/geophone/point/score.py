@@ -1,6 +1,6 @@
 """From signals to how much happens at every measurement: the parts of the ranking score.
 
-Every function takes a `RunSignals` (and a `Window`) and gives (M,) numbers of 0 or more, at most 1 at the run's
+Every function takes a `RunSignals` (and a `Kernel`) and gives (M,) numbers of 0 or more, at most 1 at the run's
 greatest where `scaled` was applied; only their order and their ratios within one run mean anything.
 """
 
@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from geophone.errors import InputError
+from geophone.point.kernels import Kernel, Operators, operators
 from geophone.point.signals import RunSignals, filled
-from geophone.point.windows import Operators, Window, operators
 from geophone.signals import LAGS, components
 
 Series = npt.NDArray[np.float64]
@@ -38,23 +38,23 @@ def joined(parts: Sequence[Series], join: str = "log") -> Series:
     raise InputError(f"parts are joined by 'log' or 'mean'; got {join!r}.")
 
 
-def _of(run: RunSignals, window: Window) -> Operators:
-    return operators(run.steps, window)
+def _of(run: RunSignals, kernel: Kernel) -> Operators:
+    return operators(run.steps, kernel)
 
 
-def speed(run: RunSignals, name: str, window: Window) -> Series:
+def speed(run: RunSignals, name: str, kernel: Kernel) -> Series:
     """|slope of ln| of a scalar."""
-    return np.abs(_of(run, window).slope @ logarithm(run.scalars[name]))
+    return np.abs(_of(run, kernel).slope @ logarithm(run.scalars[name]))
 
 
-def level(run: RunSignals, name: str, window: Window) -> Series:
+def level(run: RunSignals, name: str, kernel: Kernel) -> Series:
     """exp(mean of ln) of a scalar, such as the gradient norm."""
-    return np.exp(_of(run, window).mean @ logarithm(run.scalars[name]))
+    return np.exp(_of(run, kernel).mean @ logarithm(run.scalars[name]))
 
 
-def fall(run: RunSignals, name: str, window: Window) -> Series:
+def fall(run: RunSignals, name: str, kernel: Kernel) -> Series:
     """How fast a scalar falls, 0 where it rises: the one-sided slope of the plain value."""
-    return np.maximum(-(_of(run, window).slope @ filled(run.scalars[name])), 0.0)
+    return np.maximum(-(_of(run, kernel).slope @ filled(run.scalars[name])), 0.0)
 
 
 def logarithm(values: Series) -> Series:
@@ -71,36 +71,36 @@ def skill(run: RunSignals) -> Series:
     raise InputError(f"{run.name} has neither behaviour nor outputs; only its layers can be scored.")
 
 
-def mean_skill(run: RunSignals, window: Window) -> Series:
+def mean_skill(run: RunSignals, kernel: Kernel) -> Series:
     """|slope of the mean behaviour|."""
-    return np.abs(_of(run, window).slope @ skill(run).mean(1))
+    return np.abs(_of(run, kernel).slope @ skill(run).mean(1))
 
 
-def _movement(run: RunSignals, window: Window) -> tuple[Series, Series]:
+def _movement(run: RunSignals, kernel: Kernel) -> tuple[Series, Series]:
     """|slope| of every sample's behaviour (M, n) and the range of its level (n,)."""
-    values, of = skill(run), _of(run, window)
+    values, of = skill(run), _of(run, kernel)
     smooth = of.mean @ values
     return np.abs(of.slope @ values), smooth.max(0) - smooth.min(0)
 
 
-def votes(run: RunSignals, window: Window) -> Series:
+def votes(run: RunSignals, kernel: Kernel) -> Series:
     """Every sample votes for its own fast moments, (|slope| over its greatest)^2, weighted by how far it moved."""
-    speeds, ranges = _movement(run, window)
+    speeds, ranges = _movement(run, kernel)
     return (scaled(speeds) ** 2) @ ranges / max(float(ranges.sum()), _TINY)
 
 
-def steepest(run: RunSignals, window: Window) -> Series:
-    """Every sample's one steepest moment, weighted by how far it moved, as a density over the window."""
-    speeds, ranges = _movement(run, window)
+def steepest(run: RunSignals, kernel: Kernel) -> Series:
+    """Every sample's one steepest moment, weighted by how far it moved, as a density over the kernel."""
+    speeds, ranges = _movement(run, kernel)
     tops = np.bincount(speeds.argmax(0), weights=ranges, minlength=len(run))
-    return _of(run, window).mean @ tops
+    return _of(run, kernel).mean @ tops
 
 
-def quanta(run: RunSignals, window: Window) -> Series:
+def quanta(run: RunSignals, kernel: Kernel) -> Series:
     """Groups of samples that move at the same time: a non-negative factorisation (rank 8, multiplicative updates from a
     fixed start: Lee & Seung 2001) of the samples' speeds, each over its own sum; a group votes for where its profile is
     high, weighted by how far its samples moved."""
-    speeds, ranges = _movement(run, window)
+    speeds, ranges = _movement(run, kernel)
     share = speeds / np.maximum(speeds.sum(0), _TINY) * ranges
     profile, weight = _factors(share, QUANTA)
     mass = profile.max(0) * weight.sum(1)
@@ -118,19 +118,29 @@ def _factors(share: Series, rank: int) -> tuple[Series, Series]:
     return profile, weight
 
 
-def output_components(run: RunSignals, window: Window) -> Series:
+def skill_components(run: RunSignals, kernel: Kernel) -> Series:
+    """The speeds of the leading components of behaviour over time (groups of samples that move together), each over its
+    greatest, squared and added."""
+    return _component_speeds(run, components(skill(run), COMPONENTS), kernel)
+
+
+def _component_speeds(run: RunSignals, path: Series, kernel: Kernel) -> Series:
+    return (scaled(np.abs(_of(run, kernel).slope @ path)) ** 2).sum(1)
+
+
+def output_components(run: RunSignals, kernel: Kernel) -> Series:
     """The speeds of the leading components of the outputs over time, each over its greatest, squared and added."""
-    return (scaled(np.abs(_of(run, window).slope @ _path(run, COMPONENTS))) ** 2).sum(1)
+    return _component_speeds(run, _path(run, COMPONENTS), kernel)
 
 
-def output_speed(run: RunSignals, window: Window) -> Series:
+def output_speed(run: RunSignals, kernel: Kernel) -> Series:
     """The square root of how fast the outputs move on the probe."""
-    return np.sqrt(np.linalg.norm(_of(run, window).slope @ _path(run, None), axis=1))
+    return np.sqrt(np.linalg.norm(_of(run, kernel).slope @ _path(run, None), axis=1))
 
 
-def concentration(run: RunSignals, window: Window) -> Series:
+def concentration(run: RunSignals, kernel: Kernel) -> Series:
     """How much of all movement along the present direction of the outputs happens now, times the root of its speed."""
-    velocity = _of(run, window).slope @ _path(run, None)
+    velocity = _of(run, kernel).slope @ _path(run, None)
     gram = velocity @ velocity.T
     length = np.sqrt(np.maximum(gram.diagonal(), _TINY))
     along = (np.abs(gram) / length[:, None]).sum(1)
@@ -144,13 +154,13 @@ def _path(run: RunSignals, count: int | None) -> Series:
     return path if count is None else components(path, count)
 
 
-def layer_levels(run: RunSignals, name: str, window: Window, columns: Sequence[int]) -> Series:
+def layer_levels(run: RunSignals, name: str, kernel: Kernel, columns: Sequence[int]) -> Series:
     """exp(mean of ln) of a per-layer signal (M, L), changes put at the middle of what they compare; what is not above 0
     counts as the smallest value that is."""
     values = (run.centred(name) if name in LAGS else filled(run.series[name]))[:, list(columns)]
     floor = np.where(values > 0, values, np.inf).min(0)
     floor = np.where(np.isfinite(floor), floor, 1.0)
-    return np.exp(_of(run, window).mean @ np.log(np.maximum(values, floor)))
+    return np.exp(_of(run, kernel).mean @ np.log(np.maximum(values, floor)))
 
 
 def contrast(levels: Series) -> Series:

@@ -13,7 +13,7 @@ AXES = ("step", "log")
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class Kernel:
     """A Gaussian window of `width` measurements (axis "step") or of `width` in ln step (axis "log")."""
 
     axis: str
@@ -21,7 +21,7 @@ class Window:
 
     def __post_init__(self) -> None:
         if self.axis not in AXES or not self.width > 0:
-            raise InputError(f"a window has an axis ({' or '.join(AXES)}) and a width above 0; got {self}.")
+            raise InputError(f"a kernel has an axis ({' or '.join(AXES)}) and a width above 0; got {self}.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,20 +32,20 @@ class Operators:
     slope: Series
 
 
-def operators(steps: Series, window: Window, *, causal: bool = False) -> Operators:
+def operators(steps: Series, kernel: Kernel, *, causal: bool = False) -> Operators:
     """Weighted least squares of a line around every measurement (Fan & Gijbels 1996), with Gaussian weights that give
     every stretch of the axis its length. On axis "log" a step 0 stands as far before the first other step as the second
     stands behind it. `causal`: the window reaches back only, twice as far. O(M^2) memory."""
-    return _operators(tuple(np.asarray(steps, dtype=np.float64).tolist()), window, causal)
+    return _operators(tuple(np.asarray(steps, dtype=np.float64).tolist()), kernel, causal)
 
 
 @lru_cache(maxsize=24)
-def _operators(steps: tuple[float, ...], window: Window, causal: bool) -> Operators:
-    places = np.arange(len(steps), dtype=np.float64) if window.axis == "step" else log_steps(np.array(steps))
+def _operators(steps: tuple[float, ...], kernel: Kernel, causal: bool) -> Operators:
+    places = np.arange(len(steps), dtype=np.float64) if kernel.axis == "step" else log_steps(np.array(steps))
     if len(places) < 2:
         return Operators(np.ones((len(places),) * 2), np.zeros((len(places),) * 2))
     distance = places[None] - places[:, None]
-    weight = np.exp(-0.5 * (distance / (window.width * (2 if causal else 1))) ** 2) * np.gradient(places)
+    weight = np.exp(-0.5 * (distance / (kernel.width * (2 if causal else 1))) ** 2) * np.gradient(places)
     if causal:
         weight = np.where(distance > 0, 0.0, weight)
     mean = weight / weight.sum(1, keepdims=True)
