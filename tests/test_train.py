@@ -8,10 +8,10 @@ import pytest
 import torch
 
 import geophone as gp
+from geophone._train import fork, replay, replays, resume, train
 from geophone.errors import InputError, ReplayError
 from geophone.record.checkpoints import checkpoint_path, weights_digest
 from geophone.signals.norms import total_norm
-from geophone.train import fork, replay, replays, resume, train
 from geophone.training import Training, own_state, supervised, training_of
 from geophone.zoo.catalogue import experiment
 from geophone.zoo.tasks import task

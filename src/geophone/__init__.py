@@ -1,64 +1,54 @@
 """geophone listens to a network's layers while it trains and says where to dig.
 
-The names below are the public face; each is imported when it is first used, so that `import geophone` and
-`geophone --help` stay quick.
+The names below are the public face, each imported when it is first used; `__init__.pyi` shows them to type checkers.
 """
 
-import sys
-from importlib import import_module
-from types import ModuleType
+import geophone.dig
+import geophone.dimensions
+from geophone._lazy import lazy
+
+# Two rooms have the name of a public function. Python puts a package over that name when it is first imported: done
+# once here, and taken away again, so that no later import can.
+del geophone.dig, geophone.dimensions
 
 _HOME = {
-    "ActivationCapture": "geophone.record",
+    "ActivationCapture": "geophone.record.capture",
+    "Alarm": "geophone.record.watch",
+    "DigOptions": "geophone.dig.run",
+    "Experiment": "geophone.zoo.catalogue",
     "GeophoneError": "geophone.errors",
     "InputError": "geophone.errors",
-    "Recorder": "geophone.record",
-    "Schedule": "geophone.record",
-    "Snapshots": "geophone.record",
-    "Watch": "geophone.record",
-    "What": "geophone.record",
-    "cka": "geophone.dimensions",
-    "convergence_order": "geophone.detect",
-    "critical_periods": "geophone.detect",
+    "Layer": "geophone.records",
+    "PartlyDone": "geophone.errors",
+    "Recorder": "geophone.record.recorder",
+    "ReplayError": "geophone.errors",
+    "Run": "geophone.store.run",
+    "Schedule": "geophone.record.schedule",
+    "Snapshots": "geophone.record.watch",
+    "StoreError": "geophone.errors",
+    "Study": "geophone.store.study",
+    "Subject": "geophone.dig.subject",
+    "Target": "geophone.records",
+    "Watch": "geophone.record.watch",
+    "What": "geophone.record.what",
+    "cka": "geophone.dimensions.similarity",
+    "convergence_order": "geophone.detect.order",
+    "critical_periods": "geophone.detect.critical",
     "dig": "geophone.dig.run",
-    "dimensions": "geophone.dimensions",
-    "jumps": "geophone.detect",
-    "layers": "geophone.record",
-    "open": "geophone.opening",
-    "stabilization": "geophone.detect",
+    "dimensions": "geophone.dimensions.catalogue",
+    "fork": "geophone._train",
+    "import_series": "geophone.imports",
+    "jumps": "geophone.detect.jumps",
+    "layers": "geophone.record.layers",
+    "measure": "geophone.measure",
+    "open": "geophone._open",
+    "query": "geophone.store.sql",
+    "replay": "geophone._train",
+    "run_study": "geophone.study.run",
+    "stabilization": "geophone.detect.stabilization",
     "targets": "geophone.target",
-    "train": "geophone.train",
+    "train": "geophone._train",
 }
 
 __all__ = list(_HOME)
-
-
-def __getattr__(name: str):
-    if name not in _HOME:
-        raise AttributeError(f"module 'geophone' has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOME])
-
-
-class _Callable(ModuleType):
-    """A module that has a public function's name, such as `geophone.train`, and can be called as that function."""
-
-    def __call__(self, *args, **kwargs):
-        name = self.__name__.rpartition(".")[2]
-        return getattr(import_module(_HOME[name]), name)(*args, **kwargs)
-
-
-class _Face(ModuleType):
-    def __setattr__(self, name: str, value) -> None:
-        # Importing a submodule puts it over the function of its name; whoever imported it, the function must work.
-        if name in _HOME and type(value) is ModuleType:
-            value.__class__ = _Callable
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Face
+__getattr__, __dir__ = lazy(globals(), _HOME)

@@ -17,11 +17,11 @@ DIMENSIONS = ["stable_rank", "participation_ratio"]
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory):
     """A study of one network, gone the whole way to its statistics."""
+    from geophone._train import train
     from geophone.dig.run import DigOptions, dig
     from geophone.study import open_study
     from geophone.study.file import DetectOptions, EvidenceOptions
     from geophone.study.stages import detect_stage, evidence_stage, target_stage
-    from geophone.train import train
 
     folder = tmp_path_factory.mktemp("cli") / "study"
     train("mlp_1_digits", out=folder / "runs" / RUN, seed=0, steps=100, probe_samples=64, dimensions=DIMENSIONS)

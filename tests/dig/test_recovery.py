@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
+from geophone._train import train
 from geophone.dig.ablation import zero_weights
 from geophone.dig.recovery import Plateau, matched_moments, recover, recovery
 from geophone.dig.verdict import compare_moments, recovery_verdict
@@ -12,7 +13,6 @@ from geophone.errors import InputError, ReplayError
 from geophone.record.checkpoints import weights_digest
 from geophone.stats.survival import log_rank
 from geophone.store.tables import read_table
-from geophone.train import train
 from geophone.training import held_out_accuracy, training_of
 from geophone.zoo.catalogue import experiment
 from geophone.zoo.tasks import task

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 import geophone as gp
+from geophone._train import replay, replays
 from geophone.dig import run
 from geophone.dig.activations import selectivity
 from geophone.dig.features import UNTYPED
@@ -28,7 +29,6 @@ from geophone.record.checkpoints import weights_digest
 from geophone.study import digging, open_study, parse_study, run_study
 from geophone.study.digging import chosen_targets, dig_stage, dig_tasks, forget_digs
 from geophone.study.file import DigSettings
-from geophone.train import replay, replays
 from geophone.zoo.tasks import task
 
 TEXT = """

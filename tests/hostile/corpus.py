@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from geophone._train import train
 from geophone.dig.run import DigOptions, target_of
 from geophone.evidence.columns import as_table
 from geophone.evidence.statistics import statistics
@@ -19,7 +20,6 @@ from geophone.store.study import Study
 from geophone.store.tables import write_table
 from geophone.study.memo import Memo
 from geophone.study.stages import target_stage
-from geophone.train import train
 
 NETWORK = "mlp_1_digits"
 RUN = f"{NETWORK}-seed0"

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import corpus
 
+from geophone._open import open as opened
+from geophone._train import resume
 from geophone.dig.run import Dig, is_dug, target_of
 from geophone.dig.select import selected
 from geophone.evidence import said
 from geophone.evidence.table import evidence_table
 from geophone.imports import import_series
 from geophone.measure import checkpoint_files, measure, read_probe, revisions
-from geophone.opening import open as opened
 from geophone.store.check import damaged_files, good_until
 from geophone.store.documents import read_dig
 from geophone.store.study import Study
@@ -22,7 +23,6 @@ from geophone.study.file import DigSettings, read_study_file
 from geophone.study.memo import Memo
 from geophone.study.stages import target_stage
 from geophone.study.training import check_plans, fork_plans, run_plans
-from geophone.train import resume
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,7 @@ def test_stepping_inside_autocast_does_not_disturb_the_training(tmp_path, probe)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["mlp_4_mnist", "cnn_4_mnist", "vit_2_mnist"])
 def test_zoo_networks_end_in_the_weights_they_would_have_had(tmp_path, name):
-    from geophone.train import train
+    from geophone._train import train
     from geophone.training import training_of
     from geophone.zoo.catalogue import experiment
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from geophone.dimensions import dimensions
-from geophone.dimensions.cka import cka
+from geophone.dimensions.similarity import cka
 from geophone.errors import InputError
 from geophone.signals import (
     CHANGES,

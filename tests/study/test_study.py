@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 
 import geophone as gp
+from geophone._train import train
 from geophone.errors import InputError, NewerFormatError, ReplayError, StoreError
 from geophone.record.checkpoints import checkpoint_path, weights_digest
 from geophone.store.writer import lock
 from geophone.study import Engine, open_study, parse_study, run_study
 from geophone.study.phase1 import fork_groups
 from geophone.study.training import ensure_run, fork_plans, is_done, run_plans
-from geophone.train import train
 
 TEXT = """
 name = "short"

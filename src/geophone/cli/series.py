@@ -90,7 +90,7 @@ def netron(
 
     Example: geophone netron geophone-demo/runs/cnn_4_mnist-seed0 --export cnn.onnx
     """
-    from geophone import opening
+    from geophone import _open as opening
     from geophone.integrations import netron as viewing
 
     opened = opening.open(run)

@@ -9,13 +9,13 @@ import pandas as pd
 import torch
 from torch import nn
 
+from geophone._train import trained_to
 from geophone.dig.ablation import zero_weights
 from geophone.errors import InputError, ReplayError
 from geophone.record.checkpoints import weights_digest
 from geophone.record.probe import Probe
 from geophone.store.run import Run
 from geophone.store.tables import write_tables
-from geophone.train import trained_to
 from geophone.training import Training, own_state
 from geophone.zoo.catalogue import Experiment, experiment
 from geophone.zoo.tasks import Batch, Task, task

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from geophone._train import replays
 from geophone.dig.samples import PER_CLASS, Samples, balanced
 from geophone.errors import InputError
 from geophone.store.run import Run
-from geophone.train import replays
 from geophone.zoo.catalogue import experiment
 from geophone.zoo.tasks import Task, task
 

@@ -1,28 +1,18 @@
 """From a tensor to numbers: the dimensionality of a representation. Stateless; arrays in, numbers out."""
 
-import sys
-from types import ModuleType
+from geophone._lazy import lazy
 
-from geophone.dimensions.catalogue import (
-    CATALOGUE,
-    NAMES,
-    VERSIONS,
-    Dimension,
-    Reading,
-    chosen,
-    dimensions,
-    read,
-    read_each,
-)
-from geophone.dimensions.cka import cka
-
-__all__ = ["CATALOGUE", "NAMES", "VERSIONS", "Dimension", "Reading", "chosen", "cka", "dimensions", "read", "read_each"]
-
-
-class _Room(ModuleType):
-    """Lets `geophone.dimensions(x)` be called: importing this package puts it under the function's name."""
-
-    __call__ = staticmethod(dimensions)
-
-
-sys.modules[__name__].__class__ = _Room
+_HOME = {
+    "CATALOGUE": "geophone.dimensions.catalogue",
+    "NAMES": "geophone.dimensions.catalogue",
+    "VERSIONS": "geophone.dimensions.catalogue",
+    "Dimension": "geophone.dimensions.catalogue",
+    "Reading": "geophone.dimensions.catalogue",
+    "chosen": "geophone.dimensions.catalogue",
+    "cka": "geophone.dimensions.similarity",
+    "dimensions": "geophone.dimensions.catalogue",
+    "read": "geophone.dimensions.catalogue",
+    "read_each": "geophone.dimensions.catalogue",
+}
+__all__ = list(_HOME)
+__getattr__, __dir__ = lazy(globals(), _HOME)

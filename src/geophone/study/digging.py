@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from geophone._open import open as open_folder
 from geophone.dig.run import DONE, DigOptions, dig, dig_folder, is_dug, target_of
 from geophone.dig.select import selected
 from geophone.engine import Ended, Outcome, Progress, Task, run_local, run_ray
 from geophone.errors import PartlyDone
-from geophone.opening import open as open_folder
 from geophone.records import Target, target_name
 from geophone.store.study import Study
 from geophone.study.file import DigSettings

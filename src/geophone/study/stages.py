@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from geophone import opening
+from geophone import _open as opening
 from geophone.detect.tables import run_tables
 from geophone.errors import InputError
 from geophone.store.run import Run

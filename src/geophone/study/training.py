@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from geophone._train import about, fork, probe_size, replay, train
 from geophone.dimensions import chosen
 from geophone.engine import Task
 from geophone.errors import InputError, NewerFormatError, ReplayError, StoreError
@@ -17,7 +18,6 @@ from geophone.store.run import Run, is_run
 from geophone.store.tables import clear_temporaries
 from geophone.store.writer import is_held
 from geophone.study.file import StudyFile
-from geophone.train import about, fork, probe_size, replay, train
 from geophone.training import own_state
 from geophone.zoo.catalogue import experiment
 

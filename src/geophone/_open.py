@@ -12,6 +12,6 @@ def open(folder: Path | str) -> Run | Study:
 
 
 def _replay(run: Run, step: int, model=None):
-    from geophone.train import replay
+    from geophone._train import replay
 
     return replay(run, step, model)
