@@ -19,9 +19,9 @@ LAZY = ("geophone", "geophone.dimensions")
 HEAD = '"""Made by docs/make_api.py from the names in __init__.py: what a type checker sees of this package."""'
 SECTIONS = {
     "record": "Recording", "_train": "Training by name", "store": "Opening", "_open": "Opening",
-    "dimensions": "Measuring", "measure": "Measuring", "imports": "Measuring", "target": "Pointing", "signals": "Measuring", "ingest": "Measuring", "detect": "Detecting",
-    "point": "Pointing", "dig": "Digging", "zoo": "Networks", "study": "Studies", "prove": "Proving ground",
-    "records": "Values", "errors": "Errors",
+    "dimensions": "Measuring", "measure": "Measuring", "imports": "Measuring", "signals": "Measuring",
+    "ingest": "Measuring", "detect": "Detecting", "target": "Pointing", "point": "Pointing", "dig": "Digging",
+    "zoo": "Networks", "study": "Studies", "prove": "Proving ground", "records": "Values", "errors": "Errors",
 }  # fmt: skip
 
 
@@ -46,7 +46,8 @@ def api(face: ModuleType) -> str:
         by[SECTIONS[home.split(".")[1]]].append(f"{home}.{value.__name__}")
     parts = [f"## {section}\n\n" + "\n".join(f"::: {n}" for n in names) for section, names in by.items() if names]
     return (
-        "# API\n\nMade from the docstrings. What is public is `geophone.__all__`; import it as `import geophone as gp`.\n\n"
+        "# API\n\nMade from the docstrings. What is public is `geophone.__all__`; "
+        "import it as `import geophone as gp`.\n\n"
         + "\n\n".join(parts) + "\n"
     )  # fmt: skip
 

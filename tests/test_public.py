@@ -1,4 +1,4 @@
-"""The public face: one list of names from which stubs, reference and promise follow, and each name says what it does."""
+"""The public face: one list of names from which stubs, reference and promise follow; each name says what it does."""
 
 import importlib.util
 import inspect
