@@ -115,8 +115,8 @@ class _Seen:
 
 
 class Turns:
-    """How far every layer's representation of the probe has turned: 1 - debiased CKA (`dimensions.similarity`) with itself
-    some measurements ago. What was computed of a measurement is kept for the later ones."""
+    """How far every layer's representation of the probe has turned: 1 - debiased CKA (`dimensions.similarity`) with
+    itself some measurements ago. What was computed of a measurement is kept for the later ones."""
 
     def __init__(self, setting: Setting) -> None:
         self._model, self._probe = setting.model, Probe(setting.probe[0])
