@@ -1,0 +1,114 @@
+"""`run.plot()` and `study.plot()`, and what a notebook shows of both: from what is on disk to a chart."""
+
+from html import escape
+
+import pandas as pd
+
+from geophone.charts.maps import Look, map_grid, overlay, training_map
+from geophone.charts.pictures import thumbnail
+from geophone.charts.theme import PAGE, AnyChart, plain
+from geophone.errors import InputError
+from geophone.store.run import Run
+from geophone.store.study import Study
+
+FIRST = "stable_rank"
+FLAGS = 9
+SCALARS = ("loss", "behaviour")
+
+
+def first_dimension(run: Run) -> str:
+    """The dimension that is shown unless another is asked for."""
+    return FIRST if FIRST in run.dimensions else run.dimensions[0]
+
+
+def transitions(targets: pd.DataFrame, run: str | None = None, *, top: int | None = None) -> pd.DataFrame:
+    """Rows of a table of targets as charts read them: run, rank, kind, start, peak, end, layers (names in order),
+    controls (a list of (start, end)) and label; of one run or of all, the first `top` of the ranking."""
+    rows = targets[targets["run"] == run] if run is not None and len(targets) else targets
+    rows = rows.sort_values("rank").head(top) if len(rows) else rows
+    table = [
+        {
+            "run": row["run"], "rank": int(row["rank"]), "kind": plain(row["dimension"]), "start": int(row["before"]),
+            "peak": int(row["step"]), "end": int(row["after"]), "layers": [row["layer"]],
+            "controls": [] if pd.isna(row["control_step"]) else [(int(row["control_before"]),
+                                                                  int(row["control_after"]))],
+            "label": f"{row['layer']} at step {row['step']}",
+        }
+        for row in rows.to_dict("records")
+    ]  # fmt: skip
+    columns = ["run", "rank", "kind", "start", "peak", "end", "layers", "controls", "label"]
+    return pd.DataFrame(table, columns=columns)
+
+
+def plot_run(run: Run, what: str | None = None, *, colour: str = "layer", share: bool = False) -> AnyChart:
+    """The chart behind `Run.plot`."""
+    scalars = run.scalars()
+    dimension = what or first_dimension(run)
+    if what in scalars and what not in run.dimensions:
+        return overlay({run.name: scalars[what].dropna()}, y=plain(what), title=f"{plain(what)} of {run.name}")
+    if dimension not in run.dimensions:
+        there = ", ".join([*run.dimensions, *(c for c in scalars if c != "index")])
+        raise InputError(f"{run.name} has no {dimension!r} to plot; it has {there}.")
+    if colour not in ("layer", "all"):
+        raise InputError(f"colour is 'layer' (each layer's own) or 'all' (of all together); got {colour!r}.")
+    beneath = {name: scalars[name] for name in SCALARS if name in scalars}
+    return training_map(
+        run.series(dimension),
+        dimension=dimension,
+        transitions=_ranked(run),
+        scalars=beneath,
+        look=Look(colour=colour, share=share),
+        title=f"{run.name}: the {plain(dimension)} of {len(run.layers)} layers",
+    )
+
+
+def _ranked(run: Run) -> pd.DataFrame:
+    """The run's first transitions, where its study has ranked them."""
+    study = run.folder.parent.parent
+    if not (study / "targets.parquet").is_file() or not (study / "runs").is_dir():
+        return transitions(pd.DataFrame(), run.name)
+    return transitions(Study(study).targets(), run.name, top=FLAGS)
+
+
+def plot_study(study: Study, what: str | None = None, *, layer: str | None = None) -> AnyChart:
+    """The chart behind `Study.plot`."""
+    runs = [run for run in study if run.has_series]
+    if not runs:
+        raise InputError(f"{study.folder} has no run with a measurement, so there is nothing to plot.")
+    dimension = what or first_dimension(runs[0])
+    measured = [run for run in runs if dimension in run.dimensions]
+    if layer is None and measured:
+        return map_grid({run.name: run.series(dimension) for run in measured}, dimension, theme=PAGE)
+    series: dict[str, pd.Series] = {}
+    for run in runs:
+        table = run.series(dimension) if run in measured else run.scalars()
+        column = layer if run in measured else dimension
+        if column in table:
+            series[run.name] = table[column].dropna()
+    if not series:
+        wanted = f"a layer {layer!r} with {dimension!r}" if layer else f"{dimension!r}"
+        raise InputError(f"no run of {study.folder} has {wanted}.")
+    name = f"{plain(dimension)} of {layer}" if layer else plain(dimension)
+    return overlay(series, y=name, title=f"The {name} in {len(series)} run{'s' if len(series) != 1 else ''}")
+
+
+def run_html(run: Run) -> str:
+    """What a notebook shows of a run: its facts and, where it has measurements, its small map."""
+    about = f"{len(run.layers)} layers, {run.manifest.measurements} measurements, {run.status}"
+    words = f"<strong>{escape(run.name)}</strong> <span>{escape(about)}</span>"
+    if not run.has_series:
+        return f"<div>{words}</div>"
+    dimension = first_dimension(run)
+    height = max(24, min(8 * len(run.layers), 160))
+    picture = (
+        f'<img src="{thumbnail(run.series(dimension))}" width="320" height="{height}" '
+        f'style="image-rendering: pixelated; display: block" alt="{plain(dimension)} by layer and step">'
+    )
+    return f"<div>{words}{picture}<small>{plain(dimension)}; <code>run.plot()</code> draws it</small></div>"
+
+
+def study_html(study: Study) -> str:
+    """What a notebook shows of a study: its runs with their small maps."""
+    rows = "".join(f"<li>{run_html(run)}</li>" for run in study.runs[:24])
+    more = f"<p>and {len(study) - 24} more</p>" if len(study) > 24 else ""
+    return f"<div><p><strong>{escape(study.folder.name)}</strong>, {len(study)} runs</p><ul>{rows}</ul>{more}</div>"
