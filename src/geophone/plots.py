@@ -44,7 +44,7 @@ def plot_run(run: Run, what: str | None = None, *, colour: str = "layer", share:
     """The chart behind `Run.plot`."""
     scalars = run.scalars()
     dimension = what or first_dimension(run)
-    if what in scalars and what not in run.dimensions:
+    if what is not None and what in scalars and what not in run.dimensions:
         return overlay({run.name: scalars[what].dropna()}, y=plain(what), title=f"{plain(what)} of {run.name}")
     if dimension not in run.dimensions:
         there = ", ".join([*run.dimensions, *(c for c in scalars if c != "index")])

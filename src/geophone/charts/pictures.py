@@ -11,7 +11,7 @@ from PIL import Image
 from geophone.charts.maps import cells
 from geophone.charts.theme import VIRIDIS
 
-_GAP = 255
+_GAP = 95  # one shade after the last colour
 
 
 def thumbnail(series: pd.DataFrame, *, columns: int = 96) -> str:

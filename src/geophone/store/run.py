@@ -2,16 +2,21 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from geophone.errors import InputError, ReplayError, StoreError
 from geophone.records import Layer
+from geophone.store.drawing import Drawer, drawing
 from geophone.store.inside import check_inside
 from geophone.store.manifest import FILE, read_manifest
 from geophone.store.tables import parts, read_parts
 from geophone.store.writer import is_held
+
+if TYPE_CHECKING:
+    import altair as alt
 
 
 class Run:
@@ -20,11 +25,12 @@ class Run:
     Reading is lazy, and never changes the folder. `replay(run, step, model)` is how a network is had again.
     """
 
-    def __init__(self, folder: Path | str, *, replay: Callable | None = None) -> None:
+    def __init__(self, folder: Path | str, *, replay: Callable | None = None, drawer: Drawer = None) -> None:
         self.folder = Path(folder)
         check_inside(self.folder)
         self.manifest = read_manifest(self.folder)
         self._replay = replay
+        self._drawer = drawer
 
     def __repr__(self) -> str:
         m = self.manifest
@@ -133,6 +139,19 @@ class Run:
         if self._replay is None:
             raise ReplayError(f"{self.name} was opened without a way to replay; open it with geophone.open.")
         return self._replay(self, step, model)
+
+    def plot(self, what: str | None = None, *, colour: str = "layer", share: bool = False) -> "alt.TopLevelMixin":
+        """The map of the run, or of one of its dimensions; of a scalar (such as "loss") its curve. An altair chart.
+
+        Layers by training step on a log axis. `colour` "layer": each layer's own from its lowest to its highest value,
+        "all": of all layers together; `share`: as a share of min(n - 1, d). The first transitions of the ranking are
+        numbered flags where the run lies in a study with targets; the loss is beneath. Raises InputError for a name
+        that the run does not have.
+        """
+        return drawing(self._drawer).plot_run(self, what, colour=colour, share=share)
+
+    def _repr_html_(self) -> str | None:
+        return self._drawer().run_html(self) if self._drawer else None
 
 
 def is_run(folder: Path) -> bool:

@@ -1,0 +1,35 @@
+"""What a run or a study asks of whoever can draw it; the charts themselves are above this floor."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from geophone.errors import InputError
+
+if TYPE_CHECKING:
+    import altair as alt
+
+    from geophone.store.run import Run
+    from geophone.store.study import Study
+
+
+class Drawing(Protocol):
+    """Charts of runs and studies, and what a notebook shows of them."""
+
+    def plot_run(self, run: "Run", what: str | None, *, colour: str, share: bool) -> "alt.TopLevelMixin": ...
+
+    def plot_study(self, study: "Study", what: str | None, *, layer: str | None) -> "alt.TopLevelMixin": ...
+
+    def run_html(self, run: "Run") -> str: ...
+
+    def study_html(self, study: "Study") -> str: ...
+
+
+# Loads what draws when the first chart is asked for; None for what was opened without a way to draw.
+Drawer = Callable[[], Drawing] | None
+
+
+def drawing(drawer: Drawer) -> Drawing:
+    """Raises InputError where there is none."""
+    if drawer is None:
+        raise InputError("this was opened without a way to draw; open it with geophone.open.")
+    return drawer()
