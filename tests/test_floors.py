@@ -18,6 +18,7 @@ FLOORS = {
     "plots": 5, "_open": 6,
     "dig": 6,
     "evidence": 7, "prove": 7,
+    "findings": 7.5,
     "report": 8, "paper": 8,
     "study": 9,
     "doctor": 9,

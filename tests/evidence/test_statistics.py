@@ -218,7 +218,7 @@ def test_the_lists_follow_the_rules():
     ],
 )  # fmt: skip
 def test_the_verdict_on_r_is_that_of_the_whole_interval(low, high, verdict):
-    assert questions._calibrated_r(Number("", "", "calibrated", 0.0, low=low, high=high)) == verdict
+    assert questions._r(Number("", "", "calibrated", 0.0, low=low, high=high)) == verdict
 
 
 def test_the_verdict_on_a_rise_needs_equivalence_before_it_says_no():
@@ -228,13 +228,21 @@ def test_the_verdict_on_a_rise_needs_equivalence_before_it_says_no():
         pairs = pd.DataFrame(
             {"run": np.arange(20).astype(str), "selectivity_excess": mean + spread * rng.normal(size=20)}
         )
-        return questions._rise(Number("", "", "calibrated", mean, p_adjusted=adjusted), pairs)
+        ends = {"low": mean - spread, "high": mean + spread}
+        return questions._rise(Number("", "", "calibrated", mean, **ends, p_adjusted=adjusted), pairs)
 
     assert verdict(0.05, 0.01, 0.01) == "met"
     assert verdict(-0.05, 0.01, 0.01) == "not met"
     assert verdict(0.0, 0.005, 0.9) == "not met"
     assert verdict(0.0, 0.2, 0.9) == "undecided"
     assert verdict(0.0, 0.005, np.nan) == "undecided"
+    assert verdict(0.05, 0.06, 0.01) == "undecided"  # the interval crosses, whatever the test says
+
+
+@pytest.mark.parametrize(("low", "high"), [(-0.934, 0.52), (0.0, 0.93), (0.3, 0.61)])
+def test_an_interval_that_crosses_is_undecided_in_the_naive_form_too(low, high):
+    number = Number("", "", "naive", (low + high) / 2, low=low, high=high)
+    assert questions._r(number) == questions._r2(number) == "undecided"
 
 
 @pytest.mark.parametrize(
@@ -246,7 +254,7 @@ def test_the_verdict_on_a_rise_needs_equivalence_before_it_says_no():
 )  # fmt: skip
 def test_the_verdict_on_r2_needs_runs_left_out_before_it_says_yes(low, high, left_out, verdict):
     inside = Number("", "", "calibrated", 0.0, low=low, high=high)
-    assert questions._calibrated_r2(inside, Number("", "", "calibrated", left_out)) == verdict
+    assert questions._r2(inside, Number("", "", "calibrated", left_out)) == verdict
 
 
 def test_lines_set_seed_beside_calibrated_and_name_what_could_have_been_seen(found):

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from geophone.dig.measures import LEVEL, SINCE
+from geophone.dig.measures import MEASURES as ALL
+
 MOMENTS = ("before", "during", "after")
 WORDS = "words"
 # What a difference of two numbers of a range may be.
@@ -22,37 +25,11 @@ class Column:
     kind: str = "number"
 
 
-# Measures of the target's layer, by moment: (name, what it is, unit).
-MEASURES = (
-    ("selectivity", "class selectivity, mean over live units, minus its label-permutation null", "-1 ... 1"),
-    ("selectivity_raw", "the same without the null taken off (the naive form)", "0 ... 1"),
-    ("sparsity", "fraction of inputs that a unit answers to, mean over units", "0 ... 1"),
-    ("patterns", "diversity: different binary patterns over the inputs (saturates)", "patterns"),
-    ("pattern_pr", "diversity: participation ratio of the binarised code", "dimensions"),
-    ("types", "feature types that at least one unit has", "types"),
-    ("typed", "units that have a feature type", "units"),
-    ("hill", "diversity of feature types: exp of the entropy over typed units", "types"),
-    ("class_units", "units that answer to one class (cross-fitted d')", "units"),
-    ("probe_accuracy", "accuracy of a linear probe on the layer", "0 ... 1"),
-    ("silhouette", "how far activations cluster by class", "-1 ... 1"),
-    ("accuracy", "accuracy of the network", "0 ... 1"),
-    ("loss", "loss of the network", "nats a sample"),
-)
-SINCE = (
-    ("turnover", "share of units whose tuning correlates below 0.5 with their own of the earlier moment", "0 ... 1"),
-    ("new_units", "units with a feature that they did not have at the earlier moment", "units"),
-    ("new_types", "new feature types: types that no unit had at the earlier moment", "types"),
-)
-DERIVED = (
-    ("compositional_depth", "longest path in the graph of significant ablation effects", "edges", "composition"),
-    ("ablation_impact", "accuracy lost when the layer is resampled", "-1 ... 1", "ablation, kind resample"),
-    ("ablation_impact_zero", "accuracy lost when the layer is set to zero (the naive form)", "-1 ... 1",
-     "ablation, kind zero"),
-    ("ablation_loss", "loss gained when the layer is resampled", "nats a sample", "ablation, kind resample"),
-    ("recovery_deficit", "accuracy missing beside the sham at the longest horizon, layer ablated at that moment",
-     "-1 ... 1", "recovery, arm ablated"),
-)  # fmt: skip
-CHANGING = tuple(name for name, *_ in MEASURES) + tuple(name for name, *_ in DERIVED)
+# Measures of the target's layer at a moment: read as they are, since the moment before, or derived from another table.
+MEASURES = tuple(m for m in ALL if m.change == LEVEL and m.source == "moments")
+SINCE_BEFORE = tuple(m for m in ALL if m.change == SINCE)
+DERIVED = tuple(m for m in ALL if m.change == LEVEL and m.source != "moments")
+CHANGING = tuple(m.name for m in (*MEASURES, *DERIVED))
 
 _PLACE = (
     Column("pair", "the target that both rows of a pair belong to: run, layer and step", WORDS, "targets", "text"),
@@ -88,14 +65,10 @@ _PLACE = (
 
 def _measured() -> list[Column]:
     found = []
-    for name, says, unit in MEASURES:
-        found += [Column(f"{name}_{m}", f"{says}; {m}", unit, "moments") for m in MOMENTS]
-    for name, says, unit in SINCE:
-        found += [Column(f"{name}_{m}", f"{says}; {m}", unit, "moments") for m in MOMENTS[1:]]
-    for name, says, unit, source in DERIVED:
-        found += [Column(f"{name}_{m}", f"{says}; {m}", unit, source) for m in MOMENTS]
-    units = {name: _DIFFERENCES.get(unit, unit) for name, _, unit, *_ in (*MEASURES, *DERIVED)}
-    return found + [Column(f"{name}_change", f"{name}: after - before", units[name], "this row") for name in CHANGING]
+    for measures, moments in ((MEASURES, MOMENTS), (SINCE_BEFORE, MOMENTS[1:]), (DERIVED, MOMENTS)):
+        found += [Column(f"{m.name}_{at}", f"{m.says}; {at}", m.unit, m.source) for m in measures for at in moments]
+    changing = [(m.name, _DIFFERENCES.get(m.unit, m.unit)) for m in (*MEASURES, *DERIVED)]
+    return found + [Column(f"{name}_change", f"{name}: after - before", unit, "this row") for name, unit in changing]
 
 
 COLUMNS: tuple[Column, ...] = (*_PLACE, *_measured())

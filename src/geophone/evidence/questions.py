@@ -21,6 +21,7 @@ from geophone.stats.naive import correlation, paired_t, wilcoxon
 from geophone.stats.paired import tost
 from geophone.stats.power import smallest_r2
 from geophone.stats.regression import run_folds
+from geophone.stats.verdict import above, beyond
 
 FAMILY = "the three questions"
 R, P, R2 = 0.6, 0.05, 0.4  # the founding document's criteria
@@ -139,22 +140,23 @@ def _mixed(named: Named, found: Mixed, random: Random) -> Number:
 
 
 def criteria(numbers: list[Number], pairs: pd.DataFrame) -> list[dict]:
-    """The founding document's criteria: naive form by its own number, calibrated form by the interval.
+    """The founding document's criteria, each answered by the interval: one that crosses the bar is undecided.
 
-    Calibrated |r| > 0.6: met when the whole interval lies beyond 0.6 on one side, not met when it lies within +- 0.6.
-    Calibrated selectivity rise: met when adjusted p < .05 and the mean is above 0; not met when it is below 0 so, or
-    TOST shows it within +- `MARGIN`. Calibrated R^2 > 0.4: met when the in-sample interval lies above 0.4 and so does
-    the value in runs left out; not met when the in-sample interval (which errs upward) lies below. Otherwise undecided.
+    |r| > 0.6: met when the whole interval lies beyond 0.6 on one side, not met when it lies within +- 0.6. A rise of
+    selectivity: met when the interval lies above 0 and (adjusted) p < .05, not met when it lies below 0 so, or, in the
+    calibrated form, TOST shows it within +- `MARGIN`. R^2 > 0.4: met when the in-sample interval lies above 0.4, and in
+    the calibrated form so does the value in runs left out; not met when the in-sample interval (which errs upward) lies
+    below. Otherwise, and without an interval, undecided.
     """
     by = {number.id: number for number in numbers}
     return [
-        _verdict("diversity", "|r| > 0.6", by["diversity/naive"], _by_value(abs(by["diversity/naive"].value), R)),
-        _verdict("diversity", "|r| > 0.6", by["diversity/pearson"], _calibrated_r(by["diversity/pearson"])),
-        _verdict("selectivity", "a rise with p < 0.05", by["selectivity/naive"], _seed_rise(by["selectivity/naive"])),
+        _verdict("diversity", "|r| > 0.6", by["diversity/naive"], _r(by["diversity/naive"])),
+        _verdict("diversity", "|r| > 0.6", by["diversity/pearson"], _r(by["diversity/pearson"])),
+        _verdict("selectivity", "a rise with p < 0.05", by["selectivity/naive"], _rise(by["selectivity/naive"])),
         _verdict("selectivity", "a rise with p < 0.05", by["selectivity/did"], _rise(by["selectivity/did"], pairs)),
-        _verdict("depth", "R^2 > 0.4", by["depth/naive"], _by_value(by["depth/naive"].value, R2)),
+        _verdict("depth", "R^2 > 0.4", by["depth/naive"], _r2(by["depth/naive"])),
         _verdict("depth", "R^2 > 0.4, in runs left out too", by["depth/in-sample"],
-                 _calibrated_r2(by["depth/in-sample"], by["depth/left-out-runs"])),
+                 _r2(by["depth/in-sample"], by["depth/left-out-runs"])),
     ]  # fmt: skip
 
 
@@ -164,36 +166,27 @@ def _verdict(question: str, criterion: str, number: Number, verdict: str) -> dic
     return {"question": question, "criterion": criterion, "verdict": verdict, **shown, "number": shown.pop("id")}
 
 
-def _by_value(value: float, bar: float) -> str:
-    return "undecided" if np.isnan(value) else "met" if value > bar else "not met"
+def _r(number: Number) -> str:
+    return _decided(beyond(number.low, number.high, R))
 
 
-def _seed_rise(number: Number) -> str:
-    if np.isnan(number.p):
+def _rise(number: Number, pairs: pd.DataFrame | None = None) -> str:
+    p = number.p if np.isnan(number.p_adjusted) else number.p_adjusted
+    if np.isnan(p):
         return "undecided"
-    return "met" if number.p < P and number.value > 0 else "not met"
-
-
-def _calibrated_r(number: Number) -> str:
-    if np.isnan(number.low):
+    answer = _decided(above(number.low, number.high, 0.0))
+    if answer != "undecided" and p < P:
+        return answer
+    if pairs is None:
         return "undecided"
-    if number.low > R or number.high < -R:
-        return "met"
-    return "not met" if number.low > -R and number.high < R else "undecided"
-
-
-def _rise(number: Number, pairs: pd.DataFrame) -> str:
-    if np.isnan(number.p_adjusted):
-        return "undecided"
-    if number.p_adjusted < P:
-        return "met" if number.value > 0 else "not met"
     means = pairs["selectivity_excess"].groupby(pairs["run"].to_numpy(str)).mean().to_numpy(float)
     return "not met" if tost(means, margin=MARGIN, alpha=ALPHA).status == "equivalent" else "undecided"
 
 
-def _calibrated_r2(inside: Number, left_out: Number) -> str:
-    if np.isnan(inside.low):
-        return "undecided"
-    if inside.low > R2 and left_out.value > R2:
-        return "met"
-    return "not met" if inside.high < R2 else "undecided"
+def _r2(inside: Number, left_out: Number | None = None) -> str:
+    answer = _decided(above(inside.low, inside.high, R2))
+    return "undecided" if answer == "met" and left_out is not None and not left_out.value > R2 else answer
+
+
+def _decided(answer: str) -> str:
+    return "undecided" if answer == "untested" else answer

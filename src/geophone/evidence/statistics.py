@@ -6,10 +6,11 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from geophone.dig.measures import MEASURES, SIZES
 from geophone.errors import StoreError
 from geophone.evidence import questions
 from geophone.evidence.architectures import LEAST_RUNS, Finding, across, correlation_finding, mean_finding
-from geophone.evidence.columns import CHANGING
+from geophone.evidence.columns import CHANGING, SINCE_BEFORE
 from geophone.evidence.numbers import ALPHA, Named, Number, Random, adjusted, correlation_number, plain
 from geophone.evidence.table import evidence_table
 from geophone.stats.clusters import LEAST
@@ -17,12 +18,8 @@ from geophone.store.study import Study
 from geophone.store.tables import replace_file, write_text
 
 FORMAT = 1
-CHANGES = (
-    "sparsity", "pattern_pr", "types", "typed", "hill", "new_types", "turnover", "probe_accuracy", "silhouette",
-    "compositional_depth", "ablation_impact",
-)  # fmt: skip
-OUTCOMES = ("new_types", "types", "pattern_pr", "selectivity", "turnover", "compositional_depth")
-SIZES = {"log_magnitude": "log ratio of the jump", "size": "size of the jump, up or down"}
+CHANGES = tuple(m.name for m in MEASURES if m.tested)
+OUTCOMES = tuple(m.name for m in MEASURES if m.outcome)
 ORDER_MODES = ("naive", "calibrated")
 
 
@@ -97,7 +94,7 @@ def paired(table: pd.DataFrame) -> pd.DataFrame:
     difference-in-differences; for `new_types` and `turnover`, which are changes already, the value after."""
     place = ["pair", "run", "architecture", "layer", "magnitude", "log_magnitude", "size", "num_jumps"]
     changes = {f"{name}_change": name for name in CHANGING}
-    changes |= {f"{name}_after": name for name in ("new_types", "new_units", "turnover")}
+    changes |= {f"{name}_after": name for name in (m.name for m in SINCE_BEFORE)}
     target, control = (table[table["role"] == role].set_index("pair") for role in ("target", "control"))
     target = target.loc[[pair for pair in target.index if pair in control.index]]
     control = control.loc[target.index]

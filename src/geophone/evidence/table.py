@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from geophone.errors import InputError, StoreError
-from geophone.evidence.columns import CHANGING, MEASURES, MOMENTS, SINCE, as_table
+from geophone.evidence.columns import CHANGING, MEASURES, MOMENTS, SINCE_BEFORE, as_table
 from geophone.records import target_name
 from geophone.store.documents import DIG, read_dig
 from geophone.store.run import Run
@@ -185,9 +185,9 @@ def _moments(tables: Mapping[str, pd.DataFrame], role: str) -> dict[str, float]:
     found = {}
     for moment in MOMENTS:
         mine = _of(tables.get("moments", pd.DataFrame()), role=role, moment=moment)
-        found |= {f"{name}_{moment}": _number(mine, name) for name, *_ in MEASURES}
+        found |= {f"{m.name}_{moment}": _number(mine, m.name) for m in MEASURES}
         if moment != "before":
-            found |= {f"{name}_{moment}": _number(mine, name) for name, *_ in SINCE}
+            found |= {f"{m.name}_{moment}": _number(mine, m.name) for m in SINCE_BEFORE}
     return found
 
 

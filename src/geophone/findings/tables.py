@@ -1,0 +1,123 @@
+"""The tables that findings are made of, and where each number stands in them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from geophone.evidence.numbers import ALPHA
+from geophone.findings.finding import Quantity
+from geophone.findings.number import STATISTICS, Number
+from geophone.store.documents import read_dig
+from geophone.store.run import Run
+from geophone.store.study import Study
+from geophone.store.tables import read_table
+
+PHENOMENA = (
+    "stabilization", "order", "order_tests", "detection", "types", "critical", "coordination", "coupling",
+)  # fmt: skip
+RUNS = "runs/*/run.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of a table, and the words that say which."""
+
+    frame: pd.DataFrame
+    source: str
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def quantity(self, value: float, what: str, form: str = "") -> Quantity:
+        """A number worked out from these rows; `what` says how: "sum of detected"."""
+        return Quantity(float(value), form, f"{self.source}: {what}")
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What a study has, as findings read it.
+
+    `runs` has a row per run that was measured: run, network, architecture, task, steps, measurements, layers, rows,
+    every, forked, and what the run's manifest says of its training. `phenomena`, `statistics`, `evidence` and `options`
+    (of the digs) are empty before their stage has run.
+    """
+
+    name: str
+    runs: pd.DataFrame
+    dimension: str = "stable_rank"
+    phenomena: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    statistics: Mapping[str, Any] = field(default_factory=dict)
+    evidence: pd.DataFrame = field(default_factory=pd.DataFrame)
+    options: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def alpha(self) -> float:
+        return float(self.statistics.get("alpha", ALPHA))
+
+    @property
+    def label(self) -> str:
+        """The dimension in words."""
+        return self.dimension.replace("_", " ")
+
+    def of(self, kind: str, **where: str) -> Rows:
+        """Rows of a table of phenomena in the study's dimension; none where the table is not there."""
+        wanted = {"dimension": self.dimension} | where
+        words = ", ".join(f"{column}={value}" for column, value in wanted.items())
+        table = self.phenomena.get(kind, pd.DataFrame(columns=list(wanted)))
+        for column, value in wanted.items():
+            table = table[table[column] == value]
+        return Rows(table, f"phenomena/{kind}.parquet, {words}")
+
+    def number(self, name: str) -> Number | None:
+        """A number of the statistics by its id; None where they do not have it."""
+        rows = [*self.statistics.get("numbers", ()), *self.statistics.get("architectures", {}).get("numbers", ())]
+        for row in rows:
+            if row["id"] == name:
+                return Number.of_row(row)
+        return None
+
+    def criterion(self, number: str) -> Mapping[str, Any] | None:
+        """The criterion that a number is judged by, with its verdict."""
+        return next((row for row in self.statistics.get("criteria", ()) if row["number"] == number), None)
+
+
+def tables_of(study: Study) -> Tables:
+    """Everything that findings are made of, read once. What a later stage makes is empty before it has run; what is
+    there and damaged raises StoreError."""
+    runs = [run for run in study if run.has_series]
+    there = (study.folder / STATISTICS).is_file()
+    statistics: Mapping[str, Any] = study.statistics() if there else {}
+    evidence = study.folder / "evidence.parquet"
+    phenomena = {
+        kind: study.phenomena(kind) for kind in PHENOMENA if (study.folder / "phenomena" / f"{kind}.parquet").is_file()
+    }
+    digs = sorted((study.folder / "digs").glob("*/dig.json"))
+    return Tables(
+        name=study.folder.resolve().name,
+        runs=pd.DataFrame([_about(run) for run in runs]),
+        dimension=str(statistics["study"]["dimension"]) if there else _first(phenomena),
+        phenomena=phenomena,
+        statistics=statistics,
+        evidence=read_table(evidence) if evidence.is_file() else pd.DataFrame(),
+        options=tuple(read_dig(path.parent)["options"] for path in digs),
+    )
+
+
+def _about(run: Run) -> dict[str, Any]:
+    about = run.manifest.about
+    return {
+        "run": run.name, "network": str(about.get("experiment", run.name)),
+        **{key: str(about.get(key, "unknown")) for key in ("architecture", "task")},
+        **{key: about.get(key) for key in ("optimizer", "learning_rate", "batch")},
+        "steps": run.total_steps, "measurements": run.manifest.measurements, "layers": len(run.layers),
+        "every": run.manifest.schedule.get("every"), "rows": max((layer.rows for layer in run.layers), default=0),
+        "forked": "fork" in about,
+    }  # fmt: skip
+
+
+def _first(phenomena: Mapping[str, pd.DataFrame]) -> str:
+    """The dimension that the tables begin with."""
+    table = phenomena.get("stabilization", pd.DataFrame())
+    return str(table["dimension"].iloc[0]) if len(table) else "stable_rank"

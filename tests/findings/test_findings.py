@@ -1,0 +1,199 @@
+"""Each finding is what its table says, worked out another way; its sentence has no number that cannot be traced."""
+
+import json
+import math
+import re
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import beta
+from small_study import NASTY, write_evidence
+
+from geophone.evidence.synthetic import Truth
+from geophone.findings import as_json, listed, phrase, study_findings
+from geophone.findings.finding import VERDICTS, Phrase, Quantity, printed
+from geophone.findings.number import Number, clash, estimate
+from geophone.findings.phenomena import share_interval
+from geophone.findings.tables import tables_of
+from geophone.stats.verdict import above, beyond
+
+ENDS = st.floats(-2, 2)
+MODES = ("naive", "calibrated")
+
+
+def figures(text):
+    """The numbers in a text, without those in names such as in_1 and R²."""
+    return {n.rstrip(",") for n in re.findall(r"(?<![\w.,−+-])[−+]?\d[\d,]*(?:\.\d+)?(?![\w-])", text)}
+
+
+def number(value=0.3, low=math.nan, high=math.nan, p=math.nan, *, adjusted=math.nan, n=9, runs=3):
+    return Number("a", "a", value, low, high, p, adjusted, n, runs, math.nan, "ok")
+
+
+@given(ENDS, ENDS, st.floats(0, 1))
+def test_an_interval_that_crosses_the_bar_is_undecided_and_no_other_is(a, b, bar):
+    low, high = sorted((a, b))
+    crosses = low <= bar < high
+    assert (above(low, high, bar) == "undecided") == crosses
+    assert beyond(low, high, bar) == beyond(-high, -low, bar)
+    inside, outside = -bar <= low and high <= bar, low > bar or high < -bar
+    assert beyond(low, high, bar) == ("met" if outside else "not met" if inside else "undecided")
+
+
+@pytest.mark.parametrize("rule", [above, beyond])
+def test_without_an_interval_nothing_was_tested(rule):
+    assert rule(math.nan, 1.0, 0.5) == rule(0.0, math.nan, 0.5) == "untested"
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "p", "expected"),
+    [(1, 0.5, 2, 0.01, "met"), (-1, -2, -0.5, 0.01, "not met"), (1, 0.5, 2, 0.2, "undecided"),
+     (1, -0.5, 2, 0.01, "undecided"), (1, math.nan, math.nan, 0.01, "untested"), (1, 0.5, 2, math.nan, "undecided")],
+)  # fmt: skip
+def test_no_direction_is_claimed_where_test_and_interval_disagree(value, low, high, p, expected):
+    made = number(value, low, high, p)
+    assert made.side(0.05) == expected
+    disagree = math.isfinite(low) and math.isfinite(p) and (p < 0.05) != (not low <= 0 < high)
+    assert bool(clash(made, 0.05).text) == disagree
+
+
+@given(st.floats(-1, 1), st.floats(0, 3))
+def test_the_interval_of_a_correlation_stays_within_one(value, reach):
+    cut = number(value, value - reach, value + reach).within(-1, 1)
+    assert -1 <= cut.low <= value <= cut.high <= 1
+    assert above(cut.low, cut.high, 0) == above(value - reach, value + reach, 0)
+
+
+@pytest.mark.parametrize(("part", "whole"), [(0, 44), (13, 44), (44, 44)])
+def test_the_interval_of_a_share_is_exact(part, whole):
+    low, high = share_interval(part, whole)
+    assert low == pytest.approx(beta.ppf(0.025, part, whole - part + 1) if part else 0)
+    assert high == pytest.approx(beta.ppf(0.975, part + 1, whole - part) if part < whole else 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "form", "expected"),
+    [(-0.004, ".2f", "0.00"), (-0.07, ".2f", "−0.07"), (0.2, "+.2f", "+0.20"), (17600, "", "17,600"),
+     (np.nan, "", "–")],
+)  # fmt: skip
+def test_numbers_are_printed_with_a_true_minus(value, form, expected):
+    assert printed(value, form) == expected
+
+
+def test_a_phrase_keeps_its_quantities_and_reads_no_name_as_a_pattern():
+    inner = phrase("{n} of {name}", n=Quantity(3), name="{n} %s {0}")
+    said = phrase("{inner}; {each}", inner=inner, each=listed([phrase("{a}", a=Quantity(i)) for i in range(3)]))
+    assert said.text == "3 of {n} %s {0}; 0, 1 and 2"
+    assert [q.value for q in said.quantities] == [3, 0, 1, 2]
+    assert listed([]).text == "none" and listed(["a"]).text == "a"
+
+
+def test_an_estimate_says_its_p_its_rows_and_its_runs():
+    assert estimate(number(0.3, 0.1, 0.5, 0.0004), "r").text == "r = 0.30 [0.10, 0.50], p < 0.001, 9 rows in 3 runs"
+    assert estimate(number(p=0.2, adjusted=0.03, n=1, runs=0), "r").text == "r = 0.30, adjusted p = 0.030, 1 row"
+    missing = replace(number(math.nan), status="not enough data: few")
+    assert estimate(missing, "r") == Phrase("not enough data: few")
+
+
+@pytest.mark.parametrize("truth", [Truth(), Truth(rise=0.2, r=0.95)])
+def test_every_number_of_a_sentence_is_among_its_quantities(study, truth):
+    write_evidence(study, truth, runs=12)
+    made = study_findings(study)
+    assert len(made) > 30
+    for each in made.values():
+        assert figures(each.sentence.replace(NASTY, "")) <= {str(q) for q in each.quantities}, each
+        assert all(q.source or each.source for q in each.quantities), each
+        assert each.verdict in (*VERDICTS, "") and bool(each.claim) == bool(each.verdict)
+        assert not re.search(r"\bnan\b|None|\binf\b|\.\.|  |\{|\}", each.sentence.replace(NASTY, "")), each.sentence
+        assert each.sentence[0].isupper() or not each.sentence[0].isalpha()
+        assert not each.low > each.high
+
+
+def test_the_document_holds_every_finding_and_is_strict_json(study):
+    made = study_findings(study)
+    found = json.loads(json.dumps(as_json(made.values()), allow_nan=False))
+    assert list(found) == list(made)
+    for name, each in found.items():
+        assert each["sentence"] == made[name].sentence
+        for row, quantity in zip(each["numbers"], made[name].quantities, strict=True):
+            assert row["shown"] == str(quantity) and row["source"]
+            assert row["value"] is None or row["value"] == pytest.approx(quantity.value, rel=1e-7)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_orders_and_settling_are_those_of_the_tables(study, mode):
+    made = study_findings(study)
+    order = study.phenomena("order").query("mode == @mode and dimension == 'stable_rank'")
+    share = (order["verdict"] == "bottom-up").mean()
+    assert made[f"order/{mode}"].value == share and made[f"order/{mode}"].n == len(order) == 4
+    assert made[f"order/{mode}"].null == pytest.approx(order["chance"].sum() / len(order))
+    settled = study.phenomena("stabilization").query("mode == @mode")["status"].eq("stable").mean()
+    assert made[f"settled/{mode}"].value == settled
+
+
+@pytest.mark.parametrize(("up", "verdict"), [(0, "not met"), (6, "undecided"), (12, "met")])
+def test_most_runs_settle_bottom_up_only_where_the_exact_interval_says_so(study, up, verdict):
+    row = study.phenomena("order").query("mode == 'naive'").iloc[:1]
+    table = pd.concat([row.assign(verdict="bottom-up" if i < up else "weak", run=f"r{i}") for i in range(12)])
+    tables = replace(tables_of(study), phenomena={"order": table})
+    from geophone.findings.phenomena import order
+
+    assert order(tables, "naive").verdict == verdict
+
+
+@pytest.mark.parametrize("mode", ["naive", "calibrated", "pelt", "online"])
+def test_jumps_are_counted_beside_their_null(study, mode):
+    made = study_findings(study)[f"jumps/{mode}"]
+    rows = study.phenomena("detection").query("mode == @mode and dimension == 'stable_rank' and status == 'ok'")
+    assert made.value == rows["detected"].sum()
+    assert made.null == pytest.approx(math.fsum(rows["expected_false"]))
+    assert made.n == len(rows) == 12
+
+
+def test_numbers_of_the_statistics_are_said_as_they_are(study):
+    made = study_findings(study)
+    for row in json.loads((study.folder / "statistics.json").read_text())["numbers"]:
+        name = {"diversity/pearson": "correlation/log_magnitude/new_types"}.get(row["id"], row["id"])
+        if name in made and not name.startswith(("order", "jumps")):
+            assert made[name].value == pytest.approx(row["value"]), name
+            assert f"{printed(row['value'], '.2f')}"[:4] in made[name].sentence.replace("+", "")
+
+
+def test_a_planted_effect_is_said_and_a_planted_correlation_too(study):
+    write_evidence(study, Truth(rise=0.2, r=0.95), runs=12)
+    made = study_findings(study)
+    assert made["selectivity/did"].verdict == made["change/selectivity"].verdict == "met"
+    assert "Class selectivity rises over a jump" in made["change/selectivity"].sentence
+    assert "correlates with number of new feature types" in made["correlation/log_magnitude/new_types"].sentence
+
+
+@pytest.mark.parametrize(("harm", "verdict"), [(0.1, "met"), (0.0, "undecided"), (-0.1, "not met")])
+def test_recovery_is_told_beside_its_control(study, harm, verdict):
+    table = tables_of(study).evidence
+    rng = np.random.default_rng(0)
+    for moment in ("before", "during", "after"):
+        extra = harm * ((table["role"] == "target") & (moment == "during"))
+        table[f"recovery_deficit_{moment}"] = 0.02 + extra + 0.005 * rng.normal(size=len(table))
+    study.write("evidence", table)
+    made = study_findings(study)["recovery"]
+    wide = table.pivot_table(index="run", columns="role", values="recovery_deficit_during")
+    assert made.value == pytest.approx(100 * (wide["target"] - wide["control"]).mean())
+    assert made.verdict == verdict
+
+
+def test_coordination_is_told_where_it_could_be_tested(study):
+    table = study.phenomena("coordination").head(1)
+    row = {"overlap": 0.4, "expected": 0.1, "p": 0.01, "runs": 5, "status": "tested", "dimension": "stable_rank"}
+    study.write("phenomena/coordination", table.assign(**row))
+    made = study_findings(study)["coordination"]
+    assert "by 0.40 on average, layers of swapped runs by 0.10; 1 of 1 group passes" in made.sentence
+    assert (made.value, made.null) == (0.4, 0.1)
+
+
+def test_a_study_before_its_stages_has_fewer_findings(study):
+    (study.folder / "statistics.json").unlink()
+    assert "diversity/naive" not in study_findings(study) and "order/naive" in study_findings(study)
