@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from recovery_verdict import recovery_verdict
 from torch import nn
 
-from geophone.dig.verdict import recovery_verdict
 from geophone.training import held_out_accuracy, objective_of, training_of
 from geophone.zoo import data
 from geophone.zoo.catalogue import Experiment

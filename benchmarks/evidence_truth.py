@@ -16,7 +16,7 @@ import numpy as np
 from scipy import stats
 
 from geophone.evidence import statistics
-from geophone.evidence.synthetic import FAMILIES, Truth, simulated
+from geophone.evidence.synthetic import ARCHITECTURES, PlantedEffects, simulated
 from geophone.stats.clusters import fisher, studentised, sums
 
 LISTS = ("holds_in_all", "specific_to_one", "undecided", "not_enough_data")
@@ -26,27 +26,27 @@ CORRELATION = "correlation/log_magnitude/new_types"
 @dataclass(frozen=True)
 class Scenario:
     name: str
-    truth: Truth
+    truth: PlantedEffects
     runs: int
 
     @property
     def share(self) -> float:
         """Of the runs, how many carry the effect."""
-        return 1 / len(FAMILIES) if self.truth.only else 1.0
+        return 1 / len(ARCHITECTURES) if self.truth.only else 1.0
 
 
 def scenarios(runs: int, seen: tuple[float, float]) -> list[Scenario]:
     rise, r = seen
     return [
-        Scenario("nothing", Truth(), runs),
-        Scenario("drift only", Truth(drift=0.02), runs),
-        Scenario("r = 0.5, rise 0.03, drift", Truth(drift=0.02, rise=0.03, r=0.5), runs),
-        Scenario("in CNNs only: r = 0.8, rise 0.06", Truth(rise=0.06, r=0.8, only="cnn"), runs),
-        Scenario("strong nesting", Truth(drift=0.02, nesting=2.0), runs),
-        Scenario("strong nesting, r = 0.5, rise 0.03", Truth(drift=0.02, rise=0.03, r=0.5, nesting=2.0), runs),
-        Scenario("a third of the runs, drift", Truth(drift=0.02), max(runs // 3, 2)),
-        Scenario("a third of the runs, r = 0.5, rise 0.03", Truth(rise=0.03, r=0.5), max(runs // 3, 2)),
-        Scenario(f"what it can see: r = {r:.2f}, rise {rise:.3f}", Truth(rise=rise, r=r), runs),
+        Scenario("nothing", PlantedEffects(), runs),
+        Scenario("drift only", PlantedEffects(drift=0.02), runs),
+        Scenario("r = 0.5, rise 0.03, drift", PlantedEffects(drift=0.02, rise=0.03, r=0.5), runs),
+        Scenario("in CNNs only: r = 0.8, rise 0.06", PlantedEffects(rise=0.06, r=0.8, only="cnn"), runs),
+        Scenario("strong nesting", PlantedEffects(drift=0.02, nesting=2.0), runs),
+        Scenario("strong nesting, r = 0.5, rise 0.03", PlantedEffects(drift=0.02, rise=0.03, r=0.5, nesting=2.0), runs),
+        Scenario("a third of the runs, drift", PlantedEffects(drift=0.02), max(runs // 3, 2)),
+        Scenario("a third of the runs, r = 0.5, rise 0.03", PlantedEffects(rise=0.03, r=0.5), max(runs // 3, 2)),
+        Scenario(f"what it can see: r = {r:.2f}, rise {rise:.3f}", PlantedEffects(rise=rise, r=r), runs),
     ]
 
 
@@ -114,7 +114,7 @@ def lists(results: list[tuple[Scenario, list[dict]]]) -> None:
     for scenario, studies in results:
         if scenario.truth.only:
             named = [row["only"] for s in studies for row in s["architectures"]["specific_to_one"]]
-            print({kind: named.count(kind) for kind in FAMILIES})
+            print({kind: named.count(kind) for kind in ARCHITECTURES})
 
 
 def intervals(seed: int, studies: int = 400) -> None:
@@ -153,7 +153,7 @@ def main() -> None:
         intervals(arguments.seed)
         return
     began = time.monotonic()
-    pilot = studied(Scenario("pilot", Truth(), arguments.runs), 20, arguments.draws, arguments.seed)
+    pilot = studied(Scenario("pilot", PlantedEffects(), arguments.runs), 20, arguments.draws, arguments.seed)
     seen = tuple(
         float(np.median([number(s, name)["smallest"] for s in pilot]))
         for name in ("selectivity/did", "diversity/pearson")

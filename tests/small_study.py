@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from geophone.evidence import statistics
-from geophone.evidence.synthetic import Truth, simulated
+from geophone.evidence.synthetic import PlantedEffects, simulated
 from geophone.records import Layer
 from geophone.store.manifest import Manifest
 from geophone.store.study import Study
@@ -40,18 +40,18 @@ def write_run(folder: Path, *, architecture: str, seed: int, name: str | None = 
     writer.finish("finished", steps=300, measurements=60, results={})
 
 
-def make_study(folder: Path, truth: Truth | None = None, *, runs: int = 8) -> Study:
+def make_study(folder: Path, truth: PlantedEffects | None = None, *, runs: int = 8) -> Study:
     """The study in `folder`, with everything a paper asks for."""
     for seed, architecture in enumerate(("cnn", "mlp", "transformer")):
         write_run(folder / "runs" / f"{architecture}-{seed}", architecture=architecture, seed=seed)
     write_run(folder / "runs" / "nasty", architecture="m$l_p#*", seed=9, name=NASTY)
     study = Study(folder)
     detect_stage(study, DetectOptions(surrogates=99))
-    write_evidence(study, truth or Truth(), runs=runs)
+    write_evidence(study, truth or PlantedEffects(), runs=runs)
     return study
 
 
-def write_evidence(study: Study, truth: Truth, *, runs: int = 8) -> None:
+def write_evidence(study: Study, truth: PlantedEffects, *, runs: int = 8) -> None:
     made = simulated(truth, rng=np.random.default_rng(5), runs=runs)
     found = statistics(made.table, order=made.order, detection=made.detection, draws=99)
     found["study"]["targets_found"] = 2 * found["study"]["targets_dug"]

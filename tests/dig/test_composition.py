@@ -9,9 +9,8 @@ import torch
 from torch import nn
 
 from geophone.dig.ablation import derangement
-from geophone.dig.composition import composition, composition_table, correlations, edge_table, rungs, unit_edges
+from geophone.dig.composition import composition_table, compositional_depth, correlations, edge_table, rungs
 from geophone.dig.effects import early_output, effects, link, mixed, rotation
-from geophone.dig.graph import compositional_depth, which_types
 from geophone.errors import InputError
 from geophone.record.checkpoints import weights_digest
 from geophone.zoo.catalogue import experiment
@@ -23,6 +22,14 @@ from geophone.zoo.transformer import Decoder, VisionTransformer
 
 def seeded(seed=0):
     return np.random.default_rng(seed)
+
+
+def composition_of(*args, **options):
+    return composition_table(rungs(*args, **options))
+
+
+def unit_edges(model, x, y, **options):
+    return edge_table(rungs(model, ["layer1", "layer2"], x, y, **options), every=True)
 
 
 def chain(width, depth, *, kernel=None):
@@ -59,9 +66,7 @@ def test_a_planted_chain_of_four_layers_is_recovered_exactly(width, kernel, shap
 def test_permuted_weights_cannot_show_a_sparse_chain():
     # Each draw has as many and as strong edges as the network itself, in other places.
     x = torch.randn(96, 16, generator=torch.manual_seed(1))
-    table = unit_edges(
-        chain(16, 2), "layer1", "layer2", x, torch.zeros(96, dtype=torch.long), rng=seeded(), null="permuted"
-    )
+    table = unit_edges(chain(16, 2), x, torch.zeros(96, dtype=torch.long), rng=seeded(), null="permuted")
     assert table["edge"].sum() == 0
 
 
@@ -71,7 +76,7 @@ def test_random_weights_give_hardly_any_edge(name):
     x, y = task(spec.task).probe(64)
     for seed in range(2):
         torch.manual_seed(seed)
-        table = composition(spec.build(), spec.layers, x, y, rng=seeded(seed), draws=4)
+        table = composition_of(spec.build(), spec.layers, x, y, rng=seeded(seed), draws=4)
         measured = table[table["effect_edges"].notna()]
         assert (measured["effect_edges"] / measured["pairs"]).max() <= 0.05
         assert measured["effect_edges"].sum() / measured["pairs"].sum() <= 0.005
@@ -88,7 +93,7 @@ def test_two_unrelated_units_of_one_class_fool_pearson_and_not_the_ladder():
     model = chain(24, 2)
     for part in (model.layer1[0], model.layer2[0]):
         part.bias.data.fill_(4.0)
-    table = unit_edges(model, "layer1", "layer2", x, y, rng=seeded()).set_index(["early_unit", "late_unit"])
+    table = unit_edges(model, x, y, rng=seeded()).set_index(["early_unit", "late_unit"])
     unrelated, related = table.loc[(0, 1)], table.loc[(1, 1)]
     assert unrelated["pearson"] > 0.6 > 0.15 > abs(unrelated["partial"])
     assert unrelated["path"] == unrelated["effect"] == 0 and not unrelated["edge"]
@@ -165,7 +170,7 @@ def test_dead_units_are_missing_and_never_edges():
     model = chain(24, 2)
     model.layer1[0].bias.data[2], model.layer2[0].bias.data[5] = -1e3, -1e3
     x = torch.randn(64, 24, generator=torch.manual_seed(0))
-    table = unit_edges(model, "layer1", "layer2", x, torch.arange(64) % 4, rng=seeded())
+    table = unit_edges(model, x, torch.arange(64) % 4, rng=seeded())
     dead = (table["early_unit"] == 2) | table["late_unit"].isin([2, 5])
     assert table.loc[dead, ["pearson", "partial", "effect", "q"]].isna().all().all()
     assert not table.loc[dead, "edge"].any() and table.loc[~dead, "effect"].notna().all()
@@ -177,7 +182,7 @@ def test_a_residual_stream_that_only_carries_on_is_no_composition():
     model = MLP(16, [16, 16], 2, residual=True)
     model.layer2.inner[0].weight.data.mul_(0.05)
     x = torch.randn(64, 16)
-    table = unit_edges(model, "layer1", "layer2", x, torch.arange(64) % 4, rng=seeded())
+    table = unit_edges(model, x, torch.arange(64) % 4, rng=seeded())
     same = table["early_unit"] == table["late_unit"]
     assert table.loc[same, "effect"].mean() > 10 * table.loc[~same, "effect"].mean()
     assert not table.loc[same, "edge"].any()
@@ -208,7 +213,7 @@ def test_composition_leaves_the_model_as_it_was_and_is_decided_by_its_generator(
     model = CNN(1, [6, 8], 10, size=8, halving=[1], norm=True).train()
     x, y = task("digits").probe(40)
     before, state = weights_digest(model), torch.get_rng_state()
-    tables = [composition(model, ["conv1", "conv2", "head"], x, y, rng=seeded(), draws=3) for _ in range(2)]
+    tables = [composition_of(model, ["conv1", "conv2", "head"], x, y, rng=seeded(), draws=3) for _ in range(2)]
     pd.testing.assert_frame_equal(*tables)
     assert weights_digest(model) == before and model.training and torch.equal(state, torch.get_rng_state())
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
@@ -240,7 +245,7 @@ def test_sequences_and_decoders_are_read_by_stream_dimension():
     torch.manual_seed(0)
     model = Decoder(7, 7, length=6, width=8, heads=2, depth=1)
     x = torch.randint(7, (40, 6))
-    table = composition(model, ["embed", "blocks.0", "head"], x, x, rng=seeded(), draws=2)
+    table = composition_of(model, ["embed", "blocks.0", "head"], x, x, rng=seeded(), draws=2)
     assert table["pairs"].tolist() == [64, 56, 56]
     assert table["effect_edges"].notna().tolist() == [True, False, True]
 
@@ -259,25 +264,11 @@ def test_depth_is_the_longest_path():
         compositional_depth(frame(("a", 0, "b", 0), ("b", 0, "a", 0)))
 
 
-def test_types_that_draw_on_one_another_are_found_and_chance_is_not():
-    rng = seeded()
-    early, late = ["edge"] * 10 + ["texture"] * 30, ["curve"] * 10 + ["untyped"] * 30
-    planted = [("a", e, "b", j) for j in range(10) for e in rng.choice(10, 4, replace=False)]
-    anywhere = [("a", e, "b", j) for j in range(10, 40) for e in rng.choice(40, 4, replace=False)]
-    found = which_types(frame(*planted, *anywhere), early, late, rng=rng).set_index(["early_type", "late_type"])
-    assert found.loc[("edge", "curve"), "edges"] == 40
-    assert found.loc[("edge", "curve"), "expected"] == pytest.approx(10, rel=0.2)
-    assert found.loc[("edge", "curve"), "q"] < 0.01
-    assert found.drop(index=("edge", "curve"))["q"].min() > 0.05
-    with pytest.raises(InputError, match="cover"):
-        which_types(frame(("a", 50, "b", 0)), early, late, rng=rng)
-
-
 def test_bad_input_is_one_sentence():
     model, x, y = chain(8, 2), torch.randn(8, 8), torch.zeros(8).long()
     with pytest.raises(InputError, match="does not run before"):
-        composition(model, ["layer2", "layer1"], x, y, rng=seeded())
+        composition_of(model, ["layer2", "layer1"], x, y, rng=seeded())
     with pytest.raises(InputError, match="2 or more layers"):
-        composition(model, ["layer1"], x, y, rng=seeded())
+        composition_of(model, ["layer1"], x, y, rng=seeded())
     with pytest.raises(InputError, match="rotated, permuted"):
-        unit_edges(model, "layer1", "layer2", x, y, rng=seeded(), null="other")
+        unit_edges(model, x, y, rng=seeded(), null="other")

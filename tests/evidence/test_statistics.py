@@ -12,7 +12,7 @@ from geophone.evidence import questions, said, statistics
 from geophone.evidence.architectures import _judged
 from geophone.evidence.numbers import Number, Random
 from geophone.evidence.statistics import paired
-from geophone.evidence.synthetic import Truth, simulated
+from geophone.evidence.synthetic import PlantedEffects, simulated
 
 
 def study(truth, *, seed=0, runs=10, **options):
@@ -24,7 +24,7 @@ def read(made, **options):
     return statistics(table, order=made.order, detection=made.detection, **{"draws": 199, **options})
 
 
-EFFECT = Truth(drift=0.02, rise=0.05, r=0.6)
+EFFECT = PlantedEffects(drift=0.02, rise=0.05, r=0.6)
 MADE = study(EFFECT)
 
 
@@ -74,7 +74,7 @@ def test_a_true_effect_is_found_in_all_architectures(found):
 def test_drift_fools_the_paired_t_and_not_the_difference_in_differences():
     fooled, rejected = 0, 0
     for seed in range(40):
-        made = study(Truth(drift=0.02), seed=seed, runs=4)
+        made = study(PlantedEffects(drift=0.02), seed=seed, runs=4)
         numbers = questions.selectivity(
             made.table[made.table["role"] == "target"], paired(made.table), Random(seed, 99)
         )
@@ -85,7 +85,7 @@ def test_drift_fools_the_paired_t_and_not_the_difference_in_differences():
 
 
 def test_an_effect_in_one_architecture_lands_on_that_list():
-    found = read(study(Truth(rise=0.08, r=0.8, only="mlp"), seed=1))
+    found = read(study(PlantedEffects(rise=0.08, r=0.8, only="mlp"), seed=1))
     rows = {row["finding"]: row for row in found["architectures"]["specific_to_one"]}
     for finding in ("selectivity", "correlation/log_magnitude/new_types"):
         assert rows[finding]["only"] == "mlp" and len(rows[finding]["architectures"]) == 3
@@ -93,7 +93,7 @@ def test_an_effect_in_one_architecture_lands_on_that_list():
 
 
 def test_nothing_is_mostly_undecided_and_every_finding_is_on_one_list():
-    found = read(study(Truth(), seed=2))
+    found = read(study(PlantedEffects(), seed=2))
     lists = ("holds_in_all", "specific_to_one", "undecided", "not_enough_data")
     counts = Counter(name for where in lists for name in listed(found, where))
     assert set(counts.values()) == {1}

@@ -12,7 +12,7 @@ from scipy.stats import beta
 from small_study import NASTY, write_evidence
 
 from geophone.errors import InputError, StoreError
-from geophone.evidence.synthetic import Truth
+from geophone.evidence.synthetic import PlantedEffects
 from geophone.paper import words, write_paper
 from geophone.paper.build import BODY, said
 from geophone.paper.cases import cases
@@ -58,7 +58,7 @@ def test_a_study_with_nothing_in_it_reads_correctly(study):
 
 
 def test_a_planted_effect_is_said_and_a_planted_correlation_too(study):
-    write_evidence(study, Truth(rise=0.2, r=0.95), runs=12)
+    write_evidence(study, PlantedEffects(rise=0.2, r=0.95), runs=12)
     text, numbers = text_of(study)
     assert numbers.criterion("selectivity/did")["verdict"] == "met"
     assert "the criterion (a rise with p < 0.05) is met" in text

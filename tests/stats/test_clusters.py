@@ -170,7 +170,7 @@ def test_rows_with_a_nan_are_left_out_and_lengths_must_agree():
     a = correlation_interval(x, Y, clusters=RUN, rng=rng(), draws=99)
     b = correlation_interval(X[3:], Y[3:], clusters=RUN[3:], rng=rng(), draws=99)
     assert a == b
-    with pytest.raises(InputError, match="one cluster a row"):
+    with pytest.raises(InputError, match="one cluster per row"):
         mean_interval(Y, clusters=RUN[1:], rng=rng())
     with pytest.raises(InputError, match="pearson or spearman"):
         correlation_interval(X, Y, clusters=RUN, rng=rng(), method="kendall")

@@ -11,7 +11,7 @@ from geophone.stats.heterogeneity import correlations_differ, means_differ
 from geophone.stats.mixed import mixed_model
 from geophone.stats.naive import correlation, paired_t, wilcoxon
 from geophone.stats.paired import sign_flip, tost
-from geophone.stats.permutation import Tested, contingency, kruskal_wallis, permutation_test
+from geophone.stats.permutation import Significance, contingency, kruskal_wallis, permutation_test
 from geophone.stats.power import smallest_effect, smallest_r2
 from geophone.stats.regression import r2_in_sample, r2_left_out, run_folds
 
@@ -41,12 +41,12 @@ def test_naive_forms_without_enough_data_say_how_much_there_was():
         n = int(np.isfinite(x).sum())
         interval, test = correlation(x, Y[: len(x)])
         same(interval, Interval(NAN, NAN, NAN, NAN, n, n, NONE))
-        same(test, Tested(NAN, NAN, n, NONE))
+        same(test, Significance(NAN, NAN, n, NONE))
     interval, test = paired_t(np.zeros(4), np.full(4, 3.0))
     same(interval, Interval(3.0, NAN, NAN, NAN, 4, 4, NONE))
-    same(test, Tested(NAN, NAN, 4, NONE))
+    same(test, Significance(NAN, NAN, 4, NONE))
     same(paired_t(np.array([]), np.array([]))[0], Interval(NAN, NAN, NAN, NAN, 0, 0, NONE))
-    same(wilcoxon(np.array([0.0, 2.0, np.nan])), Tested(NAN, NAN, 1, NONE))
+    same(wilcoxon(np.array([0.0, 2.0, np.nan])), Significance(NAN, NAN, 1, NONE))
 
 
 def test_two_pairs_and_four_rows_are_enough():
@@ -72,8 +72,8 @@ def test_spearmans_interval_is_bonett_and_wrights():
 
 
 def test_sign_flips_and_equivalence_without_enough_data():
-    same(sign_flip(np.array([np.nan, 2.0]), rng=rng()), Tested(NAN, NAN, 1, NONE))
-    same(sign_flip(np.zeros(3), rng=rng()), Tested(NAN, NAN, 3, NONE))
+    same(sign_flip(np.array([np.nan, 2.0]), rng=rng()), Significance(NAN, NAN, 1, NONE))
+    same(sign_flip(np.zeros(3), rng=rng()), Significance(NAN, NAN, 3, NONE))
     found = tost(np.full(5, 0.5), margin=2.0)
     assert (found.statistic, found.n, found.status, found.margin) == (0.5, 5, NONE, 2.0)
     assert np.isnan([found.p, found.low, found.high]).all()
@@ -96,9 +96,9 @@ def test_permutation_records():
     assert found.statistic == pytest.approx(stats.kruskal(values[:4], values[4:]).statistic)
     # Of the 70 ways to choose four of eight, two are as far apart as these.
     assert found.p == pytest.approx(2 / 70, abs=0.02) and (found.n, found.status) == (8, "tested")
-    same(permutation_test(np.ones(8), labels, kruskal_wallis, rng=rng()), Tested(NAN, NAN, 8, NONE))
-    same(permutation_test(values, ["a"] * 8, kruskal_wallis, rng=rng()), Tested(NAN, NAN, 8, NONE))
-    same(permutation_test(values[:3], list("abc"), kruskal_wallis, rng=rng()), Tested(NAN, NAN, 3, NONE))
+    same(permutation_test(np.ones(8), labels, kruskal_wallis, rng=rng()), Significance(NAN, NAN, 8, NONE))
+    same(permutation_test(values, ["a"] * 8, kruskal_wallis, rng=rng()), Significance(NAN, NAN, 8, NONE))
+    same(permutation_test(values[:3], list("abc"), kruskal_wallis, rng=rng()), Significance(NAN, NAN, 3, NONE))
     far = permutation_test(np.r_[np.zeros(20), np.ones(20)], [0] * 20 + [1] * 20, kruskal_wallis, rng=rng(), draws=49)
     assert far.p == 1 / 50
     assert permutation_test(["1", "2", "4", "8"], list("aabb"), kruskal_wallis, rng=rng(), draws=9).n == 4
@@ -113,8 +113,8 @@ def test_two_labels_of_five_runs_are_enough_and_the_least_p_is_one_in_draws(test
     )
     assert (two.p, two.n, two.status) == (1 / 200, 12, "tested")
     few = test(Y, clusters=RUN, labels=np.where(RUN < 8, "a", "b"), rng=rng(), draws=9)
-    same(few, Tested(NAN, NAN, 8, NONE))
-    same(test(np.full(60, np.nan), clusters=RUN, labels=KIND, rng=rng()), Tested(NAN, NAN, 0, NONE))
+    same(few, Significance(NAN, NAN, 8, NONE))
+    same(test(np.full(60, np.nan), clusters=RUN, labels=KIND, rng=rng()), Significance(NAN, NAN, 0, NONE))
 
 
 def test_differences_do_not_depend_on_units():
@@ -122,7 +122,7 @@ def test_differences_do_not_depend_on_units():
         for test in (means_differ, lambda y, **kw: correlations_differ(scale * X, y, **kw)):  # noqa: B023
             a, b = (test(s * Y, clusters=RUN, labels=KIND, rng=rng(), draws=99) for s in (1.0, scale))
             assert a.p == b.p
-    same(means_differ(np.ones(60), clusters=RUN, labels=KIND, rng=rng()), Tested(NAN, NAN, 12, NONE))
+    same(means_differ(np.ones(60), clusters=RUN, labels=KIND, rng=rng()), Significance(NAN, NAN, 12, NONE))
 
 
 def test_heterogeneity_of_correlations_is_cochrans_q_of_fishers_z():
@@ -205,9 +205,9 @@ def test_intervals_and_flips_of_no_rows():
     same(mean_interval(empty, clusters=[], rng=rng()), Interval(NAN, NAN, NAN, NAN, 0, 0, NONE))
     same(correlation_interval(empty, empty, clusters=[], rng=rng()), Interval(NAN, NAN, NAN, NAN, 0, 0, NONE))
     found = score_flip(empty, empty, clusters=[], rng=rng())
-    assert np.isnan(found.p) and (found.clusters, found.status) == (0, NONE)
+    assert np.isnan(found.p) and (found.n, found.status) == (0, NONE)
     five = score_flip(X[:25], X[:25], clusters=RUN[:25], rng=rng(), draws=499)
-    assert (five.clusters, five.status) == (5, "tested") and five.p == pytest.approx(2 / 32, abs=0.03)
+    assert (five.n, five.status) == (5, "tested") and five.p == pytest.approx(2 / 32, abs=0.03)
     assert mean_interval(Y[:25], clusters=RUN[:25], rng=rng(), draws=99).status == "ok"
 
 
@@ -221,9 +221,9 @@ def test_levels_widen_and_a_constant_shift_moves_the_mean():
 def test_the_least_p_of_score_flips_is_one_in_draws():
     run = np.arange(60)
     alike = score_flip(X, X, clusters=run, rng=rng(), draws=99)
-    assert (alike.p, alike.clusters, alike.status) == (1 / 100, 60, "tested")
+    assert (alike.p, alike.n, alike.status) == (1 / 100, 60, "tested")
     flat = score_flip(np.stack([X, np.ones(60)], axis=1), Y, clusters=RUN, rng=rng())
-    assert np.isnan(flat.p) and (flat.clusters, flat.status) == (12, NONE)
+    assert np.isnan(flat.p) and (flat.n, flat.status) == (12, NONE)
 
 
 def test_drawn_signs_and_equivalence_say_what_they_rest_on():

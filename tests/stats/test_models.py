@@ -1,13 +1,11 @@
-"""Adjusted p, power, mixed models, naive forms and differences between groups: oracles and planted truths."""
+"""Power, mixed models, naive forms and differences between groups: oracles and planted truths."""
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from geophone.errors import InputError
 from geophone.stats.heterogeneity import correlations_differ, means_differ
 from geophone.stats.mixed import mixed_model
-from geophone.stats.multiplicity import benjamini_hochberg
 from geophone.stats.naive import correlation, paired_t, wilcoxon
 from geophone.stats.power import smallest_effect, smallest_r2
 
@@ -16,20 +14,6 @@ RUN = np.repeat(np.arange(18), 6)
 KIND = np.repeat(["a", "b", "c"], 36)
 X = RNG.normal(size=108)
 Y = 0.5 * X + RNG.normal(size=18)[RUN] + RNG.normal(size=108) + 2 * (KIND == "c")
-
-
-def test_adjusted_p_is_that_of_statsmodels_and_of_scipy_and_a_test_not_done_does_not_count():
-    from statsmodels.stats.multitest import multipletests
-
-    p = np.array([0.01, 0.04, 0.03, 0.5, 0.2, 0.041, 1.0, 0.0])
-    found = benjamini_hochberg(p)
-    assert found == pytest.approx(multipletests(p, method="fdr_bh")[1])
-    assert found == pytest.approx(stats.false_discovery_control(p))
-    holes = benjamini_hochberg([np.nan, *p, np.nan])
-    assert np.isnan(holes[[0, -1]]).all() and holes[1:-1] == pytest.approx(found)
-    assert len(benjamini_hochberg([])) == 0
-    with pytest.raises(InputError):
-        benjamini_hochberg([1.2])
 
 
 @pytest.mark.parametrize("n", [5, 12, 44])

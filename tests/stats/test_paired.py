@@ -80,5 +80,5 @@ def test_no_spread_is_not_equivalence_and_bad_arguments_are_refused():
     for bad in ({"margin": 0.0}, {"margin": np.nan}, {"margin": 1, "alpha": 0.7}):
         with pytest.raises(InputError):
             tost(D, **bad)
-    with pytest.raises(InputError, match="one number a unit"):
+    with pytest.raises(InputError, match="one number per unit"):
         flip(np.ones((2, 2)))

@@ -49,5 +49,5 @@ def test_missing_values_are_left_out_and_lengths_must_agree():
     values = VALUES.copy()
     values[0] = np.nan
     assert permutation_test(values, LABELS, kruskal_wallis, rng=np.random.default_rng(0), draws=9).n == 11
-    with pytest.raises(InputError, match="one label a value"):
+    with pytest.raises(InputError, match="one label per value"):
         permutation_test(values, LABELS[1:], kruskal_wallis, rng=np.random.default_rng(0))

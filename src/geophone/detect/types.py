@@ -48,8 +48,8 @@ def jump_types(
     nature: it describes these jumps. Raises InputError when the arrays differ in length.
     """
     columns = [np.asarray(c, dtype=np.float64) for c in (phase, np.abs(log_ratio), depth)]
-    runs = np.asarray(runs)
-    if len({len(c) for c in (*columns, runs)}) != 1:
+    run_of = np.asarray(runs)
+    if len({len(c) for c in (*columns, run_of)}) != 1:
         raise InputError("phase, log_ratio, depth and runs must have one entry a jump each.")
     raw = np.stack(columns, axis=1)
     if len(raw) < 10 or not np.isfinite(raw).all():
@@ -60,7 +60,7 @@ def jump_types(
     labels = _fit(x, k, rng).labels_
     centroids = np.stack([raw[labels == j].mean(axis=0) for j in range(k)])
     names = _names(centroids, [float(np.mean(np.asarray(log_ratio)[labels == j])) for j in range(k)])
-    stability = _stability(x, labels, runs, k, rng) if k > 1 else np.nan
+    stability = _stability(x, labels, run_of, k, rng) if k > 1 else np.nan
     status = "one type" if k == 1 else "stable" if stability >= STABLE else "no stable taxonomy"
     return JumpTypes(status, labels, names, centroids, stability, tuple(gaps))
 

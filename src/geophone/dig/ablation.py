@@ -73,7 +73,7 @@ def ablated(
         changed.index_copy_(axis, index.to(tensor.device), put.index_select(axis, index.to(tensor.device)))
         return _with_tensor(output, tensor, changed)
 
-    with kept(model):
+    with restored(model):
         hook = module.register_forward_hook(replace)
         try:
             yield model
@@ -81,22 +81,12 @@ def ablated(
             hook.remove()
 
 
-@contextmanager
-def zeroed(model: nn.Module, layer: str, *, bias: bool = False) -> Iterator[nn.Module]:
-    """While it is open, the weights of `layer` are 0: the founding form of an ablation.
+def zero_weights(model: nn.Module, layer: str, *, bias: bool = False) -> None:
+    """Set the weights of `layer` to 0, in place: the founding form of an ablation. Inside `restored(model)` only while
+    that is open.
 
     Weights are the parameters of two or more axes called `weight` (or `..._weight`) in the module and below it; biases
-    and norms stay unless `bias`. Restores and raises as `ablated`, and warns as `zero_weights`.
-    """
-    model = bare(model)
-    with kept(model):
-        zero_weights(model, layer, bias=bias)
-        yield model
-
-
-def zero_weights(model: nn.Module, layer: str, *, bias: bool = False) -> None:
-    """Set the weights of `layer` to 0 for good, in place; with `bias` its biases too.
-
+    and norms stay, with `bias` biases are 0 too.
     With `bias` a warning says when training cannot bring the layer back: its pre-activations are exactly 0, where ReLU
     has no gradient, and of two weight layers in a row that are both 0 neither gets any. Raises InputError when the
     layer has no weights.
@@ -117,7 +107,7 @@ def zero_weights(model: nn.Module, layer: str, *, bias: bool = False) -> None:
 
 
 @contextmanager
-def kept(model: nn.Module) -> Iterator[None]:
+def restored(model: nn.Module) -> Iterator[None]:
     """Put `model` in eval mode, and leave weights, gradients, buffers, train and grad flags and random state exactly as
     they were found; hooks that are added inside are the caller's to remove."""
     modes = [(module, module.training) for module in model.modules()]
@@ -149,7 +139,7 @@ def ablation_impact(
     rng: np.random.Generator,
     kinds: Sequence[str] = KINDS,
 ) -> pd.DataFrame:
-    """What the network loses without each of `layers`: a row a layer and kind.
+    """What the network loses without each of `layers`: one row per layer and kind.
 
     Columns: layer, kind, accuracy, loss (of the ablated network on x, y, by `task`), baseline_accuracy, baseline_loss
     (of the whole one). The layer's whole output goes, so of a block of a transformer the whole residual stream; its
@@ -164,27 +154,6 @@ def ablation_impact(
                 accuracy, loss = _scores(model, x, y, task)
             rows.append((layer, kind, accuracy, loss, *whole))
     return pd.DataFrame(rows, columns=["layer", "kind", "accuracy", "loss", "baseline_accuracy", "baseline_loss"])
-
-
-def unit_impact(
-    model: nn.Module,
-    layer: str,
-    x: torch.Tensor,
-    y: torch.Tensor,
-    task: Task,
-    *,
-    rng: np.random.Generator,
-    kind: str = "resample",
-) -> pd.DataFrame:
-    """What the network loses without each unit (or head) of `layer` alone: a row a unit, columns unit, accuracy, loss,
-    baseline_accuracy, baseline_loss. One forward pass a unit."""
-    whole = _scores(model, x, y, task)
-    output = _outputs(model, layer, x)
-    rows = []
-    for unit in range(output.shape[unit_axis(bare(model), layer, output)]):
-        with ablated(model, layer, units=[unit], kind=kind, rng=rng):
-            rows.append((unit, *_scores(model, x, y, task), *whole))
-    return pd.DataFrame(rows, columns=["unit", "accuracy", "loss", "baseline_accuracy", "baseline_loss"])
 
 
 def _scores(model: nn.Module, x: torch.Tensor, y: torch.Tensor, task: Task) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,6 @@ from torch import nn
 
 from geophone.dig.ablation import derangement, unit_axis
 from geophone.dig.effects import Link, early_output, effects, link, mixed, pooled, step_of
-from geophone.dig.graph import compositional_depth
 from geophone.errors import InputError
 from geophone.record.capture import ActivationCapture
 from geophone.record.probe import bare, undisturbed
@@ -21,6 +21,8 @@ SEED_R = 0.7
 FDR = 0.05
 SAMPLES = 32  # for effects; half of that of sequences of tokens
 DRAWS = 10
+_ENDS = ("early", "early_unit", "late", "late_unit")
+_VALUES = ("pearson", "partial", "path", "effect", "q")
 FEWEST = 20  # degrees of freedom that a correlation within class must rest on
 
 
@@ -49,33 +51,19 @@ class Rungs:
         return self.q < FDR
 
 
-def composition(
-    model: nn.Module,
-    layers: Sequence[str],
-    x: torch.Tensor,
-    y: torch.Tensor,
-    *,
-    rng: np.random.Generator,
-    draws: int = DRAWS,
-    samples: int | None = None,
-) -> pd.DataFrame:
-    """How far each of `layers` (module paths in depth order) carries the later ones: a row a pair, early before late.
+def composition_table(ladder: Sequence[Rungs]) -> pd.DataFrame:
+    """How far each layer carries the later ones, from what `rungs` measured: one row per pair, early before late.
 
     Columns: early, late, pairs (of units), naive_edges (Pearson > 0.7), partial_edges (within-class partial correlation
     > 0.7), path_strength (the strongest path into a late unit beside an even share of its paths, mean over late units:
     1 when all are equal), effect_edges (significant E_ij) and effect_null (how many mixed weights have); and
     compositional_depth, the greatest number of significant edges in a row, the same in every row. The effects are
     measured between neighbouring layers only, and are NaN for other pairs: where nothing bypasses a recorded layer,
-    every path from layer to layer goes through those between. Arguments and errors as `rungs`.
+    every path from layer to layer goes through those between.
     """
-    return composition_table(rungs(model, layers, x, y, rng=rng, draws=draws, samples=samples))
-
-
-def composition_table(found: Sequence[Rungs]) -> pd.DataFrame:
-    """The table of `composition` from what `rungs` measured."""
-    depth = compositional_depth(edge_table(found))
+    depth = compositional_depth(edge_table(ladder))
     rows = []
-    for r in found:
+    for r in ladder:
         rows.append(
             {
                 "early": r.early, "late": r.late, "pairs": r.pearson.size,
@@ -88,28 +76,37 @@ def composition_table(found: Sequence[Rungs]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def unit_edges(
-    model: nn.Module,
-    early: str,
-    late: str,
-    x: torch.Tensor,
-    y: torch.Tensor,
-    *,
-    rng: np.random.Generator,
-    draws: int = DRAWS,
-    samples: int | None = None,
-    null: str = "rotated",
-) -> pd.DataFrame:
-    """All pairs of units of two layers, neighbours or not: early, early_unit, late, late_unit, pearson, partial, path,
-    effect, q, edge (q < 0.05). Arguments, meaning and errors as `rungs`."""
-    [found] = rungs(model, [early, late], x, y, rng=rng, draws=draws, samples=samples, null=null)
-    return _long(found)
+def edge_table(ladder: Sequence[Rungs], *, every: bool = False) -> pd.DataFrame:
+    """The significant edges of all pairs of layers, one row each, or with `every` all pairs of units: early,
+    early_unit, late, late_unit, pearson, partial, path, effect, q, edge (q < 0.05)."""
+    parts = []
+    for r in ladder:
+        i, j = np.nonzero(r.edges | every)
+        values = {name: getattr(r, name)[i, j] for name in _VALUES}
+        parts.append(pd.DataFrame({"early": r.early, "early_unit": i, "late": r.late, "late_unit": j, **values}))
+        parts[-1]["edge"] = r.edges[i, j]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*_ENDS, *_VALUES, "edge"])
 
 
-def edge_table(found: Sequence[Rungs]) -> pd.DataFrame:
-    """The significant edges of all pairs of layers, a row each, with the columns of `unit_edges`."""
-    parts = [_long(r, r.edges) for r in found]
-    return pd.concat(parts, ignore_index=True) if parts else _long_columns()
+def compositional_depth(edges: pd.DataFrame) -> int:
+    """The greatest number of edges in a row: 0 without an edge, 3 when a unit of the fourth layer rests on a chain of
+    one in each layer before.
+
+    `edges` has columns early, early_unit, late, late_unit (layer names and unit numbers), one row per edge; where it
+    has a column `edge`, only rows with True there count. Raises InputError when the edges go round in a circle.
+    """
+    if "edge" in edges:
+        edges = edges[edges["edge"].astype(bool)]
+    sources: dict[tuple, set[tuple]] = {}
+    for row in edges[list(_ENDS)].itertuples(index=False):
+        sources.setdefault((row.late, row.late_unit), set()).add((row.early, row.early_unit))
+    depth: dict[tuple, int] = {}
+    try:
+        for node in TopologicalSorter(sources).static_order():
+            depth[node] = max((depth[source] + 1 for source in sources.get(node, ())), default=0)
+    except CycleError as error:
+        raise InputError("the edges go round in a circle; give edges from early layers to late ones.") from error
+    return max(depth.values(), default=0)
 
 
 def rungs(
@@ -237,7 +234,7 @@ def _scale(nulls: np.ndarray, *, by_unit: bool) -> np.ndarray:
     On the diagonal of a square it is greater by what diagonals are greater by. NaN for an early unit without effect.
     """
     square = nulls.shape[1] == nulls.shape[2] > 1
-    same = np.eye(*nulls.shape[1:], dtype=bool) if square else np.zeros(nulls.shape[1:], dtype=bool)
+    same = (np.eye(*nulls.shape[1:]) if square else np.zeros(nulls.shape[1:])) > 0
     there = np.isfinite(nulls) & ~same
     sums, counts = np.where(there, nulls, 0).sum((0, 2)), there.sum((0, 2))
     alive = sums > 0
@@ -285,16 +282,3 @@ def _count(found: np.ndarray, values: np.ndarray) -> float:
 def _path_strength(shares: np.ndarray) -> float:
     there = np.isfinite(shares).all(0)
     return float(len(shares) * shares[:, there].max(0).mean()) if there.any() else float("nan")
-
-
-def _long_columns() -> pd.DataFrame:
-    names = ["early", "early_unit", "late", "late_unit", "pearson", "partial", "path", "effect", "q", "edge"]
-    return pd.DataFrame(columns=names)
-
-
-def _long(r: Rungs, where: np.ndarray | None = None) -> pd.DataFrame:
-    i, j = np.nonzero(np.ones(r.q.shape, dtype=bool) if where is None else where)
-    values = {name: getattr(r, name)[i, j] for name in ("pearson", "partial", "path", "effect", "q")}
-    return pd.DataFrame(
-        {"early": r.early, "early_unit": i, "late": r.late, "late_unit": j, **values, "edge": r.edges[i, j]}
-    )

@@ -183,7 +183,8 @@ def _through_weights(
     before = step.weight(first.flatten(1) if step.flatten else first)
     if isinstance(step.weight, nn.Conv2d):
         w, c = step.weight.weight.flatten(2), step.weight
-        patches = nn.functional.unfold(apart, c.kernel_size, c.dilation, c.padding, c.stride)
+        padding = (0, 0) if isinstance(c.padding, str) else c.padding
+        patches = nn.functional.unfold(apart, c.kernel_size, c.dilation, padding, c.stride)
         patches = patches.view(len(first), first.shape[1], w.shape[2], -1).permute(1, 2, 0, 3).flatten(2)
     else:
         w = step.weight.weight.view(len(step.weight.weight), first.shape[1], -1)

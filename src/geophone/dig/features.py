@@ -125,7 +125,7 @@ def _harmonic(curve: np.ndarray, order: int, *, full: float = 2 * np.pi) -> np.n
 def _orientation(curves: dict[str, np.ndarray]) -> np.ndarray:
     """|mean over gratings, lines and edges of sum R e^(2 i theta) / sum R|, theta the direction of the bars: what only
     one of the three shows, or each at another angle, is no orientation."""
-    total = 0
+    total = np.zeros(len(curves["grating"]), dtype=complex)
     for kind, full, sign in (("grating", np.pi, 1), ("line", np.pi, 1), ("edge", 2 * np.pi, -1)):
         angles = np.arange(curves[kind].shape[1]) * full / curves[kind].shape[1]
         vector = curves[kind] @ np.exp(2j * angles)
@@ -215,8 +215,8 @@ def hill(labels: np.ndarray) -> float:
 def wording(kind: str, angle: float) -> str:
     """A type in words, with its direction where it has one: "vertical edges", "curves bulging right"."""
     if kind == "orientation":
-        names = ("horizontal", "diagonal (down)", "vertical", "diagonal (up)")
-        return f"{names[round(angle / (np.pi / 4)) % 4]} edges"
+        bars = ("horizontal", "diagonal (down)", "vertical", "diagonal (up)")
+        return f"{bars[round(angle / (np.pi / 4)) % 4]} edges"
     if kind in ("curvature", "corner"):
         names = ("right", "down right", "down", "down left", "left", "up left", "up", "up right")
         what = "curves bulging" if kind == "curvature" else "corners opening"

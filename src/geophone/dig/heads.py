@@ -11,7 +11,7 @@ from torch import nn
 from geophone.errors import InputError
 from geophone.record.capture import ActivationCapture
 from geophone.record.probe import undisturbed
-from geophone.zoo.transformer import Attention
+from geophone.zoo.transformer import Attention, Block, TokenEmbedding
 
 OFFSETS = (1, 2, 3, 4)
 LEAST = 0.3
@@ -95,7 +95,7 @@ def head_types(scores: pd.DataFrame, untrained: pd.DataFrame) -> list[str]:
     found = []
     for row in scores.to_dict("records"):
         reached = {score: row[score] for score, floor in floors.items() if row[score] > floor}
-        found.append(kinds[max(reached, key=reached.get)] if reached else "untyped")
+        found.append(kinds[max(reached, key=lambda score: reached[score])] if reached else "untyped")
     return found
 
 
@@ -134,12 +134,14 @@ def _lags(pattern: np.ndarray) -> np.ndarray:
 def _copying(model: nn.Module, name: str, layer: Attention, symbols: int) -> np.ndarray:
     """From embedding through one head's values and output to the logits, with the norms as they are for that input."""
     embed, head = getattr(model, "embed", None), getattr(model, "head", None)
-    if not hasattr(embed, "token") or not isinstance(head, nn.Linear) or head.out_features < symbols:
-        return np.full(layer.heads, np.nan)
     block = model.get_submodule(name.rpartition(".")[0])
+    if not (isinstance(embed, TokenEmbedding) and isinstance(head, nn.Linear) and isinstance(block, Block)):
+        return np.full(layer.heads, np.nan)
+    if head.out_features < symbols:
+        return np.full(layer.heads, np.nan)
     with torch.no_grad():
         width = embed.token.weight.shape[1]
-        tokens = block.norm1(embed.token.weight[:symbols]) if not block.post else embed.token.weight[:symbols]
+        tokens = embed.token.weight[:symbols] if block.post else block.norm1(embed.token.weight[:symbols])
         values = layer.project_in(tokens)[:, 2 * width :].view(symbols, layer.heads, -1)
         out = layer.project_out.weight.view(width, layer.heads, -1)
         effect = torch.einsum("shd,whd->hsw", values, out) @ head.weight[:symbols].T

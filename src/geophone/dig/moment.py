@@ -22,7 +22,7 @@ _GROUPED = 1000
 
 
 @dataclass(frozen=True)
-class Ground:
+class UntrainedReference:
     """What every moment of a layer is held against: the bank (None without images), the untrained thresholds of its
     types, and the untrained 95th percentile of d'; of a layer with attention also untrained heads."""
 
@@ -45,7 +45,7 @@ class Moment:
     heads: pd.DataFrame | None
 
 
-def ground(subject: Subject, layer: str, *, rng: np.random.Generator) -> Ground:
+def untrained_reference(subject: Subject, layer: str, *, rng: np.random.Generator) -> UntrainedReference:
     """Measure as many untrained networks as it takes for 128 units of `layer`, 16 at most."""
     x = subject.samples.x
     images = subject.task.kind == "image" and x.shape[-1] >= LEAST_SIDE
@@ -60,14 +60,20 @@ def ground(subject: Subject, layer: str, *, rng: np.random.Generator) -> Ground:
         tunings.append(_tuning(model, layer, subject, stimuli, reading, rng))
         d_primes.append(unit_statistics(reading.a[scored], reading.y[scored], rng=rng, draws=1)["d_prime"])
         units, number = units + len(tunings[-1].vectors), number + 1
-    return Ground(
+    return UntrainedReference(
         layer, stimuli, names, features.thresholds(tunings),
         float(np.nanquantile(np.concatenate(d_primes), features.QUANTILE)), _heads(first, layer, subject, rng),
     )  # fmt: skip
 
 
-def measured(
-    model: nn.Module, step: int, subject: Subject, against: Ground, *, before: Moment | None, rng: np.random.Generator
+def measure(
+    model: nn.Module,
+    step: int,
+    subject: Subject,
+    against: UntrainedReference,
+    *,
+    before: Moment | None,
+    rng: np.random.Generator,
 ) -> Moment:
     """Everything about the layer at this moment; turnover and new features are since `before` (NaN without one)."""
     reading = _reading(model, against.layer, subject)

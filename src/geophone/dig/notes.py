@@ -133,10 +133,14 @@ def _cluster(mine: Mapping[str, Moment]) -> str:
 
 
 def _heads(mine: Mapping[str, Moment]) -> str:
-    before, after = (list(mine[m].heads["type"]) for m in ("before", "after"))
+    before, after = (_head_types(mine[m]) for m in ("before", "after"))
     formed = [f"head {h} became {b} from {a}" for h, (a, b) in enumerate(zip(before, after, strict=True)) if a != b]
     position = "it copies by position, not by content" if "position" in after and "induction" not in after else ""
     return "; ".join(part for part in (*formed, position) if part) or "no head changed its kind"
+
+
+def _head_types(moment: Moment) -> list[str]:
+    return [] if moment.heads is None else list(moment.heads["type"])
 
 
 def _table(moments: Mapping[str, Mapping[str, Moment]]) -> list[str]:

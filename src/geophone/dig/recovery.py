@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,6 @@ from geophone.errors import InputError, ReplayError
 from geophone.record.checkpoints import weights_digest
 from geophone.record.probe import Probe
 from geophone.store.run import Run
-from geophone.store.tables import write_tables
 from geophone.training import Training, own_state
 from geophone.zoo.catalogue import Experiment, experiment
 from geophone.zoo.tasks import Batch, Task, task
@@ -47,9 +45,9 @@ class Plateau:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """`table` as `recovery` gives it; `curves` all that was evaluated, a row a (moment, arm, step): moment, arm, step,
-    since (steps after the ablation), accuracy, loss; `digests` the weights' digests of the sham at the run's own
-    checkpoints, each equal to the run's."""
+    """`table`: one row per (moment, arm, horizon), see `recover`. `curves`: all that was evaluated, one row per
+    (moment, arm, step): moment, arm, step, since (steps after the ablation), accuracy, loss. `digests`: the weights'
+    digests of the sham at the run's own checkpoints, each equal to the run's."""
 
     table: pd.DataFrame
     curves: pd.DataFrame
@@ -83,18 +81,6 @@ class _Course:
         x, y = self.held_out
         output = Probe(x).forward(self.training.model)
         return float(self.data.accuracy(output, y)), float(self.data.loss(output, y))
-
-
-def recovery(run: Run, *, out: Path | str | None = None, **asked) -> pd.DataFrame:
-    """Ablate `layer` of `run` at each of `moments`, train on from there, and say what is missing at each horizon.
-
-    A row a (moment, arm, horizon); arguments, columns and errors as `recover`. With `out`, a folder, the table is
-    written to `recovery.parquet` in it and the curves to `recovery_curves.parquet`.
-    """
-    found = recover(run, **asked)
-    if out is not None:
-        write_tables({Path(out) / "recovery.parquet": found.table, Path(out) / "recovery_curves.parquet": found.curves})
-    return found.table
 
 
 def recover(
@@ -154,35 +140,6 @@ def recover(
         sham = _Course(trained_to(run, min(moments.values())), data, held_out)
         digests = _sham(run, sham, courses)
     return Recovery(_table(courses, sham, moments, counts, last), _curves(courses, sham, moments), digests)
-
-
-def matched_moments(
-    scalars: pd.DataFrame, step: int, *, avoid: Sequence[int], count: int = 1, apart: int = 50
-) -> list[int]:
-    """The `count` steps most like `step` in ln(step), loss and accuracy: moments to compare an ablation with.
-
-    `scalars` as `Run.scalars()` gives them; loss and accuracy are means over 25 steps. Each of the three is measured
-    in its standard deviation over the run, and distance is Euclidean. Steps within `apart` of `step`, of one of
-    `avoid` or of one that was chosen before are left out. Fewer than `count` where there are no more. Raises
-    InputError when `step` is not in the table.
-    """
-    if step not in scalars.index:
-        raise InputError(f"step {step} is not among the run's steps {scalars.index.min()} to {scalars.index.max()}.")
-    table = pd.DataFrame({"log_step": np.log(np.maximum(scalars.index.to_numpy(float), 1.0))}, index=scalars.index)
-    for name in ("loss", "accuracy"):
-        if name in scalars and scalars[name].notna().any():
-            table[name] = scalars[name].rolling(25, min_periods=1, center=True).mean()
-    spread = table.std(ddof=0).replace(0.0, 1.0)
-    distance = (((table - table.loc[step]) / spread) ** 2).sum(axis=1) ** 0.5
-    chosen: list[int] = []
-    taken = [step, *avoid]
-    for candidate in distance.sort_values(kind="stable").index:
-        if len(chosen) == count:
-            break
-        if all(abs(candidate - other) > apart for other in taken):
-            chosen.append(int(candidate))
-            taken.append(int(candidate))
-    return chosen
 
 
 def _checked(run: Run, moments: Mapping[str, int], horizons: Sequence[int | str]) -> list[int]:

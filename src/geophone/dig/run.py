@@ -15,7 +15,7 @@ from torch import nn
 from geophone.dig.ablation import ablation_impact
 from geophone.dig.composition import composition_table, edge_table, rungs
 from geophone.dig.exhibits import exhibits
-from geophone.dig.moment import Moment, ground, measured
+from geophone.dig.moment import Moment, measure, untrained_reference
 from geophone.dig.notes import field_notes
 from geophone.dig.recovery import PLATEAU, recover
 from geophone.dig.samples import PER_CLASS, answers
@@ -182,9 +182,9 @@ def _is_made(folder: Path, about: dict) -> bool:
 
 def _steps(target: Target) -> dict[str, dict[str, int]]:
     steps = {"target": dict(zip(MOMENTS, (target.before, target.step, target.after), strict=True))}
-    if target.control_step is not None:
-        control = (target.control_before, target.control_step, target.control_after)
-        steps["control"] = dict(zip(MOMENTS, control, strict=True))
+    control = [target.control_before, target.control_step, target.control_after]
+    if present := [step for step in control if step is not None]:
+        steps["control"] = dict(zip(MOMENTS, present, strict=True))
     return steps
 
 
@@ -203,7 +203,7 @@ def _measure(
     rng: np.random.Generator,
     on_moment: Callable[[int, int], None],
 ) -> _Found:
-    against = ground(subject, target.layer, rng=rng)
+    against = untrained_reference(subject, target.layer, rng=rng)
     moments: dict[str, dict[str, Moment]] = {}
     parts: dict[str, list[pd.DataFrame]] = {}
     of = sum(map(len, steps.values()))
@@ -211,7 +211,7 @@ def _measure(
         moments[role] = {}
         for name, step in at.items():
             before = moments[role].get("before")
-            found = measured(models[step], step, subject, against, before=before, rng=rng)
+            found = measure(models[step], step, subject, against, before=before, rng=rng)
             moments[role][name] = found
             key = {"role": role, "moment": name, "step": step}
             tables = {

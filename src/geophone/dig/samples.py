@@ -64,14 +64,14 @@ def balanced(task: Task, *, rng: np.random.Generator, per_class: int = PER_CLASS
 
 
 @dataclass(frozen=True)
-class Reading:
+class ForwardPass:
     """One pass over inputs: `answers` (N, units) float32 of each layer, and the network's `output` (N, ...)."""
 
     answers: dict[str, np.ndarray]
     output: torch.Tensor
 
 
-def read(model: nn.Module, layers: Sequence[str], x: torch.Tensor, *, reduce: str = "mean") -> Reading:
+def read(model: nn.Module, layers: Sequence[str], x: torch.Tensor, *, reduce: str = "mean") -> ForwardPass:
     """Each unit's answer to each input, and the output, in eval mode; nothing of the model is changed.
 
     A unit is a channel of an image layer, a feature of a token, or an entry of a vector. `reduce` is "mean" over an
@@ -86,7 +86,9 @@ def read(model: nn.Module, layers: Sequence[str], x: torch.Tensor, *, reduce: st
                 outputs.append(model(chunk))
             for name in layers:
                 parts[name].append(_reduced(capture[name], reduce))
-    return Reading({name: torch.cat(found).float().cpu().numpy() for name, found in parts.items()}, torch.cat(outputs))
+    return ForwardPass(
+        {name: torch.cat(found).float().cpu().numpy() for name, found in parts.items()}, torch.cat(outputs)
+    )
 
 
 def answers(model: nn.Module, layers: Sequence[str], x: torch.Tensor, *, reduce: str = "mean") -> dict[str, np.ndarray]:

@@ -70,7 +70,9 @@ class Canvas:
         root = vectors * np.sqrt(np.maximum(values, 0))
         root = root / np.linalg.norm(root, axis=1).max()
         colour = root if images.shape[1] > 1 else np.eye(1)
-        return cls(tuple(images.shape[1:]), float(images.min()), float(images.max()), float(images.mean()), colour)
+        _, channels, height, width = images.shape
+        low, high = float(images.min()), float(images.max())
+        return cls((channels, height, width), low, high, float(images.mean()), colour)
 
 
 def visualize(
@@ -112,7 +114,7 @@ def visualize(
             images = _transformed(fixed.images(spectrum), style, generator)
             images = images.contiguous(memory_format=torch.channels_last)
             parts = zip(readers, images.chunk(len(models)), strict=True)
-            loss = sum(-_score(read(part), towards, style) for read, part in parts)
+            loss = torch.stack([-_score(read(part), towards, style) for read, part in parts]).sum()
             loss.backward()
             optimizer.step()
     with torch.no_grad():
@@ -201,7 +203,10 @@ class _Reader:
     def __init__(self, model: nn.Module, layer: str) -> None:
         self._layer = layer
         # Channels last is what convolutions on a CPU are quickest with.
-        self._model = copy.deepcopy(model).eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        self._model = copy.deepcopy(model).eval().requires_grad_(False)
+        for parameter in self._model.parameters():
+            if parameter.ndim == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         module = dict(self._model.named_modules()).get(layer)
         if module is None:
             raise InputError(f"the model has no layer {layer!r}.")
@@ -209,7 +214,7 @@ class _Reader:
         for last in [m for m in module.modules() if isinstance(m, nn.ReLU)][-1:]:
             last.register_forward_hook(_creeping)
         module.register_forward_hook(self._stop)
-        self._caught: torch.Tensor | None = None
+        self._activation = torch.empty(0)
 
     def narrow(self, units: np.ndarray, count: int) -> bool:
         """Compute only `units` of the layer's `count`, where its last map (a convolution or a linear one) gives each
@@ -233,14 +238,14 @@ class _Reader:
         return True
 
     def _stop(self, module, args, output):
-        self._caught = output
+        self._activation = output
         raise _Reached
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         try:
             self._model(images)
         except _Reached:
-            return self._caught
+            return self._activation
         raise InputError(f"the layer {self._layer!r} was not reached.")
 
 

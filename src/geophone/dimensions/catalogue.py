@@ -163,7 +163,7 @@ def _read(matrix: torch.Tensor, wanted: tuple[Dimension, ...]) -> Reading:
         if "dead_fraction" in values:
             values["dead_fraction"] = g.dead_fraction
         return Reading(values=values, status=g.status)
-    s = spectrum(g) if spectral else None
+    s = spectrum(g) if spectral else Spectrum(np.empty(0), np.empty(0))
     if spectral and not is_resolved(g, s):
         g = gram(matrix, dtype=torch.float64)
         s = spectrum(g)

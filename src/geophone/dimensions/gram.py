@@ -9,6 +9,7 @@ import torch
 from geophone.errors import InputError
 
 _HALF = (torch.float16, torch.bfloat16)
+_EMPTY = torch.empty(0)
 # Outside these ranges of the trace, its square would leave the format in which the product is taken.
 _SAFE = {torch.float32: (1e-15, 1e15), torch.float64: (1e-120, 1e120)}
 # From this many multiply-adds on, a symmetric product is worth cutting into panels of its upper triangle.
@@ -34,9 +35,9 @@ class Gram:
     d: int
     status: str
     side: str = "rows"
-    matrix: torch.Tensor | None = None
-    mean: torch.Tensor | None = None
-    cross: torch.Tensor | None = None
+    matrix: torch.Tensor = _EMPTY
+    mean: torch.Tensor = _EMPTY
+    cross: torch.Tensor = _EMPTY
     trace: float = float("nan")
     frobenius: float = float("nan")
     row_quartic: float = float("nan")
@@ -111,7 +112,7 @@ def gram(x: torch.Tensor, *, dtype: torch.dtype = torch.float64, spectral: bool 
         side=side,
         matrix=matrix,
         mean=mean,
-        cross=(centred @ mean.to(dtype)).double() if spectral and side == "rows" else None,
+        cross=(centred @ mean.to(dtype)).double() if spectral and side == "rows" else _EMPTY,
         trace=float(diagonal.sum()),
         frobenius=frobenius,
         row_quartic=float(squares @ squares),
@@ -151,7 +152,7 @@ def _small_gram(x: np.ndarray, *, spectral: bool) -> Gram:
         side=side,
         matrix=torch.from_numpy(matrix),
         mean=torch.from_numpy(mean),
-        cross=torch.from_numpy(wide @ mean) if spectral and side == "rows" else None,
+        cross=torch.from_numpy(wide @ mean) if spectral and side == "rows" else _EMPTY,
         trace=float(diagonal.sum()),
         frobenius=float(np.vdot(matrix, matrix)),
         row_quartic=float(squares @ squares),
@@ -204,5 +205,5 @@ def _dead_fraction(x: "torch.Tensor | np.ndarray") -> float:
     suspects = (x[:: max(1, len(x) // 8)] == x[0]).all(0)
     if not bool(suspects.any()):
         return 0.0
-    columns = x if bool(suspects.all()) else x[:, suspects]
+    columns = torch.as_tensor(x if bool(suspects.all()) else x[:, suspects])
     return float((columns == columns[:1]).all(0).sum()) / x.shape[1]

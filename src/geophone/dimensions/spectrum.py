@@ -45,7 +45,7 @@ def spectrum(gram: Gram) -> Spectrum:
     return Spectrum(centred=_resolved(centred), uncentred=_resolved(uncentred))
 
 
-def is_resolved(gram: Gram, found: Spectrum) -> bool:
+def is_resolved(gram: Gram, values: Spectrum) -> bool:
     """Whether the product's rounding is small against every eigenvalue that should not be zero.
 
     A float32 product carries errors of about eps tr/m; the least eigenvalue must be 1,000 times that (dead features
@@ -56,7 +56,7 @@ def is_resolved(gram: Gram, found: Spectrum) -> bool:
         return True
     m = min(gram.n, gram.d)
     living = round(gram.d * (1.0 - gram.dead_fraction))
-    least = min(found.centred[min(gram.n - 1, living) - 1], found.uncentred[min(gram.n, living) - 1])
+    least = min(values.centred[min(gram.n - 1, living) - 1], values.uncentred[min(gram.n, living) - 1])
     return least > 1e3 * _EPS32 * gram.trace / m and gram.n * gram.mean_square < 100 * gram.trace
 
 
@@ -123,7 +123,7 @@ def _tridiagonal(lower: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return diagonal, off
 
 
-def _both(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, ...]:
+def _both(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Eigenvalues of two tridiagonal matrices, side by side where torch, too, may use two threads."""
     if len(second[0]) < _SIDE_BY_SIDE or torch.get_num_threads() == 1:
         return _eigenvalues(*first), _eigenvalues(*second)

@@ -24,7 +24,7 @@ DIFFER = "by architecture: do they differ"
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Quantity:
     """A number that can be had of all runs or of those of one architecture.
 
     `make(named, rows)` makes it, `differ(rows, rng)` tests whether architectures differ, `rows` has the columns `run`
@@ -38,7 +38,7 @@ class Finding:
     differ: Callable
 
 
-def mean_finding(named: Named, rows: pd.DataFrame, column: str, random: Random) -> Finding:
+def mean_quantity(named: Named, rows: pd.DataFrame, column: str, random: Random) -> Quantity:
     """A mean over runs."""
 
     def make(name: Named, part: pd.DataFrame) -> Number:
@@ -52,10 +52,10 @@ def mean_finding(named: Named, rows: pd.DataFrame, column: str, random: Random) 
         )
         return means_differ(values, clusters=runs, labels=kinds, rng=rng, draws=random.draws)
 
-    return Finding(named, rows, (column,), make, differ)
+    return Quantity(named, rows, (column,), make, differ)
 
 
-def correlation_finding(named: Named, rows: pd.DataFrame, columns: tuple[str, str], random: Random) -> Finding:
+def correlation_quantity(named: Named, rows: pd.DataFrame, columns: tuple[str, str], random: Random) -> Quantity:
     """A correlation over rows in runs."""
 
     def make(name: Named, part: pd.DataFrame) -> Number:
@@ -66,10 +66,10 @@ def correlation_finding(named: Named, rows: pd.DataFrame, columns: tuple[str, st
         runs, kinds = part["run"].to_numpy(str), part["architecture"].to_numpy(str)
         return correlations_differ(x, y, clusters=runs, labels=kinds, rng=rng, draws=random.draws)
 
-    return Finding(named, rows, columns, make, differ)
+    return Quantity(named, rows, columns, make, differ)
 
 
-def across(findings: list[Finding], random: Random) -> dict:
+def across(findings: list[Quantity], random: Random) -> dict:
     """Every finding by architecture, whether architectures differ, and the lists that `RULES` derive from them.
 
     Keys: "numbers" (list of Number), "holds_in_all", "specific_to_one", "undecided", "not_enough_data" (lists of
@@ -92,7 +92,7 @@ def across(findings: list[Finding], random: Random) -> dict:
     return {"numbers": [*by_kind, *differ], **lists, "rules": list(RULES)}
 
 
-def _taking_part(finding: Finding) -> pd.DataFrame:
+def _taking_part(finding: Quantity) -> pd.DataFrame:
     rows = finding.rows
     if not {"run", "architecture", *finding.needs} <= set(rows.columns):
         return pd.DataFrame(columns=["run", "architecture", *finding.needs])
@@ -102,7 +102,7 @@ def _taking_part(finding: Finding) -> pd.DataFrame:
     return part[part["architecture"].isin(counts.index[counts >= LEAST_RUNS])]
 
 
-def _differ(finding: Finding, part: pd.DataFrame, random: Random) -> Number:
+def _differ(finding: Quantity, part: pd.DataFrame, random: Random) -> Number:
     identity = f"{finding.named.id}/differ"
     test = finding.differ(part, random.stream(identity))
     ok = test.status == "tested"

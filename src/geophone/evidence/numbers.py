@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from geophone.stats.clusters import LEAST, Interval, correlation_interval, mean_interval, score_flip
-from geophone.stats.multiplicity import benjamini_hochberg
 from geophone.stats.paired import sign_flip
 from geophone.stats.power import smallest_effect
 from geophone.stats.regression import r2_in_sample, r2_left_out
@@ -134,7 +134,7 @@ def adjusted(numbers: Iterable[Number]) -> list[Number]:
     families = [number.family_of_tests for number in numbers]
     for family in sorted(set(families) - {""}):
         at = [i for i, f in enumerate(families) if f == family]
-        for i, p in zip(at, benjamini_hochberg([numbers[i].p for i in at]), strict=True):
+        for i, p in zip(at, stats.false_discovery_control([numbers[i].p for i in at]), strict=True):
             numbers[i] = replace(numbers[i], p_adjusted=float(p))
     return numbers
 

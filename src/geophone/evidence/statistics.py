@@ -9,7 +9,7 @@ import pandas as pd
 from geophone.dig.measures import MEASURES, SIZES
 from geophone.errors import StoreError
 from geophone.evidence import questions
-from geophone.evidence.architectures import LEAST_RUNS, Finding, across, correlation_finding, mean_finding
+from geophone.evidence.architectures import LEAST_RUNS, Quantity, across, correlation_quantity, mean_quantity
 from geophone.evidence.columns import CHANGING, SINCE_BEFORE
 from geophone.evidence.numbers import ALPHA, Named, Number, Random, adjusted, correlation_number, plain
 from geophone.evidence.table import evidence_table
@@ -113,11 +113,11 @@ def _dimension(table: pd.DataFrame) -> str:
 
 def _findings(
     pairs: pd.DataFrame, order: pd.DataFrame, detection: pd.DataFrame, dimension: str, random: Random
-) -> list[Finding]:
+) -> list[Quantity]:
     """What is asked of all runs and of each architecture; those with a family of tests are new here, the two without
     are the questions' own."""
     found = [
-        mean_finding(
+        mean_quantity(
             Named("selectivity", "selectivity change, target minus control"), pairs, "selectivity_excess", random
         ),
         *_changes(pairs, random),
@@ -126,7 +126,7 @@ def _findings(
     for mode in ORDER_MODES:
         says = f"convergence order of {dimension}, {mode}: mean rho (above 0: shallow layers first)"
         rows = _of(order, dimension, mode)
-        found.append(mean_finding(Named(f"order/{mode}", says, "convergence order"), rows, "rho", random))
+        found.append(mean_quantity(Named(f"order/{mode}", says, "convergence order"), rows, "rho", random))
     for mode in ORDER_MODES:
         says = f"jumps of {dimension} a layer, {mode}, beyond what the null yields"
         rows = _of(detection, dimension, mode)
@@ -135,26 +135,26 @@ def _findings(
             rows = rows[rows["status"] == "ok"] if "status" in rows else rows
             rows = rows.assign(beyond=rows["detected"].astype(float) - rows["expected_false"].astype(float))
         named = Named(f"jumps/{mode}", says, "number of jumps")
-        found.append(mean_finding(named, _kept(rows, "beyond"), "beyond", random))
+        found.append(mean_quantity(named, _kept(rows, "beyond"), "beyond", random))
     return found
 
 
-def _changes(pairs: pd.DataFrame, random: Random) -> list[Finding]:
+def _changes(pairs: pd.DataFrame, random: Random) -> list[Quantity]:
     made = []
     for name in CHANGES:
         named = Named(f"change/{name}", f"{name} change, target minus control", "changes over a jump")
-        made.append(mean_finding(named, pairs, f"{name}_excess", random))
+        made.append(mean_quantity(named, pairs, f"{name}_excess", random))
     return made
 
 
-def _correlations(pairs: pd.DataFrame, random: Random) -> list[Finding]:
+def _correlations(pairs: pd.DataFrame, random: Random) -> list[Quantity]:
     made = []
     for size, says in SIZES.items():
         for name in OUTCOMES:
             # The first of them is question 1 itself.
             family = "" if (size, name) == ("log_magnitude", "new_types") else "correlations with the jump"
             named = Named(f"correlation/{size}/{name}", f"{says} with {name} change, target minus control", family)
-            made.append(correlation_finding(named, pairs, (size, f"{name}_excess"), random))
+            made.append(correlation_quantity(named, pairs, (size, f"{name}_excess"), random))
     return made
 
 

@@ -13,7 +13,7 @@ SELECTIVITY_SD = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
+class PlantedEffects:
     """What is planted. `drift`: rise of selectivity over any window, jump or not. `rise`: what a jump adds to it.
     `r`: correlation of the jump's log ratio with new feature types (target minus control), and with compositional
     depth. `only`: the one architecture in which `rise` and `r` hold ("" for all). `nesting`: variance between runs
@@ -37,7 +37,7 @@ class Simulated:
     detection: pd.DataFrame
 
 
-def simulated(truth: Truth, *, rng: np.random.Generator, runs: int = 8, targets: int = 6) -> Simulated:
+def simulated(truth: PlantedEffects, *, rng: np.random.Generator, runs: int = 8, targets: int = 6) -> Simulated:
     """A study of `runs` runs of each of `ARCHITECTURES`, with 2 to 2 `targets` - 2 targets each and a control for
     every one.
 
@@ -51,7 +51,11 @@ def simulated(truth: Truth, *, rng: np.random.Generator, runs: int = 8, targets:
             name = f"{architecture}-{i}"
             count = int(rng.integers(2, 2 * targets - 1))
             rows += _run(
-                name, architecture, count, truth if on else Truth(drift=truth.drift, nesting=truth.nesting), rng
+                name,
+                architecture,
+                count,
+                truth if on else PlantedEffects(drift=truth.drift, nesting=truth.nesting),
+                rng,
             )
             for mode in ("naive", "calibrated"):
                 key = {"run": name, "architecture": architecture, "dimension": DIMENSION, "mode": mode}
@@ -60,7 +64,7 @@ def simulated(truth: Truth, *, rng: np.random.Generator, runs: int = 8, targets:
     return Simulated(as_table(rows), pd.DataFrame(order), pd.DataFrame(detection))
 
 
-def _run(name: str, architecture: str, count: int, truth: Truth, rng: np.random.Generator) -> list[dict]:
+def _run(name: str, architecture: str, count: int, truth: PlantedEffects, rng: np.random.Generator) -> list[dict]:
     between = np.sqrt(truth.nesting)
     spread = np.sqrt(1 + truth.nesting)
 

@@ -86,7 +86,7 @@ class _Known:
         if key not in self._series:
             run = self.runs.get(target.run)
             able = run is not None and run.has_series and target.dimension in run.dimensions
-            self._series[key] = run.series(target.dimension) if able else None
+            self._series[key] = run.series(target.dimension) if run is not None and able else None
         series = self._series[key]
         if series is None or target.layer not in series or step not in series.index:
             return float("nan")
@@ -182,7 +182,7 @@ def _number(table: pd.DataFrame, column: str) -> float:
 
 
 def _moments(tables: Mapping[str, pd.DataFrame], role: str) -> dict[str, float]:
-    found = {}
+    found: dict[str, float] = {}
     for moment in MOMENTS:
         mine = _of(tables.get("moments", pd.DataFrame()), role=role, moment=moment)
         found |= {f"{m.name}_{moment}": _number(mine, m.name) for m in MEASURES}

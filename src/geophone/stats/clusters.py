@@ -1,12 +1,14 @@
 """Intervals for statistics of rows that come in clusters: jumps of one run are not independent, runs are."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from geophone.errors import InputError
+from geophone.stats.permutation import Significance, untested
 
 LEAST = 5  # clusters below which no interval is given
 _EDGE = 1 - 1e-9
@@ -31,20 +33,25 @@ class Interval:
     status: str
 
 
-def grouped(clusters: Sequence, *rows: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+def no_interval(n: int, clusters: int, value: float = np.nan) -> Interval:
+    """The Interval where nothing can be said; `value` where at least the estimate can be had."""
+    return Interval(value, np.nan, np.nan, np.nan, n, clusters, "not enough data")
+
+
+def grouped(clusters: ArrayLike, *rows: ArrayLike) -> tuple[np.ndarray, list[np.ndarray]]:
     """The cluster of each row, numbered from 0, and `rows` as floats; rows with anything not finite are left out.
 
     Raises InputError when they differ in length.
     """
     arrays = [np.asarray(r, dtype=np.float64) for r in rows]
-    clusters = np.asarray(clusters)
-    if {len(a) for a in arrays} != {len(clusters)}:
-        raise InputError(f"{[len(a) for a in arrays]} values with {len(clusters)} clusters: give one cluster a row.")
-    there = np.ones(len(clusters), dtype=bool)
+    names = np.asarray(clusters)
+    if {len(a) for a in arrays} != {len(names)}:
+        raise InputError(f"{[len(a) for a in arrays]} values with {len(names)} clusters: give one cluster per row.")
+    finite = np.ones(len(names), dtype=bool)
     for a in arrays:
-        there &= np.isfinite(a).all(axis=tuple(range(1, a.ndim)))
-    _, number = np.unique(clusters[there], return_inverse=True)
-    return number, [a[there] for a in arrays]
+        finite &= np.isfinite(a).all(axis=tuple(range(1, a.ndim)))
+    _, number = np.unique(names[finite], return_inverse=True)
+    return number, [a[finite] for a in arrays]
 
 
 def sums(number: np.ndarray, *columns: np.ndarray) -> np.ndarray:
@@ -69,29 +76,29 @@ def studentised(
         return np.nan, np.nan, np.nan
     total = shares.sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        value = statistic(total)
-        error = _jackknife(statistic(total - shares), np.ones(count))
+        value = float(statistic(total))
+        error = float(_jackknife(statistic(total - shares), np.ones(count)))
         if not (np.isfinite(value) and error > 1e-12 * max(abs(value), 1e-300)):
             return np.nan, np.nan, np.nan
         weights = rng.multinomial(count, np.full(count, 1 / count), size=draws).astype(float)
         drawn = weights @ shares
         errors = _jackknife(statistic(drawn[:, None] - shares), weights)
-        far = np.abs(statistic(drawn) - value) / errors
-    far = far[~np.isnan(far)]
+        distances = np.abs(statistic(drawn) - value) / errors
+    distances = distances[~np.isnan(distances)]
     # A draw without spread is infinitely far: dropping it would narrow the interval.
-    reach = float(np.quantile(far, level, method="higher")) if len(far) > draws / 2 else np.inf
-    return float(value - reach * error), float(value + reach * error), float(error)
+    reach = float(np.quantile(distances, level, method="higher")) if len(distances) > draws / 2 else np.inf
+    return value - reach * error, value + reach * error, error
 
 
 def _jackknife(left_out: np.ndarray, weights: np.ndarray) -> np.ndarray:
     count = weights.shape[-1]
-    kept = np.where(weights > 0, left_out, 0.0)
-    mean = (weights * kept).sum(axis=-1, keepdims=True) / count
-    return np.sqrt((count - 1) / count * (weights * (kept - mean) ** 2).sum(axis=-1))
+    values = np.where(weights > 0, left_out, 0.0)
+    mean = (weights * values).sum(axis=-1, keepdims=True) / count
+    return np.sqrt((count - 1) / count * (weights * (values - mean) ** 2).sum(axis=-1))
 
 
 def mean_interval(
-    values: np.ndarray, *, clusters: Sequence, rng: np.random.Generator, draws: int = 1999, level: float = 0.95
+    values: ArrayLike, *, clusters: ArrayLike, rng: np.random.Generator, draws: int = 1999, level: float = 0.95
 ) -> Interval:
     """The mean of the clusters' means, each cluster counting once, with its `studentised` interval (in its own units).
 
@@ -99,7 +106,7 @@ def mean_interval(
     """
     number, (y,) = grouped(clusters, values)
     if len(y) == 0:
-        return Interval(np.nan, np.nan, np.nan, np.nan, 0, 0, "not enough data")
+        return no_interval(0, 0)
     totals = sums(number, np.ones_like(y), y)
     each = totals[:, 1] / totals[:, 0]
     shares = np.stack([np.ones_like(each), each], axis=1)
@@ -108,10 +115,10 @@ def mean_interval(
 
 
 def correlation_interval(
-    x: np.ndarray,
-    y: np.ndarray,
+    x: ArrayLike,
+    y: ArrayLike,
     *,
-    clusters: Sequence,
+    clusters: ArrayLike,
     rng: np.random.Generator,
     method: str = "pearson",
     draws: int = 1999,
@@ -122,15 +129,19 @@ def correlation_interval(
     `x`, `y` (n,). `studentised` on artanh r, mapped back; `error` is on that scale. method: "pearson" | "spearman"
     (Pearson's of the ranks, the ranks of the whole sample kept in every draw). Rows with a NaN are left out.
     """
-    number, (x, y) = grouped(clusters, x, y)
-    x, y = ranked(x, method), ranked(y, method)
+    number, (u, v) = grouped(clusters, x, y)
+    u, v = ranked(u, method), ranked(v, method)
     count = int(number.max()) + 1 if len(number) else 0
-    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return Interval(np.nan, np.nan, np.nan, np.nan, len(x), count, "not enough data")
-    x, y = (x - x.mean()) / x.std(), (y - y.mean()) / y.std()
-    shares = sums(number, np.ones_like(x), x, y, x * x, y * y, x * y)
-    low, high, error = studentised(shares, fisher, rng=rng, draws=draws, level=level)
-    return _interval(float(np.mean(x * y)), float(np.tanh(low)), float(np.tanh(high)), error, len(x), count)
+    if len(u) < 3 or np.ptp(u) == 0 or np.ptp(v) == 0:
+        return no_interval(len(u), count)
+    u, v = (u - u.mean()) / u.std(), (v - v.mean()) / v.std()
+    low, high, error = studentised(moments(number, u, v), fisher, rng=rng, draws=draws, level=level)
+    return _interval(float(np.mean(u * v)), float(np.tanh(low)), float(np.tanh(high)), error, len(u), count)
+
+
+def moments(number: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(clusters, 6): the sums of 1, x, y, x^2, y^2, xy over the rows of each cluster."""
+    return sums(number, np.ones_like(x), x, y, x * x, y * y, x * y)
 
 
 def fisher(s: np.ndarray) -> np.ndarray:
@@ -153,44 +164,35 @@ def _interval(value: float, low: float, high: float, error: float, n: int, clust
 
 
 def score_flip(
-    x: np.ndarray,
-    y: np.ndarray,
+    x: ArrayLike,
+    y: ArrayLike,
     *,
-    clusters: Sequence,
+    clusters: ArrayLike,
     rng: np.random.Generator,
     method: str = "pearson",
     draws: int = 9999,
-) -> "ScoreTest":
+) -> Significance:
     """Whether `y` goes with `x` (n,) or with any column of `x` (n, k), when rows come in clusters.
 
     Each cluster's share of the covariance, u_g = sum over its rows of (x - mean)(y - mean), keeps or changes its sign
     at random: where x says nothing of y, both are equally likely. The statistic is |sum u_g| (for k columns the length
-    of the sum in the metric of x'x, so that units do not matter); p = (1 + draws that reach it) / (1 + draws).
-    "not enough data" with fewer than `LEAST` clusters or no spread. Source: sign-flipped scores, Hemerik, Goeman &
-    Finos 2020; with clusters Kline & Santos 2012.
+    of the sum in the metric of x'x, so that units do not matter); p = (1 + draws that reach it) / (1 + draws); `n`
+    counts clusters. "not enough data" with fewer than `LEAST` clusters or no spread. Source: sign-flipped scores,
+    Hemerik, Goeman & Finos 2020; with clusters Kline & Santos 2012.
     """
-    number, (x, y) = grouped(clusters, x, y)
-    x = x[:, None] if x.ndim == 1 else x
+    number, (u, v) = grouped(clusters, x, y)
+    u = u[:, None] if u.ndim == 1 else u
     count = int(number.max()) + 1 if len(number) else 0
-    if count < LEAST or len(y) < 3 or np.ptp(y) == 0 or (np.ptp(x, axis=0) == 0).any():
-        return ScoreTest(np.nan, count, "not enough data")
-    x = np.stack([ranked(column, method) for column in x.T], axis=1)
-    y = ranked(y, method)
-    x, y = (x - x.mean(0)) / x.std(0), (y - y.mean()) / y.std()
-    metric = x.T @ x
+    if count < LEAST or len(v) < 3 or np.ptp(v) == 0 or (np.ptp(u, axis=0) == 0).any():
+        return untested(count)
+    u = np.stack([ranked(column, method) for column in u.T], axis=1)
+    v = ranked(v, method)
+    u, v = (u - u.mean(0)) / u.std(0), (v - v.mean()) / v.std()
+    metric = u.T @ u
     if np.linalg.cond(metric) > 1e10:
-        return ScoreTest(np.nan, count, "not enough data")
-    shares = sums(number, *(x * y[:, None]).T) @ np.linalg.inv(np.linalg.cholesky(metric)).T
-    found = np.sqrt((shares.sum(axis=0) ** 2).sum())
+        return untested(count)
+    shares = sums(number, *(u * v[:, None]).T) @ np.linalg.inv(np.linalg.cholesky(metric)).T
+    length = float(np.sqrt((shares.sum(axis=0) ** 2).sum()))
     signs = 1.0 - 2.0 * rng.integers(0, 2, (draws, count))
-    reached = int((np.sqrt(((signs @ shares) ** 2).sum(axis=1)) >= found * (1 - 1e-12)).sum())
-    return ScoreTest((1 + reached) / (1 + draws), count, "tested")
-
-
-@dataclass(frozen=True, slots=True)
-class ScoreTest:
-    """p over `clusters` independent clusters. status: "tested" | "not enough data" (p is NaN)."""
-
-    p: float
-    clusters: int
-    status: str
+    reached = int((np.sqrt(((signs @ shares) ** 2).sum(axis=1)) >= length * (1 - 1e-12)).sum())
+    return Significance(length, (1 + reached) / (1 + draws), count, "tested")

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from geophone.errors import InputError
-from geophone.stats.permutation import Tested
+from geophone.stats.permutation import Significance, untested
 
 _CHUNK = 1 << 20  # signs drawn at a time
 
@@ -29,41 +30,40 @@ class Equivalence:
     margin: float
 
 
-def sign_flip(differences: np.ndarray, *, rng: np.random.Generator, draws: int = 9999) -> Tested:
+def sign_flip(differences: ArrayLike, *, rng: np.random.Generator, draws: int = 9999) -> Significance:
     """Paired permutation test of a mean difference of 0, two-sided: under the null a difference and its opposite are
     equally likely.
 
-    `differences` (n,), one an independent unit (a run, not a jump); NaN are left out. `statistic` is the mean. All 2^n
+    `differences` (n,), one per independent unit (a run, not a jump); NaN are left out. `statistic` is the mean. All 2^n
     signs are gone through when there are at most `draws` + 1 of them: p = the share that reaches the observed |mean|,
     itself counted; otherwise `draws` at random, p = (1 + draws that reach it) / (1 + draws). Least p: 2 / 2^n, so
     with five differences or fewer nothing falls below .05. "not enough data" with fewer than two differences, or when
     all are zero. It tests symmetry about 0: a skewed difference of mean 0 can be rejected. Source: Fisher 1935;
     Phipson & Smyth 2010 for the 1 in the p.
     """
-    d = _clean(differences)
+    d = _finite(differences)
     if draws < 1:
         raise InputError(f"draws must be at least 1, got {draws}.")
     if len(d) < 2 or not d.any():
-        return Tested(np.nan, np.nan, len(d), "not enough data")
+        return untested(len(d))
     reach = abs(d.sum()) * (1 - 1e-12)
     n = len(d)
     if 2**n <= draws + 1:
         # Half of the signs are the opposites of the other half, and reach as far.
         signs = 1 - 2 * ((np.arange(2 ** (n - 1))[:, None] >> np.arange(n)) & 1)
-        return Tested(float(d.mean()), float((np.abs(signs @ d) >= reach).mean()), n, "tested")
+        return Significance(float(d.mean()), float((np.abs(signs @ d) >= reach).mean()), n, "tested")
     reached, left = 0, draws
     while left:
         size = min(left, max(_CHUNK // n, 1))
-        signs = 1.0 - 2.0 * rng.integers(0, 2, (size, n))
-        reached += int((np.abs(signs @ d) >= reach).sum())
+        reached += int((np.abs((1.0 - 2.0 * rng.integers(0, 2, (size, n))) @ d) >= reach).sum())
         left -= size
-    return Tested(float(d.mean()), (1 + reached) / (1 + draws), n, "tested")
+    return Significance(float(d.mean()), (1 + reached) / (1 + draws), n, "tested")
 
 
-def tost(differences: np.ndarray, *, margin: float, alpha: float = 0.05) -> Equivalence:
+def tost(differences: ArrayLike, *, margin: float, alpha: float = 0.05) -> Equivalence:
     """Whether a mean difference is shown to lie within +- `margin`: two one-sided t tests at `alpha` each.
 
-    `differences` (n,), one an independent unit, in the units of `margin`; NaN are left out. Equivalent exactly when
+    `differences` (n,), one per independent unit, in the units of `margin`; NaN are left out. Equivalent exactly when
     the 1 - 2 alpha t interval of the mean lies inside (-margin, margin). A test that rejects no difference shows
     nothing; this is the one that shows "no difference". Raises InputError for a margin that is not positive.
     Source: Schuirmann 1987.
@@ -72,10 +72,9 @@ def tost(differences: np.ndarray, *, margin: float, alpha: float = 0.05) -> Equi
         raise InputError(f"the margin must be positive, got {margin}.")
     if not 0 < alpha < 0.5:
         raise InputError(f"alpha must lie between 0 and 0.5, got {alpha}.")
-    d = _clean(differences)
+    d = _finite(differences)
     n = len(d)
-    error = d.std(ddof=1) / np.sqrt(n) if n > 1 else 0.0
-    mean = float(d.mean()) if n else np.nan
+    mean, error = (float(d.mean()) if n else np.nan), (float(stats.sem(d)) if n > 1 else 0.0)
     if n < 2 or error <= 1e-12 * abs(mean):
         return Equivalence(mean, np.nan, n, "not enough data", np.nan, np.nan, margin)
     p = float(stats.t.sf((margin - abs(mean)) / error, n - 1))
@@ -84,8 +83,8 @@ def tost(differences: np.ndarray, *, margin: float, alpha: float = 0.05) -> Equi
     return Equivalence(mean, p, n, status, mean - half, mean + half, margin)
 
 
-def _clean(differences: np.ndarray) -> np.ndarray:
+def _finite(differences: ArrayLike) -> np.ndarray:
     d = np.asarray(differences, dtype=np.float64)
     if d.ndim != 1:
-        raise InputError(f"differences must be one number a unit, got an array of shape {d.shape}.")
+        raise InputError(f"differences must be one number per unit, got an array of shape {d.shape}.")
     return d[np.isfinite(d)]

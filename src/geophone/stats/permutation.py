@@ -1,15 +1,16 @@
 """Permutation tests: what a statistic does when labels carry nothing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from geophone.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
+class Significance:
     """One test: its statistic, p (NaN where nothing can be said), how many units it rests on, and why not if not.
 
     status: "tested" | "not enough data". p = (1 + draws at least as extreme) / (1 + draws), greater is more extreme.
@@ -21,33 +22,38 @@ class Tested:
     status: str
 
 
+def untested(n: int) -> Significance:
+    """The Significance of a test that `n` units are not enough for."""
+    return Significance(np.nan, np.nan, n, "not enough data")
+
+
 def permutation_test(
-    values: np.ndarray,
-    labels: Sequence,
+    values: ArrayLike,
+    labels: ArrayLike,
     statistic: Callable[[np.ndarray, np.ndarray], float],
     *,
     rng: np.random.Generator,
     draws: int = 9999,
-) -> Tested:
+) -> Significance:
     """Whether `statistic(values, labels)` is large beside what it is when the labels are permuted.
 
-    One value and one label a unit, and units must be exchangeable: give runs, not layers or jumps. A value may be an
+    One value and one label per unit, and units must be exchangeable: give runs, not layers or jumps. A value may be an
     array (values of shape (units, ...)). Units with a NaN are left out. "not enough data" with fewer than two
     labels, or when every unit has a label of its own. Raises InputError when values and labels differ in length.
     """
-    values, labels = np.asarray(values, dtype=np.float64), np.asarray(labels)
-    if len(values) != len(labels):
-        raise InputError(f"{len(values)} values with {len(labels)} labels: give one label a value.")
-    there = np.isfinite(values).reshape(len(values), -1).all(axis=1)
-    values, labels = values[there], labels[there]
-    kinds = len(np.unique(labels))
-    if kinds < 2 or kinds == len(labels):
-        return Tested(np.nan, np.nan, len(values), "not enough data")
-    found = statistic(values, labels)
-    if not np.isfinite(found):
-        return Tested(np.nan, np.nan, len(values), "not enough data")
-    reached = sum(statistic(values, rng.permutation(labels)) >= found - 1e-12 * abs(found) for _ in range(draws))
-    return Tested(float(found), (1 + reached) / (1 + draws), len(values), "tested")
+    x, kinds = np.asarray(values, dtype=np.float64), np.asarray(labels)
+    if len(x) != len(kinds):
+        raise InputError(f"{len(x)} values with {len(kinds)} labels: give one label per value.")
+    finite = np.isfinite(x).reshape(len(x), -1).all(axis=1)
+    x, kinds = x[finite], kinds[finite]
+    if len(np.unique(kinds)) in (0, 1, len(kinds)):
+        return untested(len(x))
+    observed = statistic(x, kinds)
+    if not np.isfinite(observed):
+        return untested(len(x))
+    least = observed - 1e-12 * abs(observed)
+    reached = sum(statistic(x, rng.permutation(kinds)) >= least for _ in range(draws))
+    return Significance(float(observed), (1 + reached) / (1 + draws), len(x), "tested")
 
 
 def kruskal_wallis(values: np.ndarray, labels: np.ndarray) -> float:

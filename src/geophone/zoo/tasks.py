@@ -23,7 +23,7 @@ _TEXT_LENGTH = 48
 SHAPES_NOISE = 0.1
 
 
-class Source(Protocol):
+class DataSource(Protocol):
     """Where a task's samples come from: endless training batches, and fixed held-out samples."""
 
     def batch(self, rng: np.random.Generator, size: int) -> Batch: ...
@@ -45,7 +45,7 @@ class Task:
     kind: str
     classes: int
     chance: float
-    source: Source
+    source: DataSource
 
     def batch(self, rng: np.random.Generator, size: int) -> Batch:
         """`size` training samples, decided by `rng` alone."""
@@ -137,7 +137,7 @@ class Generated:
 
 
 @dataclass(frozen=True)
-class Reading:
+class TextWindows:
     """Windows of a text; held-out ones lie in blocks of it that no training window touches."""
 
     text: data.TextBlocks
@@ -181,7 +181,7 @@ def _stored(name: str, kind: str, split: data.Split, *, shift: int = 0) -> Task:
 
 
 def _text() -> Task:
-    reading = Reading(data.english())
+    reading = TextWindows(data.english())
     return Task("text", "sequence", len(reading.text.symbols), _commonest(reading.test()[1]), reading)
 
 

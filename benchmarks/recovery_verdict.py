@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from geophone.errors import InputError
 from geophone.stats.paired import Equivalence, sign_flip, tost
-from geophone.stats.permutation import Tested
-from geophone.stats.survival import log_rank
+from geophone.stats.permutation import Significance, untested
 
 ALPHA = 0.05
 FEWEST = 6  # runs, for a sign flip to fall below ALPHA
-Times = tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+Pair = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +28,21 @@ class RecoveryVerdict:
     """
 
     verdict: str
-    plateau: Tested
+    plateau: Significance
     equivalence: Equivalence
-    early: dict[str, Tested]
-    time: Tested
+    early: dict[str, Significance]
+    time: Significance
     slower_p: float
 
 
 def recovery_verdict(
     extra: Mapping[str, np.ndarray],
-    times: Times | None = None,
+    times: tuple[Pair, Pair] | None = None,
     *,
     margin: float,
     rng: np.random.Generator,
 ) -> RecoveryVerdict:
-    """The verdict on `extra` deficits, an array a horizon with one number a run, the last horizon being the plateau.
+    """The verdict on `extra` deficits: per horizon an array of one number per run, the last horizon the plateau.
 
     A deficit is accuracy lost beside a comparison, positive when something was lost; `margin` (accuracy, so .01 is one
     point) is what counts as none. `times`: ((steps, steps of the comparison), (recovered, recovered)). Runs are the
@@ -54,8 +54,7 @@ def recovery_verdict(
     plateau = sign_flip(extra[horizons[-1]], rng=rng)
     equivalence = tost(extra[horizons[-1]], margin=margin)
     early = {horizon: sign_flip(extra[horizon], rng=rng) for horizon in horizons[:-1]}
-    nothing = Tested(np.nan, np.nan, plateau.n, "not enough data")
-    time = nothing if times is None else log_rank(*times, alternative="longer")
+    time = untested(plateau.n) if times is None else longer(*times)
     slower_p = _least([time.p, *(t.p if t.statistic > 0 else 1.0 for t in early.values() if t.status == "tested")])
     verdict = "undecided"
     if equivalence.status == "equivalent" or _always_the_same(extra[horizons[-1]]):
@@ -63,6 +62,27 @@ def recovery_verdict(
     elif plateau.p < ALPHA:
         verdict = "permanent deficit" if plateau.statistic > 0 else "ends higher"
     return RecoveryVerdict(verdict, plateau, equivalence, early, time, slower_p)
+
+
+def longer(times: Pair, recovered: Pair) -> Significance:
+    """Whether the first of two groups takes longer, times that were cut short included: the log-rank test (SciPy).
+
+    `times`: how long each unit was watched; `recovered`: False where it had not recovered by then. The statistic is
+    negative when the first group takes longer. The groups count as independent; where they are paired and agree, p is
+    too large rather than too small. "not enough data" when nothing happened or a group is empty. Raises InputError
+    where times and flags differ in length or a time is not finite.
+    """
+    t, e = [np.asarray(part, dtype=float) for part in times], [np.asarray(part, dtype=bool) for part in recovered]
+    if any(len(a) != len(b) for a, b in zip(t, e, strict=True)) or not all(np.isfinite(part).all() for part in t):
+        raise InputError("a log-rank test wants a finite time and an event flag per unit.")
+    n = len(t[0]) + len(t[1])
+    if not (len(t[0]) and len(t[1]) and (e[0].any() or e[1].any())):
+        return untested(n)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        test = stats.logrank(*(stats.CensoredData(a[b], right=a[~b]) for a, b in zip(t, e, strict=True)), "less")
+    if not np.isfinite(test.statistic):
+        return untested(n)
+    return Significance(float(test.statistic), float(test.pvalue), n, "tested")
 
 
 def compare_moments(
