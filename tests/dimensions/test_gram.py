@@ -74,11 +74,11 @@ def test_the_gram_matrix_is_that_of_the_shorter_side_with_its_sums(n, d, spectra
 @pytest.mark.parametrize("shape", [(9, 4), (4, 9), (600, 300)])
 def test_a_gram_matrix_of_nothing_says_its_shape_and_why(shape):
     dead = gram(torch.full(shape, 0.3))
-    assert (dead.n, dead.d, dead.status, dead.dead_fraction, dead.matrix) == (*shape, "dead", 1.0, None)
+    assert (dead.n, dead.d, dead.status, dead.dead_fraction, len(dead.matrix)) == (*shape, "dead", 1.0, 0)
     bad = numbers(*shape)
     bad[1, 1] = np.nan
     broken = gram(bad)
-    assert (broken.n, broken.d, broken.status, broken.matrix) == (*shape, "nonfinite", None)
+    assert (broken.n, broken.d, broken.status, len(broken.matrix)) == (*shape, "nonfinite", 0)
     # A sum that overflows is no infinity among the data.
     assert gram(numbers(*shape).sign() * 1.5e308).status == "ok"
 

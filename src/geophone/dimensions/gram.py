@@ -28,7 +28,7 @@ class Gram:
     `trace` = sum of squares of Xc, `frobenius` = sum of squared entries of the Gram matrix, `row_quartic` =
     sum_i |xc_i|^4, `mean_square` = |mean|^2. They are in units of a power of two (1 unless the data come near the
     ends of the number format), so only ratios are meaningful. `eps` is the machine epsilon of the data's format.
-    status: "ok" | "dead" (no variance) | "nonfinite" (a NaN or an infinity); nothing else is filled unless "ok".
+    status: "ok" | "dead" (no variance) | "nonfinite" (a NaN or an infinity); the tensors are empty unless "ok".
     """
 
     n: int
