@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import beta
 from small_study import NASTY, write_evidence
 
-from geophone.evidence.synthetic import Truth
+from geophone.evidence.synthetic import PlantedEffects
 from geophone.findings import as_json, listed, phrase, study_findings
 from geophone.findings.finding import VERDICTS, Phrase, Quantity, printed
 from geophone.findings.number import Number, clash, estimate
@@ -99,7 +99,7 @@ def test_an_estimate_says_its_p_its_rows_and_its_runs():
     assert estimate(missing, "r") == Phrase("not enough data: few")
 
 
-@pytest.mark.parametrize("truth", [Truth(), Truth(rise=0.2, r=0.95)])
+@pytest.mark.parametrize("truth", [PlantedEffects(), PlantedEffects(rise=0.2, r=0.95)])
 def test_every_number_of_a_sentence_is_among_its_quantities(study, truth):
     write_evidence(study, truth, runs=12)
     made = study_findings(study)
@@ -164,7 +164,7 @@ def test_numbers_of_the_statistics_are_said_as_they_are(study):
 
 
 def test_a_planted_effect_is_said_and_a_planted_correlation_too(study):
-    write_evidence(study, Truth(rise=0.2, r=0.95), runs=12)
+    write_evidence(study, PlantedEffects(rise=0.2, r=0.95), runs=12)
     made = study_findings(study)
     assert made["selectivity/did"].verdict == made["change/selectivity"].verdict == "met"
     assert "Class selectivity rises over a jump" in made["change/selectivity"].sentence
