@@ -19,7 +19,7 @@ LAZY = ("geophone", "geophone.dimensions")
 HEAD = '"""Made by docs/make_api.py from the names in __init__.py: what a type checker sees of this package."""'
 SECTIONS = {
     "record": "Recording", "_train": "Training by name", "store": "Opening", "_open": "Opening",
-    "dimensions": "Measuring", "measure": "Measuring", "imports": "Measuring", "signals": "Measuring",
+    "dimensions": "Measuring", "signals": "Measuring",
     "ingest": "Measuring", "detect": "Detecting", "target": "Pointing", "point": "Pointing", "dig": "Digging",
     "zoo": "Networks", "study": "Studies", "prove": "Proving ground", "records": "Values", "errors": "Errors",
 }  # fmt: skip

@@ -5,11 +5,12 @@ The names below are the public face, each imported when it is first used; `__ini
 
 import geophone.dig
 import geophone.dimensions
+import geophone.measure
 from geophone._lazy import lazy
 
-# Two rooms have the name of a public function. Python puts a package over that name when it is first imported: done
+# Three modules have the name of a public function. Python puts a module over that name when it is first imported: done
 # once here, and taken away again, so that no later import can.
-del geophone.dig, geophone.dimensions
+del geophone.dig, geophone.dimensions, geophone.measure
 
 _HOME = {
     "ActivationCapture": "geophone.record.capture",
@@ -37,10 +38,10 @@ _HOME = {
     "dig": "geophone.dig.run",
     "dimensions": "geophone.dimensions.catalogue",
     "fork": "geophone._train",
-    "import_series": "geophone.imports",
+    "import_series": "geophone.ingest.tables",
     "jumps": "geophone.detect.jumps",
     "layers": "geophone.record.layers",
-    "measure": "geophone.measure",
+    "measure": "geophone.ingest.checkpoints",
     "open": "geophone._open",
     "query": "geophone.store.sql",
     "replay": "geophone._train",

@@ -18,8 +18,8 @@ from geophone.errors import InputError as InputError
 from geophone.errors import PartlyDone as PartlyDone
 from geophone.errors import ReplayError as ReplayError
 from geophone.errors import StoreError as StoreError
-from geophone.imports import import_series as import_series
-from geophone.measure import measure as measure
+from geophone.ingest.checkpoints import measure as measure
+from geophone.ingest.tables import import_series as import_series
 from geophone.record.capture import ActivationCapture as ActivationCapture
 from geophone.record.layers import layers as layers
 from geophone.record.recorder import Recorder as Recorder

@@ -16,8 +16,9 @@ import torch
 from torch import nn
 
 import geophone as gp
-from geophone.imports import import_series
-from geophone.measure import checkpoint_files, measure
+from geophone.ingest.checkpoints import measure
+from geophone.ingest.sources import checkpoint_files
+from geophone.ingest.tables import import_series
 from geophone.study import parse_study, run_study
 
 STUDY = """\

@@ -13,8 +13,9 @@ from geophone.dig.run import Dig, is_dug, target_of
 from geophone.dig.select import selected
 from geophone.evidence import said
 from geophone.evidence.table import evidence_table
-from geophone.imports import import_series
-from geophone.measure import checkpoint_files, measure, read_probe, revisions
+from geophone.ingest.checkpoints import measure, read_probe
+from geophone.ingest.sources import checkpoint_files, revisions
+from geophone.ingest.tables import import_series
 from geophone.store.check import damaged_files, good_until
 from geophone.store.documents import read_dig
 from geophone.store.study import Study

@@ -11,7 +11,7 @@ from torch import nn
 
 import geophone as gp
 from geophone.errors import GeophoneError, InputError, StoreError
-from geophone.measure import revisions
+from geophone.ingest.sources import revisions
 from geophone.records import target_name
 from geophone.store.columns import checked
 from geophone.store.inside import is_inside

@@ -9,7 +9,7 @@ import pytest
 
 import geophone as gp
 from geophone.errors import InputError, StoreError
-from geophone.imports import import_series
+from geophone.ingest.tables import import_series
 from geophone.store import sql
 from geophone.store.study import Study
 from geophone.store.tables import write_table

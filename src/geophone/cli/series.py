@@ -17,7 +17,13 @@ def measure(
     probe: Annotated[str, typer.Option(help="A .npy, .npz, .pt or .safetensors file, or module:function.")],
     out: Annotated[Path, typer.Option(help="The run's folder; one that holds a part of this run goes on.")],
     model: Annotated[str | None, typer.Option(help="module:function that builds the network.")] = None,
-    revisions: Annotated[str | None, typer.Option(help="Revisions of a Hugging Face model, comma-separated.")] = None,
+    revisions: Annotated[
+        str | None, typer.Option(help='Revisions of a Hugging Face model: names, a glob, "all", or "log" (spaced).')
+    ] = None,
+    key: Annotated[str | None, typer.Option(help="Where in a file the weights lie, such as ema.")] = None,
+    step_pattern: Annotated[
+        str | None, typer.Option(help="A regular expression whose group is the step in a name, such as 'it(\\d+)'.")
+    ] = None,
     layers: Annotated[list[str] | None, typer.Option(help="Module path or glob; may be repeated.")] = None,
     rows: Annotated[int, typer.Option(min=2, help="Rows of a layer with positions.")] = 1024,
     as_json: Json = False,
@@ -30,21 +36,22 @@ def measure(
 
     Example: geophone measure checkpoints/ --model mynets:build --probe probe.npy --out runs/old
     """
-    from geophone import measure as measuring
+    from geophone.ingest import checkpoints as ingest
+    from geophone.ingest import sources
     from geophone.terminal.documents import measured_document
     from geophone.terminal.progress import StageProgress
     from geophone.terminal.words import complain, say_measured
 
     if revisions:
-        source = measuring.revisions(checkpoints[0], revisions.split(","))
+        source = sources.revisions(checkpoints[0], revisions, step_pattern=step_pattern)
     elif model:
-        source = measuring.checkpoint_files(checkpoints, model)
+        source = sources.checkpoint_files(checkpoints, model, key=key, step_pattern=step_pattern)
     else:
         raise InputError("say how to build the network: --model module:function, or --revisions of a hub model.")
     with Voice(as_json=as_json, quiet=quiet) as voice:
         with StageProgress(quiet=quiet) as progress:
-            done = measuring.measure(
-                source, measuring.read_probe(probe), out=out, layers=layers or None, rows=rows,
+            done = ingest.measure(
+                source, ingest.read_probe(probe), out=out, layers=layers or None, rows=rows,
                 on_step=lambda step, of: progress.training("measure", step, of),
             )  # fmt: skip
         voice.say(lambda: say_measured(done), lambda: measured_document(done))
@@ -69,7 +76,7 @@ def import_(
 
     Example: geophone import history.csv --dimension stable_rank --out runs/theirs
     """
-    from geophone.imports import Columns, import_series
+    from geophone.ingest.tables import Columns, import_series
     from geophone.terminal.documents import run_document
     from geophone.terminal.words import say_run
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from geophone.measure import Measured
+from geophone.ingest.checkpoints import Measured
 from geophone.store.run import Run
 from geophone.store.study import Study
 from geophone.terminal.words import observation, summary

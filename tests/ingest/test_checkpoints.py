@@ -14,7 +14,8 @@ from torch import nn
 
 import geophone as gp
 from geophone.errors import InputError, StoreError
-from geophone.measure import checkpoint_files, measure, read_probe, revisions
+from geophone.ingest.checkpoints import measure, read_probe
+from geophone.ingest.sources import Source, checkpoint_files, revisions
 
 PROBE = torch.randn(30, 6, generator=torch.Generator().manual_seed(0))
 
@@ -105,7 +106,11 @@ def test_another_probe_or_other_layers_on_the_same_folder_are_refused(folder, tm
 
 @pytest.mark.parametrize(
     ("names", "says"),
-    [(["weights.pt"], "must hold its training step"), (["a-7.pt", "b-7.pt"], "both say step 7"), ([], "no checkpoint")],
+    [
+        (["final.pt", "best.pt"], "must hold its training step"),
+        (["a-7.pt", "b-7.pt"], "both say step 7"),
+        ([], "no checkpoint"),
+    ],
 )
 def test_steps_must_be_told_apart(tmp_path, names, says):
     for name in names:
@@ -183,7 +188,7 @@ def test_revisions_from_a_hub_cache_without_a_network(tmp_path):
         (cache / "refs").mkdir(parents=True, exist_ok=True)
         (cache / "refs" / f"step{step}").write_text(f"{step:040d}")
     code = (
-        "import torch\nfrom geophone.measure import measure, revisions\n"
+        "import torch\nfrom geophone.ingest.checkpoints import measure\nfrom geophone.ingest.sources import revisions\n"
         "source = revisions('someone/tiny', ['step1', 'step2'])\n"
         "done = measure(source, {'input_ids': torch.arange(40).reshape(8, 5) % 20}, out='run')\n"
         "assert done.steps == (1, 2), done\n"
@@ -194,3 +199,92 @@ def test_revisions_from_a_hub_cache_without_a_network(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert len(gp.open(tmp_path / "run").series("stable_rank")) == 2
+
+
+def test_folders_as_trainers_write_them_and_a_stray_file(tmp_path):
+    for step in (200, 1000):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        save_file(network(step).state_dict(), tmp_path / f"checkpoint-{step}" / "model.safetensors")
+    shards = tmp_path / "checkpoint-300"
+    shards.mkdir()
+    weights = network(300).state_dict()
+    places = {name: f"model-{1 + i // 2:05d}-of-00002.safetensors" for i, name in enumerate(weights)}
+    for place in set(places.values()):
+        save_file({name: weights[name] for name in weights if places[name] == place}, shards / place)
+    (shards / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+    torch.save(network(1).state_dict(), tmp_path / "best.pt")
+    source = checkpoint_files([tmp_path], build)
+    assert [step for step, _ in source.keys] == [200, 300, 1000] and source.left_out == (str(tmp_path / "best.pt"),)
+    for step, key in source.keys:
+        torch.testing.assert_close(source.load(key).state_dict(), network(step).state_dict(), rtol=0, atol=0)
+
+
+def test_a_shard_that_is_missing_is_named(tmp_path):
+    folder = tmp_path / "checkpoint-3"
+    folder.mkdir()
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"0.weight": "gone.safetensors"}}))
+    with pytest.raises(StoreError, match=r"gone\.safetensors is not there"):
+        checkpoint_files([folder], build).load(str(folder))
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"0.weight": "../../elsewhere"}}))
+    with pytest.raises(StoreError, match="damaged"):
+        checkpoint_files([folder], build).load(str(folder))
+
+
+WRAPPINGS = {
+    "compiled": lambda n: f"_orig_mod.{n}",
+    "compiled around DDP": lambda n: f"_orig_mod.module.{n}",
+    "DDP twice": lambda n: f"module.module.{n}",
+    "one part compiled": lambda n: n.replace("0.", "0._orig_mod.") if n.startswith("0.") else n,
+    "FSDP": lambda n: f"_fsdp_wrapped_module.{n.replace('.', '._fsdp_wrapped_module.')}",
+    "activation checkpointing": lambda n: n.replace(".", "._checkpoint_wrapped_module."),
+    "a LightningModule's attribute": lambda n: f"model.{n}",
+    "an attribute of an attribute, under DDP": lambda n: f"module.net.trunk.{n}",
+}
+
+
+@pytest.mark.parametrize("wrapping", WRAPPINGS)
+def test_wrappers_leave_the_names(tmp_path, wrapping):
+    state = {WRAPPINGS[wrapping](name): tensor for name, tensor in network(5).state_dict().items()}
+    torch.save({"state_dict": state}, tmp_path / "step_5.pt")
+    loaded = checkpoint_files([tmp_path], build).load(str(tmp_path / "step_5.pt"))
+    torch.testing.assert_close(loaded.state_dict(), network(5).state_dict(), rtol=0, atol=0)
+
+
+def test_a_name_that_is_like_a_wrapper_is_kept(tmp_path):
+    class Wrapped(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.module = build()
+
+    torch.save(Wrapped().state_dict(), tmp_path / "step_5.pt")
+    checkpoint_files([tmp_path], Wrapped).load(str(tmp_path / "step_5.pt"))
+
+
+def test_weights_under_a_key(tmp_path):
+    slow, fast = network(1).state_dict(), network(2).state_dict()
+    path = tmp_path / "step_5.pt"
+    torch.save({"generator": fast, "critic": {"0.weight": torch.ones(2, 2)}, "epoch": 3}, path)
+    torch.testing.assert_close(checkpoint_files([path], build).load(str(path)).state_dict(), fast, rtol=0, atol=0)
+    torch.save({"teacher": slow, "student": fast}, path)
+    with pytest.raises(InputError, match="--key: teacher, student"):
+        checkpoint_files([path], build).load(str(path))
+    loaded = checkpoint_files([path], build, key="teacher").load(str(path))
+    torch.testing.assert_close(loaded.state_dict(), slow, rtol=0, atol=0)
+    with pytest.raises(InputError, match=r"no weights under 'ema'; it holds teacher \(4 tensors\)"):
+        checkpoint_files([path], build, key="ema").load(str(path))
+    optimizer = torch.optim.Adam(network(3).parameters()).state_dict()
+    torch.save({"model": slow, "ema": fast, "optimizer": optimizer}, path)
+    torch.testing.assert_close(checkpoint_files([path], build).load(str(path)).state_dict(), slow, rtol=0, atol=0)
+
+
+def test_one_finished_model_is_step_0_and_a_wrong_probe_is_told_at_the_first_checkpoint(tmp_path):
+    torch.save(network(1).state_dict(), tmp_path / "final.pt")
+    assert measure(checkpoint_files([tmp_path], build), PROBE, out=tmp_path / "run").steps == (0,)
+    for step in range(5):
+        torch.save(network(step).state_dict(), tmp_path / f"step_{step}.pt")
+    loads = []
+    source = checkpoint_files([tmp_path], build)
+    counted = Source(source.keys, lambda key: loads.append(key) or source.load(key), {})
+    with pytest.raises(InputError, match="cannot read a probe"):
+        measure(counted, [PROBE, torch.zeros(30)], out=tmp_path / "other")
+    assert len(loads) == 1

@@ -6,7 +6,7 @@ import pytest
 
 import geophone as gp
 from geophone.errors import InputError, StoreError
-from geophone.imports import Columns, import_series
+from geophone.ingest.tables import Columns, import_series
 from geophone.store.tables import write_table
 
 STEPS = [0, 10, 30]
@@ -93,3 +93,24 @@ def test_an_imported_run_goes_through_the_detectors(tmp_path):
     pd.DataFrame({"step": 5 * np.arange(120), "a": x, "b": x[::-1]}).to_csv(tmp_path / "t.csv", index=False)
     run = import_series(tmp_path / "t.csv", out=tmp_path / "run", dimension="stable_rank")
     assert gp.jumps(run.series("stable_rank")["a"], mode="naive")[0].step == 300
+
+
+def test_a_chart_s_own_export_is_one_run_without_its_bands(tmp_path):
+    key = "fresh-sun-1 - stable_rank/conv1"
+    table = pd.DataFrame({"Step": STEPS} | {key + end: [3.0, 2.5, 2.0] for end in ("", "__MIN", "__MAX")})
+    table.to_csv(tmp_path / "chart.csv", index=False)
+    run = import_series(tmp_path / "chart.csv", out=tmp_path / "run")
+    assert run.series("stable_rank")["conv1"].tolist() == [3.0, 2.5, 2.0] and len(run.layers) == 1
+    table.assign(**{"calm-sea-2 - stable_rank/conv1": 1.0}).to_csv(tmp_path / "two.csv", index=False)
+    with pytest.raises(InputError, match=r"2 runs side by side \(calm-sea-2, fresh-sun-1\)"):
+        import_series(tmp_path / "two.csv", out=tmp_path / "none")
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_separators_an_index_and_a_byte_order_mark(tmp_path, separator):
+    VALUES.reset_index().to_csv(tmp_path / "t.csv", sep=separator, encoding="utf-8-sig")
+    run = import_series(tmp_path / "t.csv", out=tmp_path / "run", dimension="stable_rank")
+    assert [layer.name for layer in run.layers] == ["conv1", "fc"]
+    VALUES.reset_index().to_json(tmp_path / "t.jsonl", orient="records", lines=True)
+    again = import_series(tmp_path / "t.jsonl", out=tmp_path / "again", dimension="stable_rank")
+    pd.testing.assert_frame_equal(again.series("stable_rank"), run.series("stable_rank"))

@@ -1,0 +1,252 @@
+"""Networks to measure, one by one: checkpoint files of a network, or revisions of a Hugging Face model."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from geophone.errors import InputError, StoreError
+from geophone.ingest.steps import steps_of
+from geophone.ingest.weights import INDEXES, SINGLE, SUFFIXES, read_weights
+from geophone.store.documents import read_json
+from geophone.store.inside import is_inside
+from geophone.zoo.named import imported
+
+_MOST = 2_000
+# What trainers call the file of weights in every checkpoint's folder.
+_SHARED_NAMES = {name.partition(".")[0] for name in (*INDEXES, *SINGLE)} | {
+    "weights", "checkpoint", "mp_rank_00_model_states",
+}  # fmt: skip
+_PER_DECADE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Networks to measure: `load(key)` gives the one of a checkpoint; `keys` are (step, key) in order of step.
+
+    `left_out` are files or revisions whose names say no step. What `load` gave before may be the same network with
+    other weights: use one before asking for the next, so that only one is in memory.
+    """
+
+    keys: tuple[tuple[int, str], ...]
+    load: Callable[[str], nn.Module]
+    about: Mapping[str, Any]
+    left_out: tuple[str, ...] = ()
+
+
+def checkpoint_files(
+    paths: Sequence[Path | str],
+    model: str | Callable[[], nn.Module],
+    *,
+    key: str | None = None,
+    step_pattern: str | None = None,
+) -> Source:
+    """Checkpoints of one network that `model` builds, "module:function" or a callable.
+
+    `paths` are files, folders of files, and folders of folders as trainers write them (`checkpoint-500/`). What is
+    read of them, and how `key` finds the weights inside, is said in `read_weights`; where names say their step, in
+    `step_of`. A name without a step leaves its file out, which `left_out` names; the only checkpoint there is may do
+    without, and is step 0. The network is built once, and takes in the weights of one checkpoint after the other.
+    Raises InputError where there is no checkpoint, none that says its step, or two of one step.
+    """
+    places = {str(place): place for place in _expanded(paths)}
+    if not places:
+        raise InputError(f"no checkpoint ({', '.join(SUFFIXES)}) among {', '.join(map(str, paths))}.")
+    keys, left_out = _ordered({text: _name(place) for text, place in places.items()}, step_pattern)
+    build = imported(model) if isinstance(model, str) else model
+    networks: list[nn.Module] = []
+
+    def load(place: str) -> nn.Module:
+        if not networks:
+            networks.append(_built(build, model))
+        network = networks[0]
+        shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
+        weights = read_weights(Path(place), key=key, shapes=shapes)
+        try:
+            network.load_state_dict(weights)
+        except RuntimeError as error:
+            raise StoreError(f"{place} does not fit the model: {' '.join(str(error).split())[:300]}") from error
+        return network
+
+    return Source(keys, load, {"model": str(model), "source": "checkpoint files"}, left_out)
+
+
+def _built(build: Callable[[], nn.Module], model: str | Callable[[], nn.Module]) -> nn.Module:
+    network = build()
+    if not isinstance(network, nn.Module):
+        raise InputError(f"{model} must return a torch.nn.Module; it returned {type(network).__name__}.")
+    return network
+
+
+def _ordered(names: Mapping[str, str], pattern: str | None) -> tuple[tuple[tuple[int, str], ...], tuple[str, ...]]:
+    """(step, key) in order of step, and the keys without a step; `names` maps a key to what says its step. The only
+    checkpoint there is may be without."""
+    steps, without = steps_of(names, pattern=pattern)
+    if not steps and len(without) == 1 and pattern is None:
+        steps, without = {without[0]: 0}, []
+    if not steps:
+        raise InputError(
+            f"{without[0]}: a checkpoint's name must hold its training step, such as step-400; or say where the step "
+            "stands with --step-pattern, such as 'it(\\d+)'."
+        )
+    return tuple(sorted((step, key) for key, step in steps.items())), tuple(without)
+
+
+def _name(place: Path) -> str:
+    """What says the step of a checkpoint: its file's name, or its folder's where the file is called as all are."""
+    shared = {name.partition(".")[0] for name in (*INDEXES, *SINGLE)} | {
+        "weights",
+        "checkpoint",
+        "mp_rank_00_model_states",
+    }
+    return place.parent.name if place.is_file() and place.name.partition(".")[0] in shared else place.name
+
+
+def _expanded(paths: Iterable[Path | str]) -> Iterator[Path]:
+    for path in map(Path, paths):
+        if path.is_file():
+            yield path
+        elif not path.is_dir():
+            raise InputError(f"{path} is neither a file nor a folder.")
+        elif _is_checkpoint(path):
+            yield path
+        else:
+            inside = sorted(path.iterdir())
+            yield from (p for p in inside if p.suffix in SUFFIXES and p.is_file() and ".state." not in p.name)
+            yield from (p for p in inside if p.is_dir() and _is_checkpoint(p))
+
+
+def _is_checkpoint(folder: Path) -> bool:
+    """Whether a folder is one checkpoint: what Transformers or diffusers write, whole or in shards."""
+    return any((folder / name).is_file() for name in (*INDEXES, *SINGLE))
+
+
+def revisions(
+    model: str, names: str | Sequence[str], *, step_pattern: str | None = None, task: str = "base", dtype: str = "auto"
+) -> Source:
+    """Revisions of a Hugging Face model: of a hub id (from the local cache where there is no network), or of a local
+    folder with a sub-folder per revision.
+
+    `names` are names of revisions, "all", "log" (about 8 per factor of ten in the step) or a glob; text is split at
+    commas. `task` says which of Transformers' Auto classes reads them: "base" (no head) or "causal-lm". A single
+    revision without a step in its name is step 0. Raises InputError where transformers is missing, where no name
+    says a step or two say the same, and for one that leads out of the folder.
+    """
+    auto, kind = _auto_class(task), _dtype(dtype)
+    local = Path(model).is_dir()
+    asked = [name.strip() for name in names.split(",")] if isinstance(names, str) else [n.strip() for n in names]
+    chosen = _chosen(model, [name for name in asked if name], local)
+    for name in chosen:
+        if local and not is_inside(Path(model) / name, model):
+            raise InputError(f"revision {name!r} lies outside {model}.")
+    keys, left_out = _ordered({name: name for name in chosen}, step_pattern)
+    if asked == ["log"]:
+        keys = _log_spaced(keys)
+
+    def load(name: str) -> nn.Module:
+        where = (str(Path(model) / name), {}) if local else (model, {"revision": name})
+        try:
+            with _quiet():
+                _check_config(where[0], **where[1])
+                return auto.from_pretrained(where[0], trust_remote_code=False, dtype=kind, **where[1])
+        except Exception as error:  # a damaged configuration makes transformers raise whatever it trips over
+            raise StoreError(f"revision {name} of {model} cannot be read: {_first_line(error)}") from error
+
+    return Source(keys, load, {"model": model, "source": "Hugging Face revisions", "task": task}, left_out)
+
+
+def _auto_class(task: str) -> Any:
+    try:
+        import transformers
+    except ModuleNotFoundError as error:
+        raise InputError("revisions need transformers: pip install 'geophone[hf]'.") from error
+    known = {"base": "AutoModel", "causal-lm": "AutoModelForCausalLM"}
+    if task not in known:
+        raise InputError(f"task={task!r}; known are {', '.join(known)}.")
+    return getattr(transformers, known[task])
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the bar and the report that Transformers prints per checkpoint."""
+    from transformers.utils import logging
+
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()
+
+
+def _dtype(name: str) -> torch.dtype | str:
+    if name == "auto":
+        return "auto"
+    dtype = getattr(torch, name, None)
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise InputError(f"dtype {name!r} is no floating type of torch; write float32, bfloat16 or float16.")
+    return dtype
+
+
+def _chosen(model: str, asked: Sequence[str], local: bool) -> list[str]:
+    """The names of revisions that `asked` means; the hub or the folder is asked only where a name needs it."""
+    if asked not in (["all"], ["log"]) and not any(c in name for name in asked for c in "*?["):
+        return list(dict.fromkeys(asked))
+    there = sorted(p.name for p in Path(model).iterdir() if p.is_dir()) if local else _on_hub(model)
+    if asked in (["all"], ["log"]):
+        steps, _ = steps_of({name: name for name in there})
+        return list(steps)
+    names = [name for pattern in asked for name in there if fnmatchcase(name, pattern)]
+    if not names:
+        raise InputError(f"no revision of {model} matches {', '.join(asked)}; it has {', '.join(there[:8])} ...")
+    return list(dict.fromkeys(names))
+
+
+def _on_hub(model: str) -> list[str]:
+    """Branches and tags of a hub model; those in the local cache where the hub does not answer."""
+    from huggingface_hub import HfApi, constants
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    try:
+        refs = HfApi().list_repo_refs(model)
+        return [ref.name for ref in (*refs.branches, *refs.tags)]
+    except (OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
+        folder = Path(constants.HF_HUB_CACHE) / f"models--{model.replace('/', '--')}" / "refs"
+        if not folder.is_dir():
+            raise StoreError(f"the hub does not say which revisions {model} has: {_first_line(error)}.") from error
+        return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+def _log_spaced(keys: tuple[tuple[int, str], ...]) -> tuple[tuple[int, str], ...]:
+    """The first and last of `keys`, and those nearest above a grid of `_PER_DECADE` steps per factor of ten."""
+    kept: dict[int, tuple[int, str]] = {}
+    for step, key in keys:
+        cell = -1 if step <= 0 else int(_PER_DECADE * torch.log10(torch.tensor(float(step))).item() + 1e-6)
+        kept.setdefault(cell, (step, key))
+    return tuple(dict.fromkeys((*kept.values(), keys[-1]))) if keys else ()
+
+
+def _check_config(model: str, **revision: str) -> None:
+    """Raises StoreError for a configuration of so many layers or labels that building it would not end, and for
+    weights that are stored in fewer bits than they stand for."""
+    from transformers.utils import cached_file
+
+    config = read_json(Path(cached_file(model, "config.json", **revision) or "config.json"))
+    if config.get("quantization_config"):
+        raise StoreError("its weights are quantised, and dimensions of rounded weights are not the network's own")
+    for key, value in config.items():
+        if re.search(r"layer|labels", key) and isinstance(value, int | float) and value > _MOST:
+            raise StoreError(f"{key} is {value}; more than {_MOST} are not believed")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
