@@ -1,6 +1,5 @@
 """A small study on disk, made without training: four runs of noise, phase 1 of them, statistics of a known truth."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +7,9 @@ import numpy as np
 from geophone.evidence import statistics
 from geophone.evidence.synthetic import PlantedEffects, simulated
 from geophone.records import Layer
+from geophone.store.documents import Statistics, as_document, write_document
 from geophone.store.manifest import Manifest
 from geophone.store.study import Study
-from geophone.store.tables import write_text
 from geophone.store.writer import RunWriter
 from geophone.study.file import DetectOptions
 from geophone.study.stages import detect_stage
@@ -56,4 +55,4 @@ def write_evidence(study: Study, truth: PlantedEffects, *, runs: int = 8) -> Non
     found = statistics(made.table, order=made.order, detection=made.detection, draws=99)
     found["study"]["targets_found"] = 2 * found["study"]["targets_dug"]
     study.write("evidence", made.table)
-    write_text(study.folder / "statistics.json", json.dumps(found))
+    write_document(study.places.statistics, as_document(Statistics, found))

@@ -23,8 +23,12 @@ def evidence(heights=(2.0, 6.0), at=(60, 150), *, noise=0.02, run="r"):
     return Evidence(run=run, series=series, loss=loss, jumps=tables["jumps"], critical=tables["critical"])
 
 
+def span(window):
+    return window.step - window.before, window.after - window.step
+
+
 def test_planted_jumps_come_first_in_order_of_size_with_their_windows():
-    table = rank(run_targets(evidence(), dimension="d"))
+    table = rank(run_targets(evidence(), dimension="d", mode="naive"))
     top = table.head(2)
     assert top["layer"].tolist() == ["b", "a"]
     assert top["step"].tolist() == [755, 305]
@@ -33,7 +37,7 @@ def test_planted_jumps_come_first_in_order_of_size_with_their_windows():
 
 
 def test_the_reason_says_what_the_numbers_say():
-    reason = rank(run_targets(evidence(), dimension="d"))["reason"].iloc[0]
+    reason = rank(run_targets(evidence(), dimension="d", mode="naive"))["reason"].iloc[0]
     assert "d of b rose 2.5" in reason and "between steps 730 and 780" in reason
     assert "inside a period of fast change" in reason
     assert "loss went from 1.27 to 1.22" in reason
@@ -41,25 +45,25 @@ def test_the_reason_says_what_the_numbers_say():
 
 def test_a_control_window_holds_no_jump_and_is_the_nearest_in_log_step():
     given = evidence()
-    for target in run_targets(given, dimension="d"):
+    for target in run_targets(given, dimension="d", mode="naive"):
         mine = given.jumps[given.jumps["layer"] == target.layer]["step"].to_numpy()
-        inside = (mine >= target.control_before) & (mine <= target.control_after)
+        control, own = target.control, target.window
+        inside = (mine >= control.before) & (mine <= control.after)
         assert not inside.any()
-        assert target.control_after < target.before or target.control_before > target.after
+        assert control.after < own.before or control.before > own.after
         for step in STEPS[5:-5]:
             window = (mine >= step - 25) & (mine <= step + 25)
-            if not window.any() and abs(step - target.step) > 50:
-                nearest = abs(np.log(step / target.step))
-                assert abs(np.log(target.control_step / target.step)) <= nearest + 1e-12
+            if not window.any() and abs(step - own.step) > 50:
+                nearest = abs(np.log(step / own.step))
+                assert abs(np.log(control.step / own.step)) <= nearest + 1e-12
 
 
 def test_a_control_is_as_wide_as_its_target_and_cut_alike_at_the_ends_of_a_run():
-    found = run_targets(evidence(at=(2, 198)), dimension="d")
-    spans = {target.step: (target.step - target.before, target.after - target.step) for target in found}
+    found = run_targets(evidence(at=(2, 198)), dimension="d", mode="naive")
+    spans = {target.window.step: span(target.window) for target in found}
     assert spans[15] == (10, 25) and spans[995] == (25, 5)
     for target in found:
-        control = (target.control_step - target.control_before, target.control_after - target.control_step)
-        assert control == spans[target.step]
+        assert span(target.control) == spans[target.window.step]
 
 
 def test_no_quiet_window_means_no_control():
@@ -68,17 +72,17 @@ def test_no_quiet_window_means_no_control():
     everywhere["index"] = np.arange(0, 200, 10)
     everywhere["step"] = STEPS[::10]
     busy = Evidence(run="r", series=given.series, loss=given.loss, jumps=everywhere, critical=given.critical)
-    assert all(target.control_step is None for target in run_targets(busy, dimension="d"))
-    assert rank(run_targets(busy, dimension="d"))["control_step"].isna().all()
+    assert all(target.control is None for target in run_targets(busy, dimension="d", mode="naive"))
+    assert rank(run_targets(busy, dimension="d", mode="naive"))[["earlier_step", "later_step"]].isna().to_numpy().all()
 
 
 def test_neighbouring_jumps_become_one_target():
     given = evidence()
-    steps = sorted(t.step for t in run_targets(given, dimension="d") if t.layer == "a")
+    steps = sorted(t.window.step for t in run_targets(given, dimension="d", mode="naive") if t.layer == "a")
     assert all(later - earlier > 25 for earlier, later in itertools.pairwise(steps))
 
 
 def test_nothing_found_is_an_empty_table_with_its_columns():
     table = rank([])
     assert len(table) == 0
-    assert "control_step" in table.columns
+    assert "later_step" in table.columns

@@ -1,4 +1,4 @@
-"""The values that pass between the rooms: frozen, typed, and without behaviour.
+"""The values that pass between the rooms: frozen and typed; what they can say of themselves follows from their fields.
 
 `index` counts measurements from 0, `step` counts training steps (updates done), `depth` counts layers in the
 order in which they run, from 0.
@@ -6,6 +6,9 @@ order in which they run, from 0.
 
 import re
 from dataclasses import dataclass
+from math import log
+
+MOMENTS = ("before", "during", "after")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +99,27 @@ class AccelerationPeak:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """A place worth digging: a window of one layer of one run, why, and where to look for comparison.
+class Window:
+    """A stretch of a run, in training steps: where it begins, its middle (what is looked at during it), its end."""
 
-    `before`, `step` and `after` are the moments to look at; the `control_*` moments are the same three of the
-    nearest window (in log step) of the same layer without a jump, or None where there is no such window.
+    before: int
+    step: int
+    after: int
+
+    @property
+    def steps(self) -> dict[str, int]:
+        """The three moments to look at, by name, as every dig has them."""
+        return dict(zip(MOMENTS, (self.before, self.step, self.after), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A place worth digging: a layer of a run, the window in which its `dimension` changed, why, and where to compare.
+
+    `earlier` and `later` are windows of the same length in which nothing of the kind happens, before and after the
+    target's own (None where there is none). `method` is what pointed here: a form of the detector (naive, calibrated,
+    online, pelt) or a method of the ranker. `rank` is 1 for the best, 0 before there is an order; a rank is an order in
+    which to look, not a probability.
     """
 
     rank: int
@@ -108,17 +127,45 @@ class Target:
     layer: str
     depth: int
     dimension: str
-    step: int
-    before: int
-    after: int
+    window: Window
+    earlier: Window | None
+    later: Window | None
+    method: str
     score: float
     reason: str
-    control_step: int | None
-    control_before: int | None
-    control_after: int | None
+
+    @property
+    def name(self) -> str:
+        """The name of the target and of its dig."""
+        return target_name(self.run, self.layer, self.window.step)
+
+    @property
+    def control(self) -> Window | None:
+        """The control that lies nearer in ln step, the earlier one where both are as near; None where there is none."""
+        there = [window for window in (self.earlier, self.later) if window is not None]
+        return min(there, key=lambda window: abs(log(max(window.step, 1) / max(self.window.step, 1))), default=None)
+
+    @property
+    def windows(self) -> dict[str, Window]:
+        """The windows that are dug, by role: "target", and "control" where there is one."""
+        return {"target": self.window} | ({} if self.control is None else {"control": self.control})
 
 
 def target_name(run: str, layer: str, step: int) -> str:
     """The name of a target, and of its folder in digs/: "cnn_4_mnist-seed0.conv2.step00000400"; what cannot stand in
     a folder's name is written as "_"."""
     return re.sub(r"[^A-Za-z0-9_.-]", "_", f"{run}.{layer}.step{step:08d}").lstrip(".")
+
+
+@dataclass(frozen=True, slots=True)
+class DigOptions:
+    """`per_class` samples of each class; `units` to show, so many at random or these by number, their images made in
+    `steps` optimisation steps; `recovery` to ablate and train on as well (minutes per target), compared at `horizons`
+    (steps, or "plateau"); `seed` is where all randomness comes from."""
+
+    per_class: int = 200
+    units: int | tuple[int, ...] = 20
+    steps: int = 512
+    recovery: bool = False
+    horizons: tuple[int | str, ...] = (100, 500, "plateau")
+    seed: int = 0

@@ -1,12 +1,14 @@
 """From phenomena to the places worth digging, each with its reason and a control to compare with."""
 
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from geophone.errors import InputError
-from geophone.records import Target
+from geophone.records import Target, Window
+from geophone.rows import TargetRow, frame
 from geophone.store.study import Study
 
 HALF_WINDOW = 5  # measurements on each side, as in a jump's magnitude
@@ -25,7 +27,7 @@ class Evidence:
 
 
 def targets(study: Study, *, dimension: str = "stable_rank", mode: str = "naive") -> pd.DataFrame:
-    """The ranked targets of a study from its phase-1 tables: one row a target, the columns of `records.Target`.
+    """The ranked targets of a study from its phase-1 tables: one row per target, a `rows.TargetRow`.
 
     A target is the strongest jump of `dimension` (detector `mode`) within any 11 measurements of a layer. They
     are ranked by |log ratio| x |detector score|: a change must be both large and unlike its surroundings. A rank is
@@ -42,21 +44,18 @@ def targets(study: Study, *, dimension: str = "stable_rank", mode: str = "naive"
             jumps=jumps[jumps["run"] == run.name],
             critical=critical[critical["run"] == run.name],
         )
-        found += run_targets(evidence, dimension=dimension)
+        found += run_targets(evidence, dimension=dimension, mode=mode)
     return rank(found)
 
 
-def rank(found: list[Target]) -> pd.DataFrame:
+def rank(found: Iterable[Target]) -> pd.DataFrame:
     """`found` as a table, best first; ties go by run, layer and step, so the order never depends on chance."""
-    columns = [f.name for f in fields(Target)]
-    table = pd.DataFrame([asdict(t) for t in found], columns=columns)
+    table = frame((TargetRow.of(target) for target in found), TargetRow)
     table = table.sort_values(["score", "run", "depth", "step"], ascending=[False, True, True, True])
-    table["rank"] = np.arange(1, len(table) + 1)
-    controls = ["control_step", "control_before", "control_after"]
-    return table.astype(dict.fromkeys(controls, "Int64")).reset_index(drop=True)
+    return table.assign(rank=np.arange(1, len(table) + 1)).reset_index(drop=True)
 
 
-def run_targets(evidence: Evidence, *, dimension: str) -> list[Target]:
+def run_targets(evidence: Evidence, *, dimension: str, mode: str) -> list[Target]:
     """The targets of one run, unranked (`rank` 0)."""
     steps = evidence.series.index.to_numpy()
     found = []
@@ -64,8 +63,9 @@ def run_targets(evidence: Evidence, *, dimension: str) -> list[Target]:
         everywhere = rows["index"].to_numpy(int)
         for row in _strongest(rows).itertuples():
             at = int(row.at)
-            before, after = _window(at, len(steps))
+            window = _window(at, steps)
             control = _control(at, everywhere, steps)
+            first = control is not None and control.step < window.step
             found.append(
                 Target(
                     rank=0,
@@ -73,14 +73,12 @@ def run_targets(evidence: Evidence, *, dimension: str) -> list[Target]:
                     layer=layer,
                     depth=int(row.depth),
                     dimension=dimension,
-                    step=int(row.step),
-                    before=int(steps[before]),
-                    after=int(steps[after]),
+                    window=window,
+                    earlier=control if first else None,
+                    later=None if first else control,
+                    method=mode,
                     score=abs(float(row.log_ratio)) * abs(float(row.score)),
-                    reason=_reason(evidence, row, dimension, (int(steps[before]), int(steps[after]))),
-                    control_step=None if control is None else int(steps[control]),
-                    control_before=None if control is None else int(steps[control - (at - before)]),
-                    control_after=None if control is None else int(steps[control + (after - at)]),
+                    reason=_reason(evidence, row, dimension, window),
                 )
             )
     return found
@@ -105,24 +103,27 @@ def _strongest(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.loc[sorted(kept)]
 
 
-def _window(index: int, length: int) -> tuple[int, int]:
-    return max(0, index - HALF_WINDOW), min(length - 1, index + HALF_WINDOW)
+def _window(index: int, steps: np.ndarray) -> Window:
+    ends = max(0, index - HALF_WINDOW), index, min(len(steps) - 1, index + HALF_WINDOW)
+    return Window(*(int(steps[end]) for end in ends))
 
 
-def _control(index: int, jumps: np.ndarray, steps: np.ndarray) -> int | None:
-    """The nearest moment in log step whose whole window holds no jump and does not touch this one's window. Where a
-    target's window is cut at an end of the run, its control's is cut alike: over more steps more changes."""
+def _control(index: int, jumps: np.ndarray, steps: np.ndarray) -> Window | None:
+    """Around the nearest moment in log step whose whole window holds no jump and does not touch this one's window.
+    Where a target's window is cut at an end of the run, its control's is cut alike: over more steps more changes."""
     inner = np.arange(HALF_WINDOW, len(steps) - HALF_WINDOW)
     quiet = np.array([i for i in inner if np.abs(jumps - i).min() > HALF_WINDOW], dtype=int)
     quiet = quiet[np.abs(quiet - index) > 2 * HALF_WINDOW]
     if len(quiet) == 0:
         return None
     distance = np.abs(np.log(steps[quiet]) - np.log(steps[index]))
-    return int(quiet[np.argmin(distance)])
+    control = int(quiet[np.argmin(distance)])
+    before, after = min(index, HALF_WINDOW), min(len(steps) - 1 - index, HALF_WINDOW)
+    return Window(int(steps[control - before]), int(steps[control]), int(steps[control + after]))
 
 
-def _reason(evidence: Evidence, row, dimension: str, window: tuple[int, int]) -> str:
-    start, stop = window
+def _reason(evidence: Evidence, row, dimension: str, window: Window) -> str:
+    start, stop = window.before, window.after
     series = evidence.series[row.layer]
     old, new = series.loc[start], series.loc[stop]
     verb = "rose" if new > old else "fell"

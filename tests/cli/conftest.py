@@ -1,9 +1,7 @@
 """One small study that the tests of the command line share, and the command line called in this process."""
 
-import json
 import shutil
 import sys
-from dataclasses import asdict
 from types import SimpleNamespace
 
 import pytest
@@ -18,7 +16,10 @@ DIMENSIONS = ["stable_rank", "participation_ratio"]
 def whole(tmp_path_factory):
     """A study of one network, gone the whole way to its statistics."""
     from geophone._train import train
-    from geophone.dig.run import DigOptions, dig
+    from geophone.dig.run import dig
+    from geophone.records import DigOptions
+    from geophone.store.documents import DigDocument, write_document
+    from geophone.store.places import DIG
     from geophone.study import open_study
     from geophone.study.file import DetectOptions, EvidenceOptions
     from geophone.study.stages import detect_stage, evidence_stage, target_stage
@@ -30,9 +31,8 @@ def whole(tmp_path_factory):
     target_stage(study)
     made = dig(study, 1, options=DigOptions(per_class=10, units=1, steps=1))
     # Its pictures are poor, but it passes for what `geophone dig --seed-mode` asks for, and need not be dug again.
-    asked = asdict(DigOptions(per_class=10))
-    about = made.about | {"options": {name: asked[name] for name in made.about["options"]}}
-    (made.folder / "dig.json").write_text(json.dumps(about))
+    about = DigDocument(target=made.target, options=DigOptions(per_class=10), code=made.about.code)
+    write_document(study.places.dig(made.name) / DIG, about)
     evidence_stage(study, EvidenceOptions(draws=99))
     return folder
 

@@ -19,13 +19,15 @@ from geophone.dig.features import UNTYPED
 from geophone.dig.moment import Moment
 from geophone.dig.notes import observation
 from geophone.dig.pictures import contact_sheet
-from geophone.dig.run import Dig, DigOptions, dig, target_of
+from geophone.dig.run import dig
 from geophone.dig.samples import answers, balanced
 from geophone.dig.select import selected
 from geophone.dig.subject import subject_of
 from geophone.errors import InputError
 from geophone.evidence import evidence_table
 from geophone.record.checkpoints import weights_digest
+from geophone.records import DigOptions
+from geophone.store.dig import Dig
 from geophone.study import digging, open_study, parse_study, run_study
 from geophone.study.digging import chosen_targets, dig_stage, dig_tasks, forget_digs
 from geophone.study.file import DigSettings
@@ -54,19 +56,18 @@ def dug(study) -> Dig:
 
 
 def _with_control(study):
-    rows = study.targets()
-    rows = rows[rows["control_step"].notna() & rows["run"].str.startswith("cnn") & (rows["layer"] != "head")]
-    return target_of(rows.iloc[0])
+    targets = [target for target in study.ranked() if target.run.startswith("cnn") and target.layer != "head"]
+    return next(target for target in targets if target.control is not None)
 
 
 def test_each_moment_is_the_network_of_that_step(study, dug):
     target = _with_control(study)
     run = study.run(target.run)
     moments = dug["moments"].set_index(["role", "moment"])
-    assert moments.loc[("target", "during"), "step"] == target.step
-    assert moments.loc[("control", "after"), "step"] == target.control_after
+    assert moments.loc[("target", "during"), "step"] == target.window.step
+    assert moments.loc[("control", "after"), "step"] == target.control.after
     samples = balanced(task("digits"), rng=np.random.default_rng(0), per_class=20)
-    for key, step in ((("target", "before"), target.before), (("control", "during"), target.control_step)):
+    for key, step in ((("target", "before"), target.window.before), (("control", "during"), target.control.step)):
         model = replay(run, step)
         with torch.no_grad():
             right = float((model(samples.x).argmax(1) == samples.y).float().mean())
@@ -115,12 +116,12 @@ def test_other_options_dig_again_and_show_the_units_asked_for(study, dug, tmp_pa
     with pytest.raises(InputError, match="units .* of a layer that has"):
         dig(copy, target, options=replace(options, units=(5, 999)))
     made = dig(copy, target, options=options)
-    assert made.about["options"]["per_class"] == 10
+    assert made.about.options.per_class == 10
     assert made["moments"]["probe_accuracy"].notna().all()
     assert "Units shown, in this order: 5, 2." in made.notes
     rng = np.random.default_rng([0, zlib.crc32(made.folder.name.encode())])
     x = subject_of(copy.run(target.run), rng=rng, per_class=10).samples.x
-    a = answers(replay(copy.run(target.run), target.after), [target.layer], x)[target.layer]
+    a = answers(replay(copy.run(target.run), target.window.after), [target.layer], x)[target.layer]
     best = np.concatenate([np.argsort(-a[:, unit], kind="stable")[:9] for unit in (5, 2)])
     with Image.open(made.folder / "images/top-after.png") as picture:
         assert np.array_equal(np.asarray(picture), contact_sheet(x.numpy()[best], columns=9, tile=32))
@@ -205,7 +206,7 @@ def test_a_dig_with_recovery_leaves_what_is_missing_at_the_horizons_asked_for(st
     asked = []
     monkeypatch.setattr(digging, "run_local", lambda tasks, **told: asked.extend(tasks) or [])
     dig_stage(copy, replace(OPTIONS, horizons=(20,), units=1, steps=1), chosen)
-    recovered = [task for task in asked if task.arguments["options"]["recovery"]]
+    recovered = [task for task in asked if task.arguments["options"].recovery]
     assert len(asked) == len(chosen) and len(recovered) == 2
     small = next(task for task in recovered if task.name.startswith("mlp"))
     small.function(**small.arguments, tell=lambda done, of: None)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,12 @@ import pytest
 
 from geophone.errors import InputError, StoreError
 from geophone.evidence import evidence_table, said, write_evidence
-from geophone.evidence.columns import COLUMNS, as_markdown
-from geophone.records import Layer
+from geophone.records import DigOptions, Layer, Target, Window
+from geophone.rows import TargetRow
+from geophone.rows.evidence import COLUMNS, as_markdown
+from geophone.store.documents import DigDocument, write_document
 from geophone.store.manifest import Manifest
+from geophone.store.places import DIG
 from geophone.store.study import Study
 from geophone.store.tables import write_table
 
@@ -53,17 +57,16 @@ def jump(run, step, mode="naive", score=3.0, layer="b"):
 
 def target(rank, run, step, control=150):
     there = control is not None
-    return {
-        "rank": rank, "run": run, "layer": "b", "depth": 1, "dimension": DIMENSION, "step": step, "before": step - 25,
-        "after": step + 25, "score": 0.3, "reason": "", "control_step": control if there else None,
-        "control_before": control - 25 if there else None, "control_after": control + 25 if there else None,
-    }  # fmt: skip
+    return Target(
+        rank, run, "b", 1, DIMENSION, Window(step - 25, step, step + 25), None,
+        Window(control - 25, control, control + 25) if there else None, "naive", 0.3, "",
+    )  # fmt: skip
 
 
 TABLES = ("moments", "composition", "ablation", "recovery")
 
 
-def dig(folder, run, step, *, tables=TABLES, shift=0.0, about=None, per_class=200):
+def dig(folder, run, step, *, tables=TABLES, shift=0.0, about=None, code="abc", **options):
     place = folder / "digs" / f"{run}.b.step{step:08d}"
     place.mkdir(parents=True)
     at = {"before": 0.1, "during": 0.2, "after": 0.4}
@@ -92,8 +95,8 @@ def dig(folder, run, step, *, tables=TABLES, shift=0.0, about=None, per_class=20
     }  # fmt: skip
     for name in tables:
         write_table(place / f"{name}.parquet", pd.DataFrame(made[name]))
-    dug = about or target(1, run, step)
-    (place / "dig.json").write_text(json.dumps({"format": 1, "target": dug, "options": {"per_class": per_class}}))
+    dug = DigDocument(target=about or target(1, run, step), options=DigOptions(**options), code=code)
+    write_document(place / DIG, dug)
 
 
 def make_study(folder, *, targets=None, digs=True):
@@ -118,10 +121,12 @@ def make_study(folder, *, targets=None, digs=True):
                 "dimension": DIMENSION, "mode": "naive"}]  # fmt: skip
     types = [{"dimension": DIMENSION, "mode": "naive", "type": 0, "name": "mid refinement"}]
     study = Study(folder)
-    for name, rows in (
-        ("targets", targets), ("phenomena/jumps", jumps), ("phenomena/detection", detection),
-        ("phenomena/order", order), ("phenomena/type_members", members), ("phenomena/types", types),
-    ):  # fmt: skip
+    tables = {
+        "targets": [TargetRow.of(each) for each in targets], "phenomena/jumps": jumps,
+        "phenomena/detection": detection, "phenomena/order": order, "phenomena/type_members": members,
+        "phenomena/types": types,
+    }  # fmt: skip
+    for name, rows in tables.items():
         study.write(name, pd.DataFrame(rows))
     if digs:
         dig(folder, "r1", 100)
@@ -191,11 +196,11 @@ def test_a_dig_with_tables_missing_leaves_nan(tmp_path):
     assert table["source"].iloc[2].endswith("nothing, role target")
 
 
-def test_the_detector_of_a_target_is_found_by_its_score(tmp_path):
-    targets = [{**target(1, "r0", 100, control=None), "score": 0.9}, {**target(2, "r1", 100), "score": 0.123}]
-    study = make_study(tmp_path, targets=targets)
+def test_jumps_are_counted_by_the_detector_that_pointed_at_the_target(tmp_path):
+    first, second = target(1, "r0", 100, control=None), target(2, "r1", 100)
+    study = make_study(tmp_path, targets=[replace(first, method="calibrated"), replace(second, method="another")])
     table = evidence_table(study).query("role == 'target'")
-    assert table["mode"].tolist() == ["calibrated", "unknown"]
+    assert table["mode"].tolist() == ["calibrated", "another"]
     assert table["num_jumps"].iloc[0] == 1 and np.isnan(table["num_jumps"].iloc[1])
 
 
@@ -241,12 +246,27 @@ def test_a_dig_of_other_steps_or_without_its_mark_is_no_evidence(tmp_path):
     assert evidence_table(study)["run"].tolist() == ["r0"]
 
 
-def test_digs_of_different_numbers_of_samples_do_not_mix(tmp_path):
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        ({}, {"per_class": 10}, r"samples per class .*r1.b.step00000100 \(200\) and r0.b.step00000050 \(10\)"),
+        ({}, {"code": "other" * 9}, r"different code .*r1.b.step00000100 \(abc\) and r0.b.step00000050 \(otheroth\)"),
+        ({"recovery": True}, {"recovery": True, "horizons": (7,)}, r"different horizons .*plateau.* and .*\(7,\)"),
+    ],
+)
+def test_digs_whose_numbers_do_not_mean_the_same_do_not_mix(tmp_path, first, second, words):
     study = make_study(tmp_path, digs=False)
-    dig(tmp_path, "r1", 100)
-    dig(tmp_path, "r0", 50, per_class=10)
-    with pytest.raises(InputError, match=r"200 in digs/r1.b.step00000100, 10 in digs/r0.b.step00000050"):
+    dig(tmp_path, "r1", 100, **first)
+    dig(tmp_path, "r0", 50, **second)
+    with pytest.raises(InputError, match=words.replace(" .*", ".*")):
         evidence_table(study)
+
+
+def test_pictures_seeds_and_a_recovery_at_one_of_two_digs_change_no_meaning(tmp_path):
+    study = make_study(tmp_path, digs=False)
+    dig(tmp_path, "r1", 100, units=(1, 2), steps=8, recovery=True)
+    dig(tmp_path, "r0", 50, seed=3)
+    assert len(evidence_table(study)) == 4
 
 
 def test_a_damaged_dig_is_named(tmp_path):

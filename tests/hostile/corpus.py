@@ -2,7 +2,6 @@
 
 import json
 import warnings
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +11,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 from geophone._train import train
-from geophone.dig.run import DigOptions, target_of
-from geophone.evidence.columns import as_table
 from geophone.evidence.statistics import statistics
-from geophone.records import target_name
+from geophone.records import DigOptions
+from geophone.rows.evidence import as_table
+from geophone.store.documents import DigDocument, write_document
+from geophone.store.places import DIG
 from geophone.store.study import Study
 from geophone.store.tables import write_table
 from geophone.study.memo import Memo
@@ -104,8 +104,8 @@ def _phenomena(study: Study) -> dict[str, pd.DataFrame]:
 
 
 def _dug(study: Study) -> None:
-    target = target_of(study.targets().iloc[0])
-    folder = study.folder / "digs" / target_name(target.run, target.layer, target.step)
+    target = study.target(1)
+    folder = study.places.dig(target.name)
     where = [{"role": role, "moment": m, "step": 10 * i} for role in ("target", "control")
              for i, m in enumerate(("before", "during", "after"))]  # fmt: skip
     numbers = {"selectivity": 0.3, "sparsity": 0.5, "types": 3, "new_types": 1}
@@ -114,8 +114,7 @@ def _dug(study: Study) -> None:
             "baseline_loss": 1.0}  # fmt: skip
     write_table(folder / "ablation.parquet", pd.DataFrame([w | lost for w in where]))
     write_table(folder / "composition.parquet", pd.DataFrame([w | {"compositional_depth": 2} for w in where]))
-    about = {"format": 1, "target": asdict(target), "options": asdict(DigOptions())}
-    (folder / "dig.json").write_text(json.dumps(about, indent=1))
+    write_document(folder / DIG, DigDocument(target=target, options=DigOptions(), code="abc"))
     (folder / "notes.md").write_text("# notes\n\n**Observation:** nothing.\n", encoding="utf-8")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -9,7 +9,7 @@ import corpus
 
 from geophone._open import open as opened
 from geophone._train import resume
-from geophone.dig.run import Dig, is_dug, target_of
+from geophone.dig.run import is_dug
 from geophone.dig.select import selected
 from geophone.evidence import said
 from geophone.evidence.table import evidence_table
@@ -17,7 +17,7 @@ from geophone.ingest.checkpoints import measure, read_probe
 from geophone.ingest.sources import checkpoint_files, revisions
 from geophone.ingest.tables import import_series
 from geophone.store.check import damaged_files, good_until
-from geophone.store.documents import read_dig
+from geophone.store.dig import Dig
 from geophone.store.study import Study
 from geophone.study.digging import options_of
 from geophone.study.file import DigSettings, read_study_file
@@ -96,7 +96,7 @@ def _state(root: Path) -> None:
 def _targets(root: Path) -> None:
     study, options = Study(root / "study"), options_of(DigSettings())
     _each(lambda: selected(study))
-    _each(lambda: [is_dug(study, target_of(row), options) for row in study.targets().to_dict("records")])
+    _each(lambda: [is_dug(study, target, options) for target in study.ranked()])
     _each(lambda: evidence_table(study))
 
 
@@ -114,15 +114,14 @@ def _evidence(root: Path) -> None:
 
 def _dug(root: Path) -> None:
     folder = next((root / "study/digs").iterdir())
-    _each(lambda: read_dig(folder))
     _each(lambda: Dig(folder).about)
     _each(lambda: Dig(folder).notes)
     study = Study(root / "study")
-    is_dug(study, target_of(study.targets().iloc[0]), options_of(DigSettings()))
+    is_dug(study, study.target(1), options_of(DigSettings()))
 
 
 def _statistics(root: Path) -> None:
-    said(Study(root / "study").statistics())
+    said(Study(root / "study").statistics().plain)
 
 
 def _weights(name: str) -> Callable[[Path], object]:

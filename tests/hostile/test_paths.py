@@ -13,8 +13,9 @@ import geophone as gp
 from geophone.errors import GeophoneError, InputError, StoreError
 from geophone.ingest.sources import revisions
 from geophone.records import target_name
-from geophone.store.columns import checked
+from geophone.rows import Row
 from geophone.store.inside import is_inside
+from geophone.store.tables import read_rows, write_table
 from geophone.study import parse_study
 from geophone.zoo.catalogue import experiment
 
@@ -138,15 +139,24 @@ def test_an_error_shows_what_a_file_said_as_text_on_one_line():
     said.encode()
 
 
+class Place(Row):
+    run: str
+    step: int
+
+
 def test_a_table_that_lacks_a_column_or_holds_another_kind_is_named(tmp_path):
-    table = pd.DataFrame({"run": ["a"], "step": [1]})
-    assert checked(table, {"run": "text", "step": "number"}, tmp_path) is table
+    path = tmp_path / "table.parquet"
+    write_table(path, pd.DataFrame({"run": ["a"], "step": [1], "more": [0.5]}))
+    assert read_rows(path, Place)["more"].tolist() == [0.5]
     wrong = (
-        ({"layer": "text"}, "no column 'layer'"),
-        ({"run": "number"}, "'run' holds no number"),
-        ({"step": "text"}, "'step' holds no text"),
-        ({"step": "truth"}, "holds no truth"),
+        ({"run": ["a"]}, "no column 'step'"),
+        ({"run": [1], "step": [1]}, "no text in its column 'run'"),
+        ({"run": ["a"], "step": ["1"]}, "no whole numbers in its column 'step'"),
+        ({"run": ["a"], "step": [1.5]}, "no whole numbers in its column 'step'"),
+        ({"run": ["a"], "step": [True]}, "no whole numbers in its column 'step'"),
+        ({"run": ["a", None], "step": [1, 2]}, "lacks a value in its column 'run'"),
     )
-    for columns, said in wrong:
-        with pytest.raises(StoreError, match=said):
-            checked(table, columns, tmp_path)
+    for columns, words in wrong:
+        write_table(path, pd.DataFrame(columns))
+        with pytest.raises(StoreError, match=words):
+            read_rows(path, Place)

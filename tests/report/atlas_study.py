@@ -1,14 +1,15 @@
 """A small study with digs, whose names are as unkind as a user may choose them."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-from geophone.records import Layer
+from geophone.records import DigOptions, Layer, Target
+from geophone.store.documents import DigDocument, write_document
 from geophone.store.manifest import Manifest
+from geophone.store.places import DIG
 from geophone.store.study import Study
 from geophone.store.tables import write_table
 from geophone.store.writer import RunWriter
@@ -49,11 +50,11 @@ def write_run(
     writer.finish(status, steps=300, measurements=60, results={"test_accuracy": 0.9, "chance": 0.1})
 
 
-def write_dig(study: Study, target: dict, layers: list[str]) -> Path:
+def write_dig(study: Study, target: Target, layers: list[str]) -> Path:
     """A dig as `geophone dig` leaves it, of three units, with pictures of one colour a moment."""
-    folder = study.folder / "digs" / f"dig-{target['rank']}"
+    folder = study.places.dig(f"dig-{target.rank}")
     (folder / "images").mkdir(parents=True)
-    (folder / "dig.json").write_text(json.dumps({"format": 1, "target": target, "options": {}}))
+    write_document(folder / DIG, DigDocument(target=target, options=DigOptions(), code="abc"))
     notes = f"# Layer\n\n{NAUGHTY}\n\n## Step 5\n\n- Units 0-2\n\n**Observation:** Nothing {NAUGHTY}.\n\n| a | b |\n"
     notes += "\nUnits shown, in this order: 0, 1, 2.\n"
     (folder / "notes.md").write_text(notes)

@@ -1,7 +1,5 @@
 """The study that the pages are made of."""
 
-import json
-
 import pandas as pd
 import pytest
 from atlas_study import LAYERS, NAUGHTY, write_dig, write_run
@@ -23,11 +21,9 @@ def study(tmp_path_factory):
     parts = [run_tables(r.all_series(), run=r.name, layers=r.layers, total_steps=300) for r in made]
     for kind in parts[0]:
         made.write(f"phenomena/{kind}", pd.concat([p[kind] for p in parts], ignore_index=True))
-    found = targets(made)
-    made.write("targets", found)
+    made.write("targets", targets(made))
     for name, known in (("plain-run", LAYERS), (NAUGHTY, layers)):
-        rows = found[(found["run"] == name) & (found["layer"] == "conv1")]
-        target = json.loads(rows.iloc[:1].to_json(orient="records"))[0]
+        target = next(target for target in made.ranked() if target.run == name and target.layer == "conv1")
         write_dig(made, target, [layer.name for layer in known])
     return made
 

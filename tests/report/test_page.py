@@ -2,6 +2,7 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,6 @@ from geophone.report.charts import SHOWN, order_plot, run_charts
 from geophone.report.names import file_names
 from geophone.report.page import write_page
 from geophone.report.runs import jump_pages
-from geophone.report.sources import Dig
 from geophone.report.tables import columns, measurements, run_data, run_tables_of
 from geophone.report.words import finding, order_count, order_line
 from geophone.store.study import Study
@@ -80,7 +80,7 @@ def test_a_jump_leads_to_the_nearest_dug_target_of_its_layer_or_to_a_row_or_nowh
     jumps = pd.DataFrame({"layer": ["a", "a", "a", "b"], "step": [100, 210, 900, 100]}, index=[7, 8, 9, 10])
     rows = [(1, "a", 60, 100, 140), (2, "a", 60, 110, 200), (3, "a", 170, 200, 230), (4, "b", 500, 510, 520)]
     targets = pd.DataFrame(rows, columns=["rank", "layer", "before", "step", "after"])
-    digs = [Dig(dict(zip(targets, row, strict=True)), None, f"t{row[0]}") for row in rows[:2]]
+    digs = [SimpleNamespace(target=dict(zip(targets, row, strict=True)), file=f"t{row[0]}") for row in rows[:2]]
     assert jump_pages(jumps, targets, digs) == {7: "../targets/t1.html", 8: "#target-3"}
 
 

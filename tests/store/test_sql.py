@@ -10,7 +10,11 @@ import pytest
 import geophone as gp
 from geophone.errors import InputError, StoreError
 from geophone.ingest.tables import import_series
+from geophone.records import DigOptions, Target, Window
+from geophone.rows import PHENOMENA, TargetRow, frame
 from geophone.store import sql
+from geophone.store.documents import DigDocument, write_document
+from geophone.store.places import DIG
 from geophone.store.study import Study
 from geophone.store.tables import write_table
 
@@ -27,10 +31,15 @@ def study(tmp_path_factory):
     # A run's name and its folder's may differ; the run's counts.
     (folder / "runs" / "two").rename(folder / "runs" / "moved")
     opened = Study(folder)
-    opened.write("targets", pd.DataFrame({"rank": [1, 2], "run": ["one", "two"], "control_step": [5, None]}))
-    opened.write("phenomena/order", pd.DataFrame({"run": ["one"], "rho": [0.5]}))
-    write_table(folder / "digs" / "one.a.step00000010" / "units.parquet", pd.DataFrame({"unit": [0, 1, 2]}))
-    write_table(folder / "digs" / ".half.tmp" / "units.parquet", pd.DataFrame({"unit": [7]}))
+    windows = Window(5, 10, 15), None, Window(55, 60, 65)
+    targets = [Target(i, run, "a", 0, "stable_rank", *windows, "naive", 1.0, "") for i, run in ((1, "one"), (2, "two"))]
+    opened.write("targets", frame(map(TargetRow.of, targets), TargetRow))
+    order = {"run": "one", "dimension": "stable_rank", "mode": "naive", "rho": 0.5, "verdict": "weak"}
+    opened.write("phenomena/order", frame([order], PHENOMENA["order"]))
+    for place, units in ((opened.places.dig(targets[0].name), [0, 1, 2]), (opened.places.digs / ".half.tmp", [7])):
+        rows = [{"role": "target", "moment": "before", "unit": unit} for unit in units]
+        write_table(place / "units.parquet", pd.DataFrame(rows))
+        write_document(place / DIG, DigDocument(target=targets[0], options=DigOptions(), code=""))
     return opened
 
 
@@ -118,7 +127,7 @@ def test_a_question_too_big_for_memory_ends_in_a_sentence(study, monkeypatch):
 def test_a_damaged_file_is_named(study, tmp_path):
     (tmp_path / "runs").mkdir()
     (tmp_path / "targets.parquet").write_bytes(b"PAR1 not really")
-    with pytest.raises(StoreError, match="cannot be read"):
+    with pytest.raises(StoreError, match="targets.parquet is damaged"):
         sql.query(gp.open(tmp_path), "FROM targets")
     assert len(sql.query(gp.open(tmp_path), "FROM runs")) == 0
 

@@ -85,7 +85,7 @@ def test_a_damaged_part_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda raw: raw | {"format": 99}, "reads up to 1"),
+        (lambda raw: raw | {"format": 99}, "reads up to 2"),
         (lambda raw: {k: v for k, v in raw.items() if k != "format"}, "no format number"),
         (lambda raw: raw | {"threads": "many"}, "damaged at threads"),
         (lambda raw: raw | {"surprise": 1}, "damaged at surprise"),

@@ -27,7 +27,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "layers", "log_phase", "relative_depth", "expected_false",
     ),
     "critical": (*_SERIES, "start", "stop", "peak", "expected_false"),
-    "transitions": (*_SERIES, "index", "step", "acceleration", "expected_false"),
+    "acceleration_peaks": (*_SERIES, "index", "step", "acceleration", "expected_false"),
     "detection": (*_SERIES, "detected", "expected_false", "status"),
 }  # fmt: skip
 
@@ -51,14 +51,13 @@ def run_tables(
     total_steps: int,
     nulls: Mapping[str, SeriesNulls] | None = None,
 ) -> dict[str, pd.DataFrame]:
-    """Stabilisation, order, jumps, critical periods and transitions of one run, for every dimension, in every mode.
+    """Stabilisation, order, jumps, critical periods and acceleration peaks of one run, every dimension, every mode.
 
     `series` maps a dimension to its table (steps x layers); `nulls` does so for the calibrated forms, which are left
     out without it. Returns a table a phenomenon with the columns of `COLUMNS`, empty where nothing was found. In
-    "jumps", `relative_depth` = depth / (layers - 1), `log_phase` = ln step / ln total steps,
-    and `expected_false` is how many
-    jumps the null alone yields in that series (in "critical" and "transitions" likewise, missing for the naive forms,
-    which are a tenth of any run); "detection" has a row for every series and jump detector, also where
+    "jumps", `relative_depth` = depth / (layers - 1), `log_phase` = ln step / ln total steps, and `expected_false` is
+    how many jumps the null alone yields in that series (in "critical" and "acceleration_peaks" likewise, missing for
+    the naive forms, which are a tenth of any run); "detection" has a row for every series and jump detector, also where
     nothing was found, with its status: "ok", "too short", "dead" (no finite value), "not positive", "constant".
     """
     rows: dict[str, list[dict]] = {kind: [] for kind in COLUMNS}
@@ -95,7 +94,7 @@ def _seed_rows(rows: dict[str, list[dict]], table: pd.DataFrame, place: _Place) 
         found = jumps(values, mode="naive", total_steps=place.total)
         _add_jumps(rows, key, [asdict(j) for j in found], place, expected=expected, values=values.to_numpy())
         rows["critical"] += _rows(key, critical_periods(values, mode="naive"))
-        rows["transitions"] += _rows(key, transitions(values, mode="naive"))
+        rows["acceleration_peaks"] += _rows(key, transitions(values, mode="naive"))
     _settle(rows, table, place, "naive")
 
 
@@ -126,7 +125,7 @@ def _calibrated_rows(
         key = place.row(layer, "calibrated")
         moving, turning = ({**key, "expected_false": null.expected} for null in (nulls.velocity, nulls.acceleration))
         rows["critical"] += _rows(moving, periods_of(z["velocity"][i], steps, nulls.velocity))
-        rows["transitions"] += _rows(turning, turns_of(y[i], z["acceleration"][i], steps, nulls.acceleration))
+        rows["acceleration_peaks"] += _rows(turning, turns_of(y[i], z["acceleration"][i], steps, nulls.acceleration))
 
 
 def _settle(rows: dict[str, list[dict]], table: pd.DataFrame, place: _Place, mode: str) -> None:

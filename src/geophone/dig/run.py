@@ -1,10 +1,8 @@
 """A dig: one target and its matched control, before, during and after, with everything the tools say of them."""
 
-import json
-import shutil
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -17,56 +15,23 @@ from geophone.dig.composition import composition_table, edge_table, rungs
 from geophone.dig.exhibits import exhibits
 from geophone.dig.moment import Moment, measure, untrained_reference
 from geophone.dig.notes import field_notes
-from geophone.dig.recovery import PLATEAU, recover
-from geophone.dig.samples import PER_CLASS, answers
+from geophone.dig.recovery import recover
+from geophone.dig.samples import answers
 from geophone.dig.subject import Subject, subject_of
-from geophone.dig.visualize import UNITS, units_of
-from geophone.errors import InputError, StoreError
-from geophone.records import Target, target_name
+from geophone.dig.visualize import units_of
+from geophone.errors import StoreError
+from geophone.records import DigOptions, Target
+from geophone.rows import DUG
 from geophone.store.code import code_digest
-from geophone.store.documents import read_dig, read_json, read_text
+from geophone.store.dig import Dig
+from geophone.store.documents import DigDocument, write_document
+from geophone.store.folders import replace_folder
+from geophone.store.places import DIG
 from geophone.store.run import Run
 from geophone.store.study import Study
-from geophone.store.tables import read_table, write_table, write_text
+from geophone.store.tables import write_rows, write_text
 
-MOMENTS = ("before", "during", "after")
-DONE = "dig.json"
 _ABLATED_ON = 200
-
-
-@dataclass(frozen=True, slots=True)
-class DigOptions:
-    """`per_class` samples of each class; `units` to show, so many at random or these by number, their images made in
-    `steps` optimisation steps; `recovery` to ablate and train on as well (minutes a target), compared at `horizons`;
-    `seed` is where all randomness comes from."""
-
-    per_class: int = PER_CLASS
-    units: int | tuple[int, ...] = UNITS
-    steps: int = 512
-    recovery: bool = False
-    horizons: tuple[int | str, ...] = (100, 500, PLATEAU)
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Dig:
-    """A finished dig: its folder, and its tables by name: "moments", "units", "composition", "edges", "ablation", and
-    where there are any "heads" and "recovery"."""
-
-    folder: Path
-
-    def __getitem__(self, name: str) -> pd.DataFrame:
-        return read_table(self.folder / f"{name}.parquet")
-
-    @property
-    def notes(self) -> str:
-        """The field notes, Markdown."""
-        return read_text(self.folder / "notes.md")
-
-    @property
-    def about(self) -> dict:
-        """The target, its options, and why it was chosen."""
-        return read_dig(self.folder)
 
 
 def dig(
@@ -84,36 +49,31 @@ def dig(
     have, ReplayError when a network cannot be had again.
     """
     options = options or DigOptions()
-    target = _target(study, target) if isinstance(target, int) else target
-    folder = dig_folder(study, target)
+    target = study.target(target) if isinstance(target, int) else target
+    folder = study.places.dig(target.name)
     about = _about(target, options)
-    if _is_made(folder, about):
-        return Dig(folder)
+    if (there := _finished(folder)) is not None and there.about == about:
+        return there
     rng = np.random.default_rng([options.seed, zlib.crc32(folder.name.encode())])
     run = study.run(target.run)
     subject = subject or subject_of(run, rng=rng, per_class=options.per_class)
-    steps = _steps(target)
+    steps = {role: window.steps for role, window in target.windows.items()}
     models = subject.at([s for role in steps.values() for s in role.values()])
     if not isinstance(options.units, int):
         # Asked before what takes long, so that a wrong number is told at once.
-        few = answers(models[target.step], [target.layer], subject.samples.x[:2])[target.layer]
+        few = answers(models[target.window.step], [target.layer], subject.samples.x[:2])[target.layer]
         units_of(options.units, few.shape[1])
-    temporary = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
     found = _measure(subject, target, steps, models, rng=rng, on_moment=on_moment)
-    for name, table in found.tables.items():
-        write_table(temporary / f"{name}.parquet", table)
-    shown = exhibits(
-        subject, target, {m: models[s] for m, s in steps["target"].items()}, found.moments["target"],
-        out=temporary / "images", units=options.units, steps=options.steps, rng=rng,
-    )  # fmt: skip
-    if options.recovery:
-        for name, table in _recovered(run, target, steps, options.horizons, rng).items():
-            write_table(temporary / f"{name}.parquet", table)
-    write_text(temporary / "notes.md", field_notes(target, found.moments, found.tables, shown))
-    write_text(temporary / DONE, json.dumps(about, indent=1) + "\n")
-    shutil.rmtree(folder, ignore_errors=True)
-    temporary.rename(folder)
+    with replace_folder(folder) as made:
+        shown = exhibits(
+            subject, target, {m: models[s] for m, s in steps["target"].items()}, found.moments["target"],
+            out=made / "images", units=options.units, steps=options.steps, rng=rng,
+        )  # fmt: skip
+        recovered = _recovered(run, target, steps, options.horizons, rng) if options.recovery else {}
+        for name, table in (found.tables | recovered).items():
+            write_rows(made / f"{name}.parquet", table, DUG[name])
+        write_text(made / "notes.md", field_notes(target, found.moments, found.tables, shown))
+        write_document(made / DIG, about)
     return Dig(folder)
 
 
@@ -136,56 +96,28 @@ def _recovered(
 
 
 def is_dug(study: Study, target: Target, options: DigOptions) -> bool:
-    """Whether the dig of `target` with these options is there."""
-    return _is_made(dig_folder(study, target), _about(target, options))
+    """Whether the dig of `target` with these options is there, made by this code."""
+    there = _finished(study.places.dig(target.name))
+    return there is not None and there.about == _about(target, options)
 
 
-def dig_folder(study: Study, target: Target) -> Path:
-    """Where the dig of `target` is, or will be."""
-    return study.folder / "digs" / target_name(target.run, target.layer, target.step)
+def _finished(folder: Path) -> Dig | None:
+    """The dig in `folder`; None where there is none that is whole."""
+    try:
+        return Dig(folder)
+    except StoreError:
+        return None
 
 
-def target_of(row: Mapping) -> Target:
-    """The Target in a row of targets.parquet."""
-    values = {name: row[name] for name in Target.__dataclass_fields__}
-    whole = ("rank", "depth", "step", "before", "after", "control_step", "control_before", "control_after")
-    return Target(**values | {name: None if pd.isna(values[name]) else int(values[name]) for name in whole})
-
-
-def _target(study: Study, rank: int) -> Target:
-    table = study.targets()
-    if rank not in set(table["rank"]):
-        raise InputError(f"there is no target {rank}; there are 1 to {len(table)}.")
-    return target_of(table[table["rank"] == rank].iloc[0])
-
-
-def _about(target: Target, options: DigOptions) -> dict:
-    """What a dig says of how it was made: horizons only where something was compared at them, and a digest of the code
-    that made it, since other code may find something else."""
-    made = asdict(options)
-    if not options.recovery:
-        del made["horizons"]
-    return {"format": 1, "target": asdict(target), "options": made, "code": _code()}
+def _about(target: Target, options: DigOptions) -> DigDocument:
+    """What a dig says of how it was made: with a digest of the code that made it, since other code may find something
+    else."""
+    return DigDocument(target=target, options=options, code=_code())
 
 
 @cache
 def _code() -> str:
     return code_digest(["dig"])
-
-
-def _is_made(folder: Path, about: dict) -> bool:
-    try:
-        return read_json(folder / DONE) == json.loads(json.dumps(about))
-    except StoreError:
-        return False
-
-
-def _steps(target: Target) -> dict[str, dict[str, int]]:
-    steps = {"target": dict(zip(MOMENTS, (target.before, target.step, target.after), strict=True))}
-    control = [target.control_before, target.control_step, target.control_after]
-    if present := [step for step in control if step is not None]:
-        steps["control"] = dict(zip(MOMENTS, present, strict=True))
-    return steps
 
 
 @dataclass(frozen=True)

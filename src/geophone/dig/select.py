@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from geophone.errors import InputError, StoreError
+from geophone.errors import InputError
 from geophone.store.study import Study
 
 
@@ -28,7 +28,7 @@ def selected(study: Study, *, every: bool = False, number: int | None = None) ->
     why = {rank: ["the first of its run"] for rank in targets.groupby("run")["rank"].min()}
     dimension = targets["dimension"].iloc[0]
     for kind, said in (("bottom_up", "a clear bottom-up order"), ("best_periods", "well-defined critical periods")):
-        for run in _of(study, kind, dimension).get("run", pd.Series(dtype=str)).unique():
+        for run in _of(study, kind, dimension)["run"].unique():
             ranks = targets.loc[targets["run"] == run, "rank"]
             if len(ranks):
                 why[int(ranks.min())].append(f"its run has {said}")
@@ -45,11 +45,8 @@ def selected(study: Study, *, every: bool = False, number: int | None = None) ->
 
 def _of(study: Study, kind: str, dimension: str) -> pd.DataFrame:
     """A table of phase 1 for one dimension; empty where the study has none of that kind."""
-    try:
-        table = study.phenomena(kind)
-    except StoreError:
-        return pd.DataFrame()
-    return table[table["dimension"] == dimension] if "dimension" in table else pd.DataFrame()
+    table = study.phenomena(kind, optional=True)
+    return table[table["dimension"] == dimension]
 
 
 def _nearest(targets: pd.DataFrame, run: str, layer: str, step: int) -> int | None:

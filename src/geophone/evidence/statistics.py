@@ -1,23 +1,22 @@
 """From the evidence table to statistics.json: every number with its interval, its test and what it rests on."""
 
-import json
 from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 
-from geophone.dig.measures import MEASURES, SIZES
-from geophone.errors import StoreError
 from geophone.evidence import questions
 from geophone.evidence.architectures import LEAST_RUNS, Quantity, across, correlation_quantity, mean_quantity
-from geophone.evidence.columns import CHANGING, SINCE_BEFORE
 from geophone.evidence.numbers import ALPHA, Named, Number, Random, adjusted, correlation_number, plain
 from geophone.evidence.table import evidence_table
+from geophone.rows.evidence import CHANGING, SINCE_BEFORE
+from geophone.rows.measures import MEASURES, SIZES
 from geophone.stats.clusters import LEAST
+from geophone.store.documents import Statistics, as_document, write_document
+from geophone.store.formats import FORMAT
 from geophone.store.study import Study
-from geophone.store.tables import replace_file, write_text
+from geophone.store.tables import replace_file
 
-FORMAT = 1
 CHANGES = tuple(m.name for m in MEASURES if m.tested)
 OUTCOMES = tuple(m.name for m in MEASURES if m.outcome)
 ORDER_MODES = ("naive", "calibrated")
@@ -31,22 +30,17 @@ def write_evidence(study: Study, *, seed: int = 0, draws: int = 1999) -> dict:
     table = evidence_table(study)
     about = pd.DataFrame([(run.name, str(run.manifest.about.get("architecture", "unknown"))) for run in study])
     architecture = dict(about.itertuples(index=False, name=None)) if len(about) else {}
-    order, detection = (_with_architecture(_phenomena(study, kind), architecture) for kind in ("order", "detection"))
+    order, detection = (
+        _with_architecture(study.phenomena(kind, optional=True), architecture) for kind in ("order", "detection")
+    )
     found = statistics(table, order=order, detection=detection, seed=seed, draws=draws)
     found["study"]["targets_found"] = len(study.targets())
     study.write("evidence", table)
-    replace_file(study.folder / "evidence.csv", lambda path: table.to_csv(path, index=False, float_format="%.10g"))
-    write_text(study.folder / "statistics.json", json.dumps(found, indent=1, allow_nan=False) + "\n")
-    return found
-
-
-def _phenomena(study: Study, kind: str) -> pd.DataFrame:
-    try:
-        return study.phenomena(kind)
-    except StoreError:
-        if (study.folder / "phenomena" / f"{kind}.parquet").is_file():
-            raise
-        return pd.DataFrame({"run": pd.Series(dtype=str)})
+    places = study.places
+    replace_file(places.evidence_csv, lambda path: table.to_csv(path, index=False, float_format="%.10g"))
+    document = as_document(Statistics, found)
+    write_document(places.statistics, document)
+    return document.plain
 
 
 def _with_architecture(table: pd.DataFrame, architecture: dict[str, str]) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from geophone.evidence.columns import MOMENTS, as_table
+from geophone.rows.evidence import MOMENTS, as_table
 
 ARCHITECTURES = ("cnn", "mlp", "transformer")
 DIMENSION = "stable_rank"

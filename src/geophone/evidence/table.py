@@ -1,65 +1,70 @@
 """From what was dug to one table: a row a target and a row its control."""
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from geophone.errors import InputError, StoreError
-from geophone.evidence.columns import CHANGING, MEASURES, MOMENTS, SINCE_BEFORE, as_table
-from geophone.records import target_name
-from geophone.store.documents import DIG, read_dig
+from geophone.records import MOMENTS, Target, Window
+from geophone.rows.evidence import CHANGING, MEASURES, SINCE_BEFORE, as_table
+from geophone.store.dig import Dig
 from geophone.store.run import Run
 from geophone.store.study import Study
-from geophone.store.tables import read_table
 
-DUG = ("moments", "composition", "ablation", "recovery")
-MODES = ("naive", "calibrated", "pelt", "online")
-ROLES = ("target", "control")
-_WINDOWS = ("before", "step", "after", "control_before", "control_step", "control_after")
+READ = ("moments", "composition", "ablation", "recovery")
 
 
 def evidence_table(study: Study) -> pd.DataFrame:
     """A row for every target that was dug and, where it has one, a row for its control; columns as in `COLUMNS`.
 
     Targets without a finished dig, or with one that compared other steps, have no row. What was not measured is NaN.
-    Rows go by rank, target before control. Raises InputError where digs rest on different numbers of samples a class,
-    StoreError where a file of a dig is damaged.
+    Rows go by rank, target before control. Raises InputError where digs do not compare: made by different code, with
+    different numbers of samples per class, or recovery compared at different horizons; StoreError where a file of a dig
+    is damaged.
     """
     try:
-        targets = study.targets()
+        targets = study.ranked()
     except StoreError as error:
+        if study.is_ranked:
+            raise
         raise InputError(f"{study.folder} has no targets yet: run `geophone targets` first.") from error
-    runs = {run.name: run for run in study}
-    known = _Known(study, runs)
-    rows, sizes = [], {}
-    for target in targets.itertuples(index=False):
-        folder = study.folder / "digs" / target_name(target.run, target.layer, int(target.step))
-        about = read_dig(folder) if (folder / DIG).is_file() else None
-        if about is not None and _same_windows(about["target"], target):
-            sizes[about["options"].get("per_class")] = folder.name
-            tables = {name: read_table(folder / f"{name}.parquet") for name in DUG if _is_there(folder, name)}
-            rows += [_row(target, role, tables, known) for role in ROLES if _has(target, role)]
-    if len(sizes) > 1:
-        found = ", ".join(f"{size} in digs/{name}" for size, name in sizes.items())
-        raise InputError(
-            f"digs of different numbers of samples a class do not compare: {found}. "
-            "Dig again with one number, or take the others away."
-        )
+    digs = {dig.name: dig for dig in study.digs()}
+    pairs = [(target, digs[target.name]) for target in targets if target.name in digs]
+    pairs = [(target, dig) for target, dig in pairs if dig.target.windows == target.windows]
+    check_comparable([dig for _, dig in pairs])
+    known = _Known(study, {run.name: run for run in study})
+    rows = []
+    for target, dig in pairs:
+        tables = {name: dig[name] for name in READ if name in dig.tables}
+        rows += [_row(target, role, window, tables, known) for role, window in target.windows.items()]
     return as_table(rows)
 
 
-def _same_windows(dug: Mapping, target) -> bool:
-    return all(dug[name] == (None if pd.isna(value := getattr(target, name)) else int(value)) for name in _WINDOWS)
+def check_comparable(digs: Sequence[Dig]) -> None:
+    """Raises InputError, naming two of `digs`, unless all were made by one code with options under which numbers mean
+    the same. How many units are shown, the images' steps and the random seed do not change what a number means."""
+    options = {
+        "made by different code": [(dig.about.code, dig) for dig in digs],
+        "of different numbers of samples per class": [(dig.about.options.per_class, dig) for dig in digs],
+        "with recovery at different horizons": [
+            (dig.about.options.horizons, dig) for dig in digs if dig.about.options.recovery
+        ],
+    }
+    for difference, values in options.items():
+        first: dict[object, Dig] = {}
+        for value, dig in values:
+            first.setdefault(value, dig)
+        if len(first) > 1:
+            (a, one), (b, other), *_ = first.items()
+            raise InputError(
+                f"digs {difference} do not compare: {one.name} ({_short(a)}) and {other.name} ({_short(b)}). "
+                "Dig again with one, or take the others away."
+            )
 
 
-def _is_there(folder: Path, name: str) -> bool:
-    return (folder / f"{name}.parquet").is_file()
-
-
-def _has(target, role: str) -> bool:
-    return role == "target" or pd.notna(target.control_step)
+def _short(value: object) -> str:
+    return (value[:8] or "not kept") if isinstance(value, str) else str(value)
 
 
 class _Known:
@@ -68,10 +73,10 @@ class _Known:
     def __init__(self, study: Study, runs: Mapping[str, Run]) -> None:
         self.runs = runs
         self._series: dict[tuple[str, str], pd.DataFrame | None] = {}
-        self.jumps = _optional(study, "jumps")
-        self.detection = _optional(study, "detection")
-        self.members = _optional(study, "type_members")
-        self.types = _optional(study, "types")
+        self.jumps = study.phenomena("jumps", optional=True)
+        self.detection = study.phenomena("detection", optional=True)
+        self.members = study.phenomena("type_members", optional=True)
+        self.types = study.phenomena("types", optional=True)
 
     def about(self, run: str, key: str) -> str:
         return str(self.runs[run].manifest.about.get(key, "unknown")) if run in self.runs else "unknown"
@@ -80,7 +85,7 @@ class _Known:
         seed = self.runs[run].manifest.about.get("seed") if run in self.runs else None
         return seed if isinstance(seed, int) else None
 
-    def at(self, target, step: int) -> float:
+    def at(self, target: Target, step: int) -> float:
         """The target's dimension in its layer at a step; NaN where the run does not have it."""
         key = (target.run, target.dimension)
         if key not in self._series:
@@ -92,40 +97,22 @@ class _Known:
             return float("nan")
         return float(series.at[step, target.layer])
 
-    def mode(self, target) -> str:
-        """The detector that found the target: the one among whose jumps is one of that place and score."""
-        mine = _of(self.jumps, run=target.run, layer=target.layer, dimension=target.dimension, step=int(target.step))
-        for mode in MODES:
-            for jump in _of(mine, mode=mode).itertuples():
-                if np.isclose(abs(jump.log_ratio) * abs(jump.score), target.score, rtol=1e-6):
-                    return mode
-        return "unknown"
-
-    def counts(self, target, mode: str) -> tuple[float, float]:
-        """(jumps, jumps the null yields) of the run."""
-        here = {"run": target.run, "dimension": target.dimension, "mode": mode}
-        if mode == "unknown":
+    def counts(self, target: Target) -> tuple[float, float]:
+        """(jumps, jumps the null yields) of the run, by the detector that pointed at the target; NaN where what did is
+        no detector of jumps."""
+        if target.method not in {*self.detection["mode"], *self.jumps["mode"]}:
             return float("nan"), float("nan")
-        expected = _of(self.detection, **here)
-        return float(len(_of(self.jumps, **here))), _sum(expected, "expected_false")
+        here = {"run": target.run, "dimension": target.dimension, "mode": target.method}
+        return float(len(_of(self.jumps, **here))), _sum(_of(self.detection, **here), "expected_false")
 
-    def type(self, target, mode: str) -> str:
-        here = {"dimension": target.dimension, "mode": mode}
-        mine = _of(self.members, run=target.run, layer=target.layer, step=int(target.step), **here)
+    def type(self, target: Target) -> str:
+        here = {"dimension": target.dimension, "mode": target.method}
+        mine = _of(self.members, run=target.run, layer=target.layer, step=target.window.step, **here)
         if len(mine) == 0 or int(mine["type"].iloc[0]) < 0:
             return ""
         label = int(mine["type"].iloc[0])
         named = _of(self.types, type=label, **here)
         return str(named["name"].iloc[0]) if len(named) else f"type {label}"
-
-
-def _optional(study: Study, kind: str) -> pd.DataFrame:
-    try:
-        return study.phenomena(kind)
-    except StoreError:
-        if (study.folder / "phenomena" / f"{kind}.parquet").is_file():
-            raise
-        return pd.DataFrame()
 
 
 def _of(table: pd.DataFrame, **where) -> pd.DataFrame:
@@ -142,13 +129,10 @@ def _sum(table: pd.DataFrame, column: str) -> float:
     return float(table[column].sum()) if len(table) and column in table else float("nan")
 
 
-def _row(target, role: str, tables: Mapping[str, pd.DataFrame], known: _Known) -> dict:
-    ahead = "" if role == "target" else "control_"
-    before, step, after = (int(getattr(target, f"{ahead}{moment}")) for moment in ("before", "step", "after"))
-    mode = known.mode(target)
-    jumps, expected = known.counts(target, mode)
-    run = known.runs.get(target.run)
-    pair = target_name(target.run, target.layer, int(target.step))
+def _row(target: Target, role: str, window: Window, tables: Mapping[str, pd.DataFrame], known: _Known) -> dict:
+    before, step, after = window.before, window.step, window.after
+    jumps, expected = known.counts(target)
+    run, pair = known.runs.get(target.run), target.name
     old, new = known.at(target, before), known.at(target, after)
     log = float(np.log(new / old)) if old > 0 and new > 0 else float("nan")
     layers, total = (max(len(run.layers) - 1, 1), max(run.total_steps, 1)) if run else (np.nan, np.nan)
@@ -158,11 +142,11 @@ def _row(target, role: str, tables: Mapping[str, pd.DataFrame], known: _Known) -
         "source": f"runs/{target.run} at steps {before}, {step}, {after}; digs/{pair}: {read}, role {role}",
         "run": target.run, "experiment": known.about(target.run, "experiment"),
         "architecture": known.about(target.run, "architecture"), "task": known.about(target.run, "task"),
-        "seed": known.seed(target.run), "layer": target.layer, "depth": int(target.depth),
-        "relative_depth": int(target.depth) / layers, "dimension": target.dimension, "mode": mode,
-        "rank": int(target.rank), "score": float(target.score), "step": step, "before": before, "after": after,
+        "seed": known.seed(target.run), "layer": target.layer, "depth": target.depth,
+        "relative_depth": target.depth / layers, "dimension": target.dimension, "mode": target.method,
+        "rank": target.rank, "score": target.score, "step": step, "before": before, "after": after,
         "phase": step / total, "magnitude": new - old, "log_magnitude": log, "size": abs(log),
-        "num_jumps": jumps, "expected_jumps": expected, "type": known.type(target, mode) if role == "target" else "",
+        "num_jumps": jumps, "expected_jumps": expected, "type": known.type(target) if role == "target" else "",
     }  # fmt: skip
     row |= _moments(tables, role) | _composition(tables, role) | _ablation(tables, role, target.layer)
     row |= _recovery(tables, role)

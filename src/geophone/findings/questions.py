@@ -5,10 +5,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from geophone.dig.measures import SIZES, label
 from geophone.findings.finding import Finding, Phrase, Quantity, finding, listed, phrase
 from geophone.findings.number import STATISTICS, Number, estimate
 from geophone.findings.tables import Tables
+from geophone.rows.measures import SIZES, label
 
 ASKED = {
     "diversity": "Do larger jumps bring more new feature types?",

@@ -1,7 +1,6 @@
 """From a finished study to its paper: look up, write, set."""
 
 import json
-import shutil
 from importlib.resources import files
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from geophone.paper.lookup import Numbers
 from geophone.paper.markup import Block, Figure, Prose, Table, blocks, inline, meant, placed
 from geophone.paper.source import Source
 from geophone.paper.typst_form import compiled, typst_source
+from geophone.store.folders import replace_folder
 from geophone.store.study import Study
 from geophone.store.tables import write_text
 
@@ -37,17 +37,11 @@ def write_paper(study: Study, *, form: str = "pdf", prove: Path | None = None) -
     """
     if form not in FORMS:
         raise InputError(f"form={form!r}: give {' or '.join(map(repr, FORMS))}.")
-    inside = study.folder / "prove"
+    inside = study.places.prove
     source = Source(study, Numbers.of(study), prove or (inside if inside.is_dir() else None))
-    out, work = study.folder / "paper", study.folder / f".paper.{form}.tmp"
-    shutil.rmtree(work, ignore_errors=True)
-    try:
+    with replace_folder(study.places.paper) as work:
         name = _written(source, work, form)
-        shutil.rmtree(out, ignore_errors=True)
-        work.rename(out)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return out / name
+    return study.places.paper / name
 
 
 def _written(source: Source, work: Path, form: str) -> str:

@@ -13,11 +13,12 @@ from geophone.dig.subject import Subject, subject_of
 from geophone.errors import InputError
 from geophone.paper import drawings, figures, replayed
 from geophone.paper.markup import Figure, Prose, code, meant
-from geophone.paper.source import Source, about, listed, where
+from geophone.paper.source import Source, listed, where
+from geophone.records import MOMENTS, Target
+from geophone.store.dig import Dig
 from geophone.store.run import Run
-from geophone.store.tables import read_table, replace_file
+from geophone.store.tables import replace_file
 
-MOMENTS = ("before", "during", "after")
 DEEP = 4  # layers that make a perceptron deep
 _SEED = 0
 
@@ -33,37 +34,36 @@ class Case:
 
 @dataclass(frozen=True)
 class Dug:
-    """A dug target: its name, folder, run, the target's fields, and the steps by role and moment."""
+    """A finished dig and the run that it is of."""
 
-    name: str
-    folder: Path
+    dig: Dig
     run: Run
-    target: dict
+
+    @property
+    def name(self) -> str:
+        return self.dig.name
+
+    @property
+    def target(self) -> Target:
+        return self.dig.target
 
     @property
     def steps(self) -> dict[str, dict[str, int]]:
-        found = {"target": ("before", "step", "after")}
-        if self.target["control_step"] is not None:
-            found["control"] = ("control_before", "control_step", "control_after")
-        return {
-            role: dict(zip(MOMENTS, (int(self.target[k]) for k in keys), strict=True)) for role, keys in found.items()
-        }
+        return self.dig.steps
 
     def table(self, name: str) -> pd.DataFrame:
-        return read_table(self.folder / f"{name}.parquet")
+        return self.dig[name]
 
 
 def cases(source: Source, folder: Path) -> list[Case]:
     """The three cases; one whose run the study does not have says so."""
-    dug = [Dug(name, path, source.run(about(path)["target"]["run"]), about(path)["target"])
-           for name, path in source.digs.items()]  # fmt: skip
-    dug.sort(key=lambda each: (int(each.target["rank"]), each.name))
+    dug = [Dug(dig, source.run(dig.target.run)) for dig in source.digs]
 
     def kind(each: Dug) -> str:
         return str(each.run.manifest.about.get("architecture", "unknown"))
 
     digits = [d for d in dug if kind(d) == "cnn" and "mnist" in str(d.run.manifest.about.get("task"))]
-    heads = [d for d in dug if kind(d) == "transformer" and (d.folder / "heads.parquet").is_file()]
+    heads = [d for d in dug if kind(d) == "transformer" and "heads" in d.dig.tables]
     others = [d for d in dug if kind(d) == "transformer"]
     deep = sorted((d for d in dug if kind(d) == "mlp" and len(d.run.layers) >= DEEP), key=lambda d: -len(d.run.layers))
     asked: list[tuple[str, str, list[Dug], Callable]] = [
@@ -85,7 +85,7 @@ def cases(source: Source, folder: Path) -> list[Case]:
 def _place(source: Source, dug: Dug) -> Prose:
     """Which target it is, and why it was pointed at."""
     n, t = source.numbers, dug.target
-    rank = n.show(f"{dug.name}, rank", t["rank"], source="targets.parquet")
+    rank = n.show(f"{dug.name}, rank", t.rank, source="targets.parquet")
     of = n.show("targets found", n.fact("study/targets_found"))
     steps = {
         r: [n.show(f"{dug.name}, {r} {m}", s, source="dig.json") for m, s in at.items()] for r, at in dug.steps.items()
@@ -101,9 +101,9 @@ def _place(source: Source, dug: Dug) -> Prose:
 def _traced(source: Source, dug: Dug) -> str:
     """The target's reason, noted as a text that was used."""
     source.numbers.used[f"{dug.name}, reason"] = {
-        "value": dug.target["reason"], "shown": [dug.target["reason"]], "from": "targets.parquet"
+        "value": dug.target.reason, "shown": [dug.target.reason], "from": "targets.parquet"
     }  # fmt: skip
-    return str(dug.target["reason"])
+    return dug.target.reason
 
 
 def _convolutional(source: Source, dug: Dug, folder: Path) -> tuple[list[Prose], list[Figure]]:
@@ -188,7 +188,7 @@ def _classes(source: Source, dug: Dug, moments: pd.DataFrame) -> Prose:
 
 def _sheets(dug: Dug, folder: Path) -> list[Figure]:
     """The contact sheets of preferred images, where the dig has them."""
-    found = [dug.folder / "images" / f"preferred-{moment}.png" for moment in MOMENTS]
+    found = [dug.dig.image(f"preferred-{moment}") for moment in MOMENTS]
     if not all(path.is_file() for path in found):
         return []
     names = tuple(f"case-{path.name}" for path in found)
@@ -205,7 +205,7 @@ def _sheets(dug: Dug, folder: Path) -> list[Figure]:
 def _transformer(source: Source, dug: Dug, folder: Path) -> tuple[list[Prose], list[Figure]]:
     paragraphs = (
         [_heads(source, dug)]
-        if (dug.folder / "heads.parquet").is_file()
+        if "heads" in dug.dig.tables
         else [Prose("Its heads are not those of a network that reads from left to right, so they have no scores.")]
     )
     rng = np.random.default_rng([_SEED, 2])

@@ -110,14 +110,19 @@ def dig_options(source: Source) -> Prose:
         ("units", "units visualised"),
         ("steps", "steps an image"),
     ):
-        values = sorted({option[key] for option in options if key in option})
+        values = sorted({_counted(getattr(option, key)) for option in options})
         if values:
             parts.append(f"{listed(n.show(f'dig, {key}, {v}', v, source='digs/*/dig.json') for v in values)} {name}")
     return Prose(listed(parts))
 
 
+def _counted(value: int | tuple[int, ...]) -> int:
+    """How many: units may be given by number."""
+    return value if isinstance(value, int) else len(value)
+
+
 def recovered(source: Source) -> bool:
-    return any(option.get("recovery") for option in source.options)
+    return any(option.recovery for option in source.options)
 
 
 def criteria(source: Source) -> Prose:

@@ -1,17 +1,14 @@
 """Where every number of the paper comes from: statistics.json or a table, by name; and a note of each that was used."""
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from geophone.errors import StoreError
 from geophone.store.study import Study
-from geophone.store.tables import read_table
 
 STATISTICS = "statistics.json"
 _AGAIN = "run geophone evidence"
@@ -57,16 +54,10 @@ class Numbers:
     @classmethod
     def of(cls, study: Study) -> "Numbers":
         """The numbers of `study`. Raises StoreError when it has no statistics.json or a damaged one."""
-        path = study.folder / STATISTICS
-        try:
-            statistics = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise StoreError(f"{path} is not there, and the paper is made of it; {_AGAIN}.") from error
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{path} is damaged: {error}. To make it again, {_AGAIN}.") from error
-        if not isinstance(statistics, dict):
-            raise StoreError(f"{path} holds no statistics. To make it again, {_AGAIN}.")
-        return cls(statistics, lambda name: read_table(study.folder / f"{name}.parquet"))
+        path = study.places.statistics
+        if not path.is_file():
+            raise StoreError(f"{path} is not there, and the paper is made of it; {_AGAIN}.")
+        return cls(study.statistics().plain, study.table)
 
     def __getitem__(self, name: str) -> Found:
         row = self._numbers.get(name)
@@ -163,8 +154,3 @@ def verdict_counts(rows: pd.DataFrame) -> dict[str, int]:
     """How many rows of an order table have each verdict, in a fixed order; zeros included."""
     names = ("bottom-up", "top-down", "simultaneous", "weak", "undefined")
     return {name: int(np.sum(rows["verdict"] == name)) for name in names}
-
-
-def read_notes(path: Path) -> str:
-    """The text of a file, empty where there is none."""
-    return path.read_text(encoding="utf-8") if path.is_file() else ""

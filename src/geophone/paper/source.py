@@ -1,7 +1,5 @@
 """What the paper is made of, read once: the study, its numbers, its runs by architecture."""
 
-import json
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,8 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from geophone.errors import StoreError
-from geophone.paper.lookup import Numbers, read_notes
+from geophone.paper.lookup import Numbers
+from geophone.records import DigOptions
+from geophone.store.dig import Dig
 from geophone.store.run import Run
 from geophone.store.study import Study
 
@@ -28,7 +27,7 @@ class Source:
     @property
     def name(self) -> str:
         """The study's name in study.toml, or its folder's."""
-        return str(self.settings.get("name", self.study.folder.resolve().name))
+        return str(self.settings.get("name", self.study.name))
 
     @property
     def dimension(self) -> str:
@@ -51,18 +50,17 @@ class Source:
     @cached_property
     def settings(self) -> dict:
         """study.toml as it stands; empty where the study has none."""
-        return tomllib.loads(read_notes(self.study.folder / "study.toml"))
+        return self.study.settings()
 
     @cached_property
-    def digs(self) -> dict[str, Path]:
-        """The finished digs by name."""
-        return {path.parent.name: path.parent for path in sorted((self.study.folder / "digs").glob("*/dig.json"))}
+    def digs(self) -> list[Dig]:
+        """The finished digs, best target first."""
+        return self.study.digs()
 
     @cached_property
-    def options(self) -> list[dict]:
+    def options(self) -> list[DigOptions]:
         """The options of every dig, different ones once."""
-        found = {json.dumps(about(path)["options"], sort_keys=True) for path in self.digs.values()}
-        return [json.loads(text) for text in sorted(found)]
+        return sorted({dig.about.options for dig in self.digs}, key=repr)
 
     def phenomena(self, kind: str, **wanted: str) -> pd.DataFrame:
         """Rows of a table of phase 1 in the study's dimension. Raises StoreError when the table is not there."""
@@ -75,14 +73,6 @@ class Source:
                 value for key in keys for run in self.runs if (value := run.manifest.about.get(key)) is not None
             )
         )
-
-
-def about(folder: Path) -> dict:
-    """dig.json of a dig. Raises StoreError when it is damaged."""
-    try:
-        return json.loads((folder / "dig.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{folder / 'dig.json'} is damaged: {error}.") from error
 
 
 def where(table: pd.DataFrame, **wanted: str) -> pd.DataFrame:

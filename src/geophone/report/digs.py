@@ -12,7 +12,8 @@ import vl_convert
 from geophone.report.digging import ablation_chart, dependency_chart, recovery_chart
 from geophone.report.moments import moment_chart, units_chart
 from geophone.report.runs import script_json
-from geophone.report.sources import Dig, Sources, rows_of
+from geophone.report.sources import Dig, Sources
+from geophone.store.dig import Dig as Dug
 from geophone.store.run import Run
 
 MOMENTS = ("before", "during", "after")
@@ -60,15 +61,15 @@ class TargetPage:
 
 def target_page(dig: Dig, run: Run, sources: Sources) -> TargetPage:
     """Read the dig of a target and put its page and its charts together."""
-    target, folder = dig.target, dig.folder
-    notes = (folder / "notes.md").read_text(encoding="utf-8")
-    units = rows_of(folder, "units")
+    target, dug = dig.target, dig.on_disk
+    notes = dug.notes
+    units = dug.get("units")
     series = run.series(target["dimension"])
     charts = {"moment": moment_chart(series, target)}
     statistic = next((c for c in ("selectivity", "d_prime") if c in units and units[c].notna().any()), None)
     if statistic is not None:
         charts["units"] = units_chart(units, statistic)
-    charts |= _charts(folder, [layer.name for layer in run.layers], target["run"])
+    charts |= _charts(dug, [layer.name for layer in run.layers], target["run"])
     shown = {
         "run": target["run"],
         "file": dig.file,
@@ -81,10 +82,10 @@ def target_page(dig: Dig, run: Run, sources: Sources) -> TargetPage:
         "charts": {name: _said(name, chart) for name, chart in charts.items()},
         "pictures": _pictures(dig, _noted(notes, SHOWN)),
         "types": _types(units),
-        "heads": _heads(rows_of(folder, "heads")),
+        "heads": _heads(dug.get("heads")),
         "columns": list(NUMBERS.values()),
-        "moments": [_row(row) for row in rows_of(folder, "moments").to_dict("records")],
-        "folder": f"digs/{folder.name}",
+        "moments": [_row(row) for row in dug.get("moments").to_dict("records")],
+        "folder": f"digs/{dug.name}",
     }
     untitled = {name: {k: v for k, v in chart.items() if k != "title"} for name, chart in charts.items()}
     return TargetPage(shown, f"window.geophoneTarget = {script_json(untitled)};\n")
@@ -98,7 +99,7 @@ def _said(name: str, chart: dict[str, Any]) -> dict[str, str]:
 
 def picture_files(dig: Dig) -> list[Path]:
     """The pictures of a dig that its page shows."""
-    paths = [dig.folder / "images" / f"{kind}-{moment}.png" for kind in PICTURES for moment in MOMENTS]
+    paths = [dig.on_disk.image(f"{kind}-{moment}") for kind in PICTURES for moment in MOMENTS]
     return [path for path in paths if path.is_file()]
 
 
@@ -152,9 +153,9 @@ def _pictures(dig: Dig, units: str) -> list[dict[str, Any]]:
     return found
 
 
-def _charts(folder: Path, layers: list[str], run: str) -> dict[str, dict]:
+def _charts(dug: Dug, layers: list[str], run: str) -> dict[str, dict]:
     charts = {}
-    tables = {name: rows_of(folder, name) for name in ("composition", "ablation", "recovery_curves")}
+    tables = {name: dug.get(name) for name in ("composition", "ablation", "recovery_curves")}
     if len(tables["composition"]):
         charts["composition"] = dependency_chart(tables["composition"], layers)
     if len(tables["ablation"]):

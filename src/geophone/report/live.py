@@ -50,7 +50,7 @@ class LiveAtlas:
 
     def __init__(self, study: Study, *, on_trouble: Callable[[str], None] = lambda said: None) -> None:
         self.study = study
-        self.folder = study.folder / "report"
+        self.folder = study.places.report
         self.version = 0
         self._seen: tuple | None = None
         self._memory: Memory = {}
@@ -74,11 +74,8 @@ class LiveAtlas:
         return True
 
     def _state(self) -> tuple:
-        folder = self.study.folder
-        patterns = ("runs/*/run.json", "runs/*/series/*", "runs/*/scalars/*", "phenomena/*", "digs/*/*", "prove/*.csv")
-        found = [path for pattern in patterns for path in folder.glob(pattern) if not path.name.startswith(".")]
         statuses = tuple(run.status for run in self.study.runs)
-        return statuses, stamp([*found, folder / "targets.parquet", folder / "statistics.json"])
+        return statuses, stamp(self.study.places.shown)
 
 
 def serve(

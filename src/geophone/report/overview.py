@@ -5,14 +5,15 @@ from typing import Any
 from geophone.report.charts import order_plot
 from geophone.report.digs import drawing
 from geophone.report.phase1 import headline, phase1
-from geophone.report.sources import Sources
+from geophone.report.sources import Sources, shown_target
 from geophone.report.words import order_count, plain
+from geophone.store.study import targets_in
 
 
 def overview(sources: Sources, rows: list[dict[str, Any]], *, targets: int) -> dict[str, Any]:
     """What the overview shows, ready for its template: `rows` are the runs, `targets` how many undug are listed."""
     pages = {dig.target["rank"]: dig.file for dig in sources.digs}
-    listed = sources.targets.to_dict("records")
+    listed = [shown_target(target) for target in targets_in(sources.targets)]
     dug = [row for row in listed if row["rank"] in pages]
     others = [row for row in listed if row["rank"] not in pages][:targets]
     return {

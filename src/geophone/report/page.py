@@ -19,6 +19,7 @@ from geophone.report.sources import Sources, read_sources
 from geophone.report.swap import swapped
 from geophone.report.words import plain
 from geophone.store.manifest import versions_here
+from geophone.store.places import Places
 from geophone.store.run import Run
 from geophone.store.study import Study
 
@@ -37,9 +38,9 @@ def write_page(study: Study, *, out: Path | None = None, partial: bool = False, 
     """
     sources = read_sources(study, partial=partial)
     # Altair checks every part of a chart as it is made, which takes longer than all else; the tests check the charts.
-    with swapped(out or study.folder / "report") as folder, debug_mode(False):
+    with swapped(out or study.places.report) as folder, debug_mode(False):
         _Atlas(folder, sources, memory if memory is not None else {}).write()
-    return (out or study.folder / "report") / "index.html"
+    return (out or study.places.report) / study.places.page.name
 
 
 class _Atlas:
@@ -54,7 +55,7 @@ class _Atlas:
 
     def write(self) -> None:
         _write_assets(self._folder / "assets")
-        proved = _write_proving(self._sources.folder / "prove", self._folder / "prove")
+        proved = _write_proving(Places(self._sources.folder).prove, self._folder / "prove")
         pages = [self._run(run) for run in self._sources.runs]
         for number, page in enumerate(pages):
             self._write_run(page, pages[number - 1 : number], pages[number + 1 : number + 2])
@@ -66,7 +67,8 @@ class _Atlas:
         return self._kept(("run", run.name), self._state(run), lambda: run_page(run, self._sources))
 
     def _state(self, run: Run) -> tuple:
-        tables = [*(self._sources.folder / "phenomena").glob("*.parquet"), self._sources.folder / "targets.parquet"]
+        places = Places(self._sources.folder)
+        tables = [*places.phenomena.values(), places.targets]
         own = [run.folder / "run.json", *(run.folder / "series").glob("*"), *(run.folder / "scalars").glob("*")]
         digs = tuple(dig.file for dig in self._sources.digs)
         return digs, run.status, self._sources.files[run.name], stamp([*own, *tables])

@@ -1,6 +1,5 @@
 """What an atlas is made of: the tables of a study, read once."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,10 +8,12 @@ from typing import Any
 import pandas as pd
 
 from geophone.dimensions import CATALOGUE
+from geophone.records import Target
 from geophone.report.names import file_names
+from geophone.rows import TargetRow, frame
+from geophone.store.dig import Dig as Dug
 from geophone.store.run import Run
 from geophone.store.study import Study
-from geophone.store.tables import read_table
 
 FIRST = "stable_rank"
 NEEDED = ("stabilization", "order", "jumps", "critical")
@@ -21,15 +22,32 @@ BESIDE = ("detection", "order_tests", "types", "type_tests", "coordination", "co
 
 @dataclass(frozen=True)
 class Dig:
-    """A target that was dug: its row of the table of targets, its folder, and the name of its page's file."""
+    """A dig that is shown: what is on disk, and the name of its page's file."""
 
-    target: dict[str, Any]
-    folder: Path
+    on_disk: Dug
     file: str
 
     @property
+    def target(self) -> dict[str, Any]:
+        """The target as the page shows it, its moments laid out flat."""
+        return shown_target(self.on_disk.target)
+
+    @property
+    def folder(self) -> Path:
+        return self.on_disk.folder
+
+    @property
     def title(self) -> str:
-        return f"{self.target['layer']} at step {self.target['step']}"
+        return f"{self.on_disk.target.layer} at step {self.on_disk.target.window.step}"
+
+
+def shown_target(target: Target) -> dict[str, Any]:
+    """A target as one row: its place and its moments, those of its control under `control_*`."""
+    row: dict[str, Any] = {name: getattr(target, name) for name in ("rank", "run", "layer", "depth", "dimension")}
+    row |= {"score": target.score, "reason": target.reason}
+    for prefix, window in (("", target.window), ("control_", target.control)):
+        row |= {f"{prefix}{end}": window and getattr(window, end) for end in ("before", "step", "after")}
+    return row
 
 
 @dataclass(frozen=True)
@@ -72,38 +90,27 @@ def read_sources(study: Study, *, partial: bool = False) -> Sources:
     """Read what the atlas of `study` shows. Raises StoreError when the phenomena or the targets are not there, unless
     `partial`: then a study that still trains is what it is so far."""
     phenomena = {kind: study.phenomena(kind) for kind in (*NEEDED, *BESIDE) if _wanted(study, kind, partial)}
-    there = not partial or (study.folder / "targets.parquet").is_file()
+    there = not partial or study.is_ranked
     every = study.runs
     runs = [run for run in every if run.has_series]
     return Sources(
-        name=study.folder.resolve().name,
+        name=study.name,
         folder=study.folder,
         runs=runs,
         files=file_names(run.name for run in runs),
         phenomena=phenomena,
-        targets=study.targets() if there else pd.DataFrame(),
-        digs=_digs(study.folder, {run.name for run in runs}),
-        statistics=_json(study.folder / "statistics.json"),
+        targets=study.targets() if there else frame([], TargetRow),
+        digs=_digs(study, {run.name for run in runs}),
+        statistics=study.statistics().plain if study.places.statistics.is_file() else None,
         waiting=[run.name for run in every if not run.has_series],
     )
 
 
 def _wanted(study: Study, kind: str, partial: bool) -> bool:
-    return (kind in NEEDED and not partial) or (study.folder / "phenomena" / f"{kind}.parquet").is_file()
+    return (kind in NEEDED and not partial) or kind in study.kinds
 
 
-def _digs(folder: Path, runs: set[str]) -> list[Dig]:
-    found = [(_json(path)["target"], path.parent) for path in sorted((folder / "digs").glob("*/dig.json"))]
-    known = sorted((dig for dig in found if dig[0]["run"] in runs), key=lambda dig: (dig[0]["rank"], dig[1].name))
-    files = file_names(place.name for _, place in known)
-    return [Dig(target, place, files[place.name]) for target, place in known]
-
-
-def _json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-
-
-def rows_of(folder: Path, name: str) -> pd.DataFrame:
-    """A table of a dig; empty where the dig has none."""
-    path = folder / f"{name}.parquet"
-    return read_table(path) if path.is_file() else pd.DataFrame()
+def _digs(study: Study, runs: set[str]) -> list[Dig]:
+    known = [dig for dig in study.digs() if dig.target.run in runs]
+    files = file_names(dig.name for dig in known)
+    return [Dig(dig, files[dig.name]) for dig in known]

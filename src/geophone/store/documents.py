@@ -1,53 +1,176 @@
-"""JSON files of a study, read with their shape checked, so that a damaged one ends in a sentence where it is read."""
+"""JSON documents of a study: each a model, read whole or refused with a sentence that names the file and the field."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
+from math import isfinite, nan
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError, field_validator
 
 from geophone.errors import StoreError
+from geophone.records import DigOptions, Target
+from geophone.store import formats
+from geophone.store.formats import FORMAT, check_format
+from geophone.store.tables import write_text
 
-STATISTICS, DIG = "statistics.json", "dig.json"
+# A number, or NaN where there is none, for which JSON has null.
+Figure = Annotated[
+    float,
+    BeforeValidator(lambda value: nan if value is None else value),
+    PlainSerializer(lambda value: value if isfinite(value) else None, return_type=float | None, when_used="json"),
+]
 
 
-@dataclass(frozen=True, slots=True)
-class Each:
-    """The shape of a mapping whose keys are free: every value has the shape `of`."""
+class Part(BaseModel):
+    """A part of a document: immutable, every field as its type says, no field besides."""
 
-    of: Any
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-_TEXT, _WHOLE, _NUMBER = (str,), (int,), (int, float)
-_MAYBE, _COUNT = (int, float, type(None)), (int, type(None))
-_FIGURES = {
-    "id": _TEXT, "form": _TEXT, "value": _MAYBE, "low": _MAYBE, "high": _MAYBE, "p": _MAYBE, "p_adjusted": _MAYBE,
-    "test": _TEXT, "n": _WHOLE, "runs": _WHOLE, "status": _TEXT,
-}  # fmt: skip
-_STATISTIC = {**_FIGURES, "says": _TEXT, "family_of_tests": _TEXT, "smallest": _MAYBE}
-_KIND = {"finding": _TEXT, "says": _TEXT, "architectures": [_TEXT]}
-_STATISTICS = {
-    "alpha": _NUMBER,
-    "study": {
-        "targets_dug": _WHOLE, "pairs": _WHOLE, "runs": _WHOLE, "runs_by_architecture": Each(_WHOLE),
-        "dimension": _TEXT, "modes": [_TEXT], "notes": [_TEXT],
-    },
-    "criteria": [{**_FIGURES, "question": _TEXT, "criterion": _TEXT, "verdict": _TEXT}],
-    "numbers": [_STATISTIC],
-    "architectures": {
-        "numbers": [_STATISTIC], "holds_in_all": [_KIND], "specific_to_one": [{**_KIND, "only": _TEXT}],
-        "undecided": [_KIND], "not_enough_data": [_KIND],
-    },
-}  # fmt: skip
-_DIG = {
-    "format": _WHOLE,
-    "target": {
-        "rank": _WHOLE, "run": _TEXT, "layer": _TEXT, "depth": _WHOLE, "dimension": _TEXT, "step": _WHOLE,
-        "before": _WHOLE, "after": _WHOLE, "score": _NUMBER, "reason": _TEXT, "control_step": _COUNT,
-        "control_before": _COUNT, "control_after": _COUNT,
-    },
-    "options": Each(None),
-}  # fmt: skip
+class Document(Part):
+    """A JSON file with the version of its format; one of an earlier format is `former` of it."""
+
+    format: int = FORMAT
+
+    @classmethod
+    def former(cls, raw: dict[str, Any]) -> dict[str, Any]:
+        """What an earlier release wrote, as this one has it."""
+        return raw | {"format": FORMAT}
+
+
+class DigDocument(Document):
+    """dig.json: the target that was dug, with which options, and the digest of the code that did it ("" where an
+    earlier release did not keep it). Horizons are kept only where something was compared at them."""
+
+    target: Target
+    options: DigOptions
+    code: str
+
+    @field_validator("options")
+    @classmethod
+    def _compared(cls, options: DigOptions) -> DigOptions:
+        return options if options.recovery else replace(options, horizons=())
+
+    @classmethod
+    def former(cls, raw: dict[str, Any]) -> dict[str, Any]:
+        return formats.dig_of_format_1(raw)
+
+
+class Figures(Part):
+    """What every number of the statistics has: its value with interval and tests, and what it rests on."""
+
+    form: str
+    value: Figure
+    low: Figure
+    high: Figure
+    interval: str
+    p: Figure
+    p_adjusted: Figure
+    test: str
+    n: int
+    runs: int
+    status: str
+
+
+class NumberEntry(Figures):
+    """One number, as `evidence.numbers.Number` has it."""
+
+    id: str
+    says: str
+    family_of_tests: str
+    smallest: Figure
+    seed: int
+
+
+class Criterion(Figures):
+    """A criterion of the founding document in one form: its verdict, and the number (by its id) that decides it."""
+
+    id: str
+    number: str
+    question: str
+    criterion: str
+    verdict: str
+
+
+class Gathered(Part):
+    """What the statistics rest on."""
+
+    targets_dug: int
+    pairs: int
+    runs: int
+    runs_by_architecture: dict[str, int]
+    dimension: str
+    modes: tuple[str, ...]
+    notes: tuple[str, ...]
+    targets_found: int = 0
+
+
+class ByArchitecture(Part):
+    """A number, and the architectures that take part."""
+
+    finding: str
+    says: str
+    architectures: tuple[str, ...]
+
+
+class InAll(ByArchitecture):
+    """It holds in all of them, with these values."""
+
+    values: dict[str, Figure]
+
+
+class InOne(ByArchitecture):
+    """It is specific to `only`, where it has this value."""
+
+    only: str
+    value: Figure
+
+
+class Convergence(Part):
+    """How many runs of an architecture have which convergence order."""
+
+    mode: str
+    architecture: str
+    runs: int
+    verdicts: dict[str, int]
+
+
+class Architectures(Part):
+    """Every number by architecture, and what follows by the `rules`."""
+
+    numbers: tuple[NumberEntry, ...]
+    holds_in_all: tuple[InAll, ...]
+    specific_to_one: tuple[InOne, ...]
+    undecided: tuple[ByArchitecture, ...]
+    not_enough_data: tuple[ByArchitecture, ...]
+    rules: tuple[str, ...]
+    convergence: tuple[Convergence, ...]
+
+
+class Statistics(Document):
+    """statistics.json: everything that can be said of the evidence."""
+
+    seed: int
+    draws: int
+    alpha: float
+    study: Gathered
+    criteria: tuple[Criterion, ...]
+    numbers: tuple[NumberEntry, ...]
+    architectures: Architectures
+    families_of_tests: dict[str, tuple[str, ...]]
+
+    @classmethod
+    def former(cls, raw: dict[str, Any]) -> dict[str, Any]:
+        return formats.statistics_of_format_1(raw)
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """As it stands in the file: dicts, lists, null."""
+        return self.model_dump(mode="json")
+
+
+D = TypeVar("D", bound=Document)
 
 
 def read_text(path: Path) -> str:
@@ -69,49 +192,30 @@ def read_json(path: Path) -> Any:
         raise StoreError(f"{path} is damaged: {error}.") from error
 
 
-def read_statistics(folder: Path) -> dict[str, Any]:
-    """`statistics.json` of the study in `folder`. Raises StoreError when it is missing, damaged, or lacks something."""
-    return _shaped(folder / STATISTICS, _STATISTICS)
+def read_document(path: Path, model: type[D]) -> D:
+    """The document at `path`. Raises StoreError when it is missing, or damaged, with the field; NewerFormatError when a
+    later release wrote it."""
+    raw = read_json(path)
+    given = check_format(path, raw.get("format") if isinstance(raw, dict) else None)
+    return _validated(path, model, raw if given == FORMAT else model.former(raw))
 
 
-def read_dig(folder: Path) -> dict[str, Any]:
-    """`dig.json` of the dig in `folder`: format, target and options. Raises StoreError as `read_statistics` does."""
-    return _shaped(folder / DIG, _DIG)
+def write_document(path: Path, document: Document) -> None:
+    """Write `document`, whole or not at all."""
+    write_text(path, document.model_dump_json(indent=1) + "\n")
 
 
-def _shaped(path: Path, shape: Any) -> dict[str, Any]:
-    found = read_json(path)
-    if wrong := misfit(found, shape):
-        raise StoreError(f"{path} is damaged: {wrong}.")
-    return found
+def as_document(model: type[D], raw: dict[str, Any]) -> D:
+    """`raw`, as JSON would hold it, as a document. Raises StoreError where it is none."""
+    return _validated(Path(model.__name__), model, raw)
 
 
-def misfit(value: Any, shape: Any, place: str = "") -> str | None:
-    """Where and how `value` is not of `shape`; None when it is.
-
-    A shape is a tuple of types, None (anything), a list (every item has the one shape in it), `Each`, or a mapping:
-    these keys are there and have these shapes, others may be there besides.
-    """
-    here = place or "it"
-    if shape is None:
-        return None
-    if isinstance(shape, tuple):
-        fits = isinstance(value, shape) and not isinstance(value, bool)
-        return None if fits else f"{here} is {_short(value)}"
-    if isinstance(shape, list):
-        if not isinstance(value, list):
-            return f"{here} is no list"
-        pairs = [(item, shape[0], f"{place}[{i}]") for i, item in enumerate(value)]
-    elif not isinstance(value, dict):
-        return f"{here} is no table"
-    elif isinstance(shape, Each):
-        pairs = [(item, shape.of, f"{place}.{_short(key)}") for key, item in value.items()]
-    else:
-        if missing := [key for key in shape if key not in value]:
-            return f"{here} has no {missing[0]!r}"
-        pairs = [(value[key], inner, f"{place}.{key}".lstrip(".")) for key, inner in shape.items()]
-    return next((wrong for pair in pairs if (wrong := misfit(*pair))), None)
-
-
-def _short(value: Any) -> str:
-    return f"a {type(value).__name__}" if isinstance(value, Mapping | list) else repr(value)[:60]
+def _validated(path: Path, model: type[D], raw: dict[str, Any]) -> D:
+    try:
+        return model.model_validate_json(json.dumps(raw))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "its whole"
+        raise StoreError(f"{path} is damaged at {place}: {first['msg']}.") from error
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"{path} is damaged: {error}.") from error

@@ -6,20 +6,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
-from geophone.errors import NewerFormatError, StoreError
+from geophone.errors import StoreError
 from geophone.records import Layer
-from geophone.store.documents import read_json
-from geophone.store.tables import write_text
+from geophone.store.documents import Document, read_document, write_document
+from geophone.store.formats import manifest_of_format_1
 
-FORMAT = 1
 FILE = "run.json"
 _PART = re.compile(r"(series|scalars)/part-\d+\.parquet")
 _ABOUT = {"experiment": str, "seed": int, "total_steps": int, "fork": dict}
 
 
-class Manifest(BaseModel):
+class Manifest(Document):
     """`run.json`. Immutable; `model_copy(update=...)` makes the next one.
 
     `status` is "running" until the recorder ends it with "finished", "interrupted" (Ctrl-C) or "failed" (an
@@ -29,25 +28,24 @@ class Manifest(BaseModel):
     their bytes; files that came after the manifest was last written are not in it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(strict=False)
 
-    format: int = FORMAT
     name: str
     status: str = "running"
     note: str = ""
-    about: dict[str, Any] = {}
-    schedule: dict[str, Any] = {}
+    about: dict[str, Any] = Field(default_factory=dict)
+    schedule: dict[str, Any] = Field(default_factory=dict)
     layers: tuple[Layer, ...]
     rows: int
-    probe: dict[str, Any] = {}
+    probe: dict[str, Any] = Field(default_factory=dict)
     definitions: dict[str, int]
     versions: dict[str, str]
     threads: int
     steps: int = 0
     measurements: int = 0
-    parts: dict[str, str] = {}
-    checkpoints: dict[int, str] = {}
-    results: dict[str, float] = {}
+    parts: dict[str, str] = Field(default_factory=dict)
+    checkpoints: dict[int, str] = Field(default_factory=dict)
+    results: dict[str, float] = Field(default_factory=dict)
     created: str = ""
     ended: str = ""
 
@@ -75,33 +73,20 @@ class Manifest(BaseModel):
                 raise ValueError(f"{key} is {about[key]!r}")
         return about
 
+    @classmethod
+    def former(cls, raw: dict[str, Any]) -> dict[str, Any]:
+        return manifest_of_format_1(raw)
+
     def write(self, folder: Path) -> None:
-        write_text(folder / FILE, self.model_dump_json(indent=1) + "\n")
+        write_document(folder / FILE, self)
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of the run in `folder`. Raises StoreError when it is missing or damaged, NewerFormatError
-    when a later release wrote it."""
-    path = folder / FILE
-    if not path.exists():
+    """The manifest of the run in `folder`. Raises StoreError when it is missing or damaged, NewerFormatError when a
+    later release wrote it."""
+    if not (folder / FILE).exists():
         raise StoreError(f"{folder} holds no run: there is no {FILE} in it.")
-    raw = read_json(path)
-    found = raw.get("format") if isinstance(raw, dict) else None
-    if not isinstance(found, int) or found < 1:
-        raise StoreError(f"{path} is not a geophone manifest: it has no format number.")
-    if found > FORMAT:
-        versions = raw.get("versions")
-        newer = versions.get("geophone", "a later release") if isinstance(versions, dict) else "a later release"
-        raise NewerFormatError(
-            f"{path} has format {found}; this release reads up to {FORMAT}. It was written by geophone {newer}: "
-            "update to read it."
-        )
-    try:
-        return Manifest.model_validate(raw)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise StoreError(f"{path} is damaged at {where}: {first['msg']}.") from error
+    return read_document(folder / FILE, Manifest)
 
 
 def versions_here() -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -98,34 +98,40 @@ def _sources(study: Study) -> dict[str, _Load]:
     for kind in ("series", "scalars"):
         files = {path: run.name for run in runs for path in parts(run.folder / kind)}
         if files:
-            found[kind] = _files(files, "run")
-    for path in [study.folder / "targets.parquet", study.folder / "evidence.parquet"]:
-        if path.is_file():
-            found[path.stem] = _files({path: ""}, None)
-    for path in sorted((study.folder / "phenomena").glob("*.parquet")):
-        found[_RENAMED.get(path.stem, path.stem)] = _files({path: ""}, None)
-    dug: dict[str, dict[Path, str]] = {}
-    for path in sorted((study.folder / "digs").glob("[!.]*/*.parquet")):
-        dug.setdefault(path.stem, {})[path] = path.parent.name
-    return found | {kind: _files(files, "target") for kind, files in dug.items() if kind not in found}
+            found[kind] = _files(files)
+    for name in ("targets", "evidence"):
+        if study.places.table(name).is_file():
+            found[name] = _frame(lambda name=name: study.table(name))
+    for kind in study.kinds:
+        found[_RENAMED.get(kind, kind)] = _frame(lambda kind=kind: study.phenomena(kind))
+    dug: dict[str, list[str]] = {}
+    for folder in study.places.finished_digs():
+        for path in sorted(folder.glob("[!.]*.parquet")):
+            dug.setdefault(path.stem, []).append(folder.name)
+    return found | {kind: _frame(_dug(study, kind, names)) for kind, names in dug.items() if kind not in found}
 
 
-def _files(files: Mapping[Path, str], column: str | None) -> _Load:
-    """The rows of all parquet `files`; with `column` each one's label stands in a first column of that name."""
+def _dug(study: Study, kind: str, names: Sequence[str]) -> Callable[[], pd.DataFrame]:
+    """The table `kind` of all digs in `names`, each one's name in a first column."""
+
+    def make() -> pd.DataFrame:
+        table = pd.concat([study.dig(name)[kind].assign(target=name) for name in names], ignore_index=True)
+        return table[["target", *(column for column in table if column != "target")]]
+
+    return make
+
+
+def _files(files: Mapping[Path, str]) -> _Load:
+    """The rows of all parquet `files`, each one's run in a first column."""
 
     def load(connection: duckdb.DuckDBPyConnection, name: str) -> None:
         paths = [str(path) for path in files]
-        read = "read_parquet(?, union_by_name = true"
         try:
-            if column is None:
-                connection.execute(f'CREATE TABLE "{name}" AS SELECT * FROM {read})', [paths])
-                return
-            labels = [files[Path(path)] for path in paths]
             connection.execute(
-                f'CREATE TABLE "{name}" AS SELECT label AS "{column}", rows.* EXCLUDE (filename) '
-                f"FROM {read}, filename = true) AS rows "
-                "JOIN (SELECT unnest(?) AS filename, unnest(?) AS label) AS labels USING (filename)",
-                [paths, paths, labels],
+                f'CREATE TABLE "{name}" AS SELECT run, rows.* EXCLUDE (filename) '
+                "FROM read_parquet(?, union_by_name = true, filename = true) AS rows "
+                "JOIN (SELECT unnest(?) AS filename, unnest(?) AS run) AS labels USING (filename)",
+                [paths, paths, [files[Path(path)] for path in paths]],
             )
         except duckdb.Error as error:
             raise StoreError(f"{Path(paths[0]).parent} cannot be read: {_first_line(error)}") from error

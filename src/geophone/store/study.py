@@ -1,36 +1,51 @@
-"""A study folder: runs, and the tables that were made of them."""
+"""A study folder: runs, and the tables and documents that were made of them."""
 
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from geophone.errors import StoreError
-from geophone.store.columns import PHENOMENA, TARGETS, checked
-from geophone.store.documents import read_statistics
+from geophone.errors import InputError, StoreError
+from geophone.records import Target
+from geophone.rows import CHOSEN, PHENOMENA, ChosenRow, EvidenceRow, Row, TargetRow, columns_of, frame, typed
+from geophone.store.dig import Dig
+from geophone.store.documents import Statistics, read_document, read_text
 from geophone.store.drawing import Drawer, drawing
 from geophone.store.inside import check_inside
+from geophone.store.places import Places
 from geophone.store.run import Run, is_run
-from geophone.store.tables import read_table, write_table
+from geophone.store.tables import read_rows, write_table
+
+_TABLES: dict[str, type[Row]] = {"targets": TargetRow, "evidence": EvidenceRow, CHOSEN: ChosenRow}
 
 if TYPE_CHECKING:
     import altair as alt
 
 
 class Study:
-    """A folder with runs under `runs/` and tables beside them; iterable over its runs, in order of name.
+    """A folder with runs under `runs/` and what was made of them beside it; iterable over its runs, in order of name.
 
-    Raises StoreError where there is no `runs/`, or where a link in the folder leads out of it.
+    Whatever is read is checked where it is read; `places` says where everything lies. Raises StoreError where there is
+    no `runs/`, or where a link in the folder leads out of it.
     """
 
     def __init__(self, folder: Path | str, *, replay: Callable | None = None, drawer: Drawer = None) -> None:
-        self.folder = Path(folder)
+        self.places = Places(Path(folder))
         self._replay = replay
         self._drawer = drawer
-        if not (self.folder / "runs").is_dir():
+        if not self.places.runs.is_dir():
             raise StoreError(f"{self.folder} holds no study: there is no runs/ folder in it.")
         check_inside(self.folder)
+
+    @property
+    def folder(self) -> Path:
+        return self.places.folder
+
+    @property
+    def name(self) -> str:
+        return self.folder.resolve().name
 
     def __iter__(self) -> Iterator[Run]:
         return iter(self.runs)
@@ -44,16 +59,16 @@ class Study:
     @property
     def runs(self) -> list[Run]:
         """Raises StoreError where two folders hold runs of one name, which no table could tell apart."""
-        found: dict[str, Run] = {}
-        for place in sorted(p for p in (self.folder / "runs").iterdir() if is_run(p)):
+        runs: dict[str, Run] = {}
+        for place in sorted(p for p in self.places.runs.iterdir() if is_run(p)):
             run = Run(place, replay=self._replay, drawer=self._drawer)
-            if run.name in found:
+            if run.name in runs:
                 raise StoreError(
-                    f"{found[run.name].folder} and {place} both hold a run called {run.name!r}: record one of them "
+                    f"{runs[run.name].folder} and {place} both hold a run called {run.name!r}: record one of them "
                     "under another name=, or keep it in another study."
                 )
-            found[run.name] = run
-        return list(found.values())
+            runs[run.name] = run
+        return list(runs.values())
 
     def run(self, name: str) -> Run:
         """The run called `name`. Raises StoreError with the names there are when there is none."""
@@ -62,23 +77,76 @@ class Study:
                 return run
         raise StoreError(f"{self.folder} has no run {name!r}; it has {', '.join(r.name for r in self.runs)}.")
 
-    def phenomena(self, kind: str) -> pd.DataFrame:
-        """One table of phase 1: stabilization, order, jumps, critical, transitions ... as `geophone detect` left it."""
-        path = self.folder / "phenomena" / f"{kind}.parquet"
-        return checked(read_table(path), PHENOMENA.get(kind, {}), path)
+    @property
+    def forks(self) -> list[Run]:
+        """The fork replicates of the study's runs."""
+        return [Run(place) for place in sorted(self.places.forks.glob("*/*")) if is_run(place)]
+
+    def phenomena(self, kind: str, *, optional: bool = False) -> pd.DataFrame:
+        """One table of phase 1: stabilization, order, jumps, critical ... as `geophone detect` left it; where it is not
+        there and `optional`, one without a row."""
+        path, row = self.places.phenomenon(kind), PHENOMENA.get(kind, Row)
+        return frame([], row) if optional and not path.is_file() else read_rows(path, row)
+
+    @property
+    def kinds(self) -> list[str]:
+        """The tables of phase 1 that are there."""
+        return list(self.places.phenomena)
+
+    @property
+    def is_ranked(self) -> bool:
+        """Whether targets were ranked."""
+        return self.places.targets.is_file()
 
     def targets(self) -> pd.DataFrame:
-        """The ranked targets, best first, as `geophone targets` left them."""
-        path = self.folder / "targets.parquet"
-        return checked(read_table(path), TARGETS, path)
+        """The ranked targets, best first, as `geophone targets` left them: a `rows.TargetRow` each."""
+        return read_rows(self.places.targets, TargetRow)
 
-    def statistics(self) -> dict[str, Any]:
+    def ranked(self) -> list[Target]:
+        """The same as `records.Target`."""
+        return targets_in(self.targets())
+
+    def target(self, rank: int) -> Target:
+        """The target of that rank. Raises InputError when there is none."""
+        targets = self.ranked()
+        for target in targets:
+            if target.rank == rank:
+                return target
+        raise InputError(f"there is no target {rank}; there are 1 to {len(targets)}.")
+
+    def digs(self) -> list[Dig]:
+        """The finished digs, best target first."""
+        return sorted(map(Dig, self.places.finished_digs()), key=lambda dig: (dig.target.rank, dig.name))
+
+    def dig(self, target: Target | str) -> Dig:
+        """The finished dig of a target, or of that name. Raises StoreError when it is not there."""
+        return Dig(self.places.dig(target if isinstance(target, str) else target.name))
+
+    def evidence(self) -> pd.DataFrame:
+        """`evidence.parquet`, as `geophone evidence` left it."""
+        return read_rows(self.places.evidence, EvidenceRow)
+
+    def statistics(self) -> Statistics:
         """`statistics.json`, as `geophone evidence` left it. Raises StoreError when it is missing or damaged."""
-        return read_statistics(self.folder)
+        return read_document(self.places.statistics, Statistics)
 
-    def write(self, name: str, frame: pd.DataFrame) -> None:
+    def table(self, name: str) -> pd.DataFrame:
+        """Any table of the study by its name, such as "evidence" or "phenomena/order"."""
+        folder, _, kind = name.rpartition("/")
+        return self.phenomena(kind) if folder == "phenomena" else read_rows(self.places.table(name), _row_of(name))
+
+    def settings(self) -> dict[str, Any]:
+        """The study file as it stands; empty where the study has none."""
+        if not self.places.settings.is_file():
+            return {}
+        try:
+            return tomllib.loads(read_text(self.places.settings))
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            raise StoreError(f"{self.places.settings} is damaged: {error}.") from error
+
+    def write(self, name: str, table: pd.DataFrame) -> None:
         """Write the table `name`, such as "targets" or "phenomena/jumps"."""
-        write_table(self.folder / f"{name}.parquet", frame)
+        write_table(self.places.table(name), typed(table, _row_of(name)))
 
     def plot(self, what: str | None = None, *, layer: str | None = None) -> "alt.TopLevelMixin":
         """A small map of every run of one dimension; with `layer`, that layer's series of all runs on one axis, with
@@ -91,6 +159,22 @@ class Study:
         return self._drawer().study_html(self) if self._drawer else None
 
 
+def targets_in(table: pd.DataFrame) -> list[Target]:
+    """The targets in a table of them, in its order."""
+    rows = (
+        table[[column.name for column in columns_of(TargetRow)]]
+        .astype(object)
+        .where(table.notna(), None)
+        .to_dict("records")
+    )
+    return [TargetRow.model_validate(row).target() for row in rows]
+
+
+def _row_of(name: str) -> type[Row]:
+    folder, _, kind = name.rpartition("/")
+    return PHENOMENA.get(kind, Row) if folder == "phenomena" else _TABLES.get(name, Row)
+
+
 def open_folder(folder: Path | str, *, replay: Callable | None = None, drawer: Drawer = None) -> Run | Study:
     """The run or study in `folder`. Raises StoreError when it holds neither."""
     folder = Path(folder)
@@ -98,6 +182,6 @@ def open_folder(folder: Path | str, *, replay: Callable | None = None, drawer: D
         raise StoreError(f"{folder} is not a folder.")
     if is_run(folder):
         return Run(folder, replay=replay, drawer=drawer)
-    if (folder / "runs").is_dir():
+    if Places(folder).runs.is_dir():
         return Study(folder, replay=replay, drawer=drawer)
     raise StoreError(f"{folder} holds neither a run (run.json) nor a study (runs/).")

@@ -9,6 +9,8 @@ import duckdb
 import pandas as pd
 
 from geophone.errors import StoreError
+from geophone.rows import Row, misfit, typed
+from geophone.store.formats import FORMAT, KEY, check_format, table_of_format_1
 
 VALUES_PER_BYTE = 100
 FEW_VALUES = 1_000_000
@@ -65,8 +67,8 @@ def write_table(path: Path, frame: pd.DataFrame) -> None:
 
 
 def write_tables(frames: Mapping[Path, pd.DataFrame]) -> None:
-    """`write_table` of several, over one connection; each is whole or not there."""
-    copy = "COPY frame TO ? (FORMAT parquet, COMPRESSION zstd)"
+    """`write_table` of several, over one connection; each is whole or not there, and has the version of its format."""
+    copy = f"COPY frame TO ? (FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{KEY}: '{FORMAT}'}})"
     with connect() as connection:
         for path, frame in frames.items():
             connection.register("frame", frame)
@@ -79,6 +81,38 @@ def read_table(path: Path, *, columns: Sequence[str] | None = None) -> pd.DataFr
     if not path.is_file():
         raise StoreError(f"{path} is not there.")
     return read_parts([path], columns=columns)
+
+
+def read_rows(path: Path, row: type[Row]) -> pd.DataFrame:
+    """The table at `path`, whose rows are of the model `row`, as this release would have written it.
+
+    Raises StoreError when it is missing or damaged, naming the column, NewerFormatError when a later release wrote it.
+    """
+    table = read_table(path)
+    if format_of(path) == 1:
+        table = table_of_format_1(table)
+    if wrong := misfit(table, row):
+        raise StoreError(f"{path} is damaged, or is not what its name says: it {wrong}.")
+    return typed(table, row)
+
+
+def write_rows(path: Path, table: pd.DataFrame, row: type[Row]) -> None:
+    """Write `table`, whose rows are of the model `row`. Raises StoreError where they are not."""
+    if wrong := misfit(table, row):
+        raise StoreError(f"{path} was not written: the table {wrong}.")
+    write_table(path, typed(table, row))
+
+
+def format_of(path: Path) -> int:
+    """The version of the format of a table; 1 where it has none, as in the first release."""
+    query = "SELECT decode(value) FROM parquet_kv_metadata(?) WHERE decode(key) = ?"
+    with connect() as connection:
+        try:
+            known = connection.execute(query, [str(path), KEY]).fetchall()
+        except (duckdb.Error, UnicodeDecodeError, ValueError) as error:
+            raise StoreError(f"{path} is damaged: {_reason(error)}.") from error
+    text = known[0][0] if known else "1"
+    return check_format(path, int(text) if text.isdecimal() else None)
 
 
 def parts(folder: Path) -> list[Path]:
@@ -115,7 +149,7 @@ def _readable(connection: duckdb.DuckDBPyConnection, path: Path) -> bool:
 def _check_size(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     """Raises StoreError for a file that claims so many values that reading it would only fill the memory."""
     query = "SELECT coalesce(sum(num_values), 0) FROM parquet_metadata(?)"
-    values, size = connection.execute(query, [str(path)]).fetchone()[0], path.stat().st_size
+    (values,), size = connection.execute(query, [str(path)]).fetchall()[0], path.stat().st_size
     if values > FEW_VALUES + VALUES_PER_BYTE * size:
         raise StoreError(f"{path} is damaged: it claims {values} values in {size} bytes.")
 

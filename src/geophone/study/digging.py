@@ -1,18 +1,19 @@
 """The digs of a study: which there are to be, and the task that makes one."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from geophone._open import open as open_folder
-from geophone.dig.run import DONE, DigOptions, dig, dig_folder, is_dug, target_of
+from geophone.dig.run import dig, is_dug
 from geophone.dig.select import selected
 from geophone.engine import Ended, Outcome, Progress, Task, run_local, run_ray
 from geophone.errors import PartlyDone
-from geophone.records import Target, target_name
-from geophone.store.study import Study
+from geophone.records import DigOptions, Target
+from geophone.store.places import DIG
+from geophone.store.study import Study, targets_in
 from geophone.study.file import DigSettings
 
 
@@ -33,9 +34,11 @@ def dig_stage(
     """Dig at the targets in `chosen` (as `chosen_targets` gives them) that are not there yet, `workers` at a time or on
     the Ray cluster at `ray`, and return the digs' folders. Raises PartlyDone when some failed; the others are
     complete."""
-    rows = chosen.to_dict("records")
-    recovered = [options.recovery or bool(row.get("recovery", False)) for row in rows]
-    wanted = [(target_of(row), replace(options, recovery=also)) for row, also in zip(rows, recovered, strict=True)]
+    also = chosen["recovery"] if "recovery" in chosen else [False] * len(chosen)
+    wanted = [
+        (target, replace(options, recovery=options.recovery or bool(recovered)))
+        for target, recovered in zip(targets_in(chosen), also, strict=True)
+    ]
     tasks = dig_tasks(study, wanted)
     told = {"on_progress": on_progress, "on_end": on_end}
     if ray is not None and tasks:
@@ -43,31 +46,31 @@ def dig_stage(
     else:
         outcomes = run_local(tasks, workers=workers, **told) if tasks else []
     _check(outcomes, len(wanted))
-    return [dig_folder(study, t) for t, _ in wanted]
+    return [study.places.dig(target.name) for target, _ in wanted]
 
 
 def forget_digs(study: Study, chosen: pd.DataFrame) -> None:
     """Take away the mark that the digs at the targets in `chosen` are finished, so that they are made again."""
-    for row in chosen.to_dict("records"):
-        (dig_folder(study, target_of(row)) / DONE).unlink(missing_ok=True)
+    for target in targets_in(chosen):
+        (study.places.dig(target.name) / DIG).unlink(missing_ok=True)
 
 
 def dig_tasks(study: Study, wanted: Sequence[tuple[Target, DigOptions]]) -> list[Task]:
     """A task for each of the `wanted` that is not dug yet."""
     return [
         Task(
-            target_name(t.run, t.layer, t.step),
+            t.name,
             ensure_dug,
-            {"folder": study.folder.resolve(), "target": asdict(t), "options": asdict(options)},
+            {"folder": study.folder.resolve(), "target": t, "options": options},
         )
         for t, options in wanted
         if not is_dug(study, t, options)
     ]
 
 
-def ensure_dug(folder: Path, target: dict, options: dict, *, tell: Callable[[int, int], None]) -> None:
+def ensure_dug(folder: Path, target: Target, options: DigOptions, *, tell: Callable[[int, int], None]) -> None:
     """Leave the dig of `target` finished; nothing if it is there."""
-    dig(open_folder(folder), Target(**target), options=DigOptions(**options), on_moment=tell)
+    dig(open_folder(folder), target, options=options, on_moment=tell)
 
 
 def chosen_targets(study: Study, settings: DigSettings) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from geophone.detect.critical import change_null
 from geophone.detect.jumps import jump_null, pelt_penalty
 from geophone.detect.nulls import BLOCK, LEAST, Null, block_surrogates, log_series, make_null, residuals
 from geophone.detect.tables import SeriesNulls
-from geophone.store.run import Run, is_run
+from geophone.store.run import Run
 from geophone.store.study import Study
 from geophone.study.file import DetectOptions
 
@@ -113,10 +113,8 @@ def _fork_pool(study: Study, dimension: str) -> list[np.ndarray]:
 def fork_groups(study: Study) -> list[list[Run]]:
     """The fork replicates of a study: runs that left one run at one step, group by group."""
     groups: dict[tuple[str, int], list[Run]] = {}
-    for path in sorted((study.folder / "forks").glob("*/*")):
-        if is_run(path):
-            run = Run(path)
-            made = run.manifest.about.get("fork", {})
-            if run.has_series and made:
-                groups.setdefault((made["of"], made["at"]), []).append(run)
+    for run in study.forks:
+        made = run.manifest.about.get("fork", {})
+        if run.has_series and made:
+            groups.setdefault((made["of"], made["at"]), []).append(run)
     return [group for group in groups.values() if len(group) > 1]

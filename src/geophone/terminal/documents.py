@@ -16,12 +16,11 @@ _OF_PHASE_1 = ("order", "order_tests", "detection", "types")
 
 def summary_document(study: Study) -> dict:
     """`folder`, `runs`, `targets` (none before that stage) and `page` (null before it is written)."""
-    page = study.folder / "report" / "index.html"
-    ranked = (study.folder / "targets.parquet").is_file()
+    page = study.places.page
     return {
         "folder": study.folder,
         "runs": summary(study).rename(columns=lambda name: name.replace(" ", "_")),
-        "targets": study.targets() if ranked else [],
+        "targets": study.targets() if study.is_ranked else [],
         "page": page if page.is_file() else None,
     }
 
@@ -43,10 +42,7 @@ def measured_document(done: Measured) -> dict:
 
 def phenomena_document(study: Study, tables: Mapping[str, pd.DataFrame]) -> dict:
     """The tables that have a row a run or less, and for every table its file and number of rows."""
-    files = {
-        kind: {"file": study.folder / "phenomena" / f"{kind}.parquet", "rows": len(table)}
-        for kind, table in tables.items()
-    }
+    files = {kind: {"file": study.places.phenomenon(kind), "rows": len(table)} for kind, table in tables.items()}
     return {"folder": study.folder, **{kind: tables[kind] for kind in _OF_PHASE_1}, "tables": files}
 
 

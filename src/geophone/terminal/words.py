@@ -30,10 +30,10 @@ def say_summary(study: Study) -> None:
     print(aligned(summary(study)))
     print("\nnaive jumps: abrupt changes of the stable rank by the founding rule,")
     print("which flags about 18 of 400 differences on noise alone; a target is a place to look.")
-    if (study.folder / "targets.parquet").is_file():
+    if study.is_ranked:
         print()
         say_targets(study.targets(), most=3)
-    page = study.folder / "report" / "index.html"
+    page = study.places.page
     if page.is_file():
         print(f"\nThe page: {page}")
 
@@ -41,8 +41,7 @@ def say_summary(study: Study) -> None:
 def summary(study: Study) -> pd.DataFrame:
     """A row a run: what was measured, how well it learnt, and the naive jumps of its stable rank (missing where
     nothing was detected yet)."""
-    detected = (study.folder / "phenomena" / "jumps.parquet").is_file()
-    jumps = study.phenomena("jumps") if detected else None
+    jumps = study.phenomena("jumps") if "jumps" in study.kinds else None
     rows = []
     for run in study:
         found = None if jumps is None else _naive_jumps(jumps, run.name)
@@ -74,7 +73,8 @@ def say_targets(targets: pd.DataFrame, *, most: int) -> None:
 
 
 def _control(row) -> str:
-    return "no quiet moment to compare" if pd.isna(row.control_step) else f"to compare: {int(row.control_step)}"
+    steps = [str(int(step)) for step in (row.earlier_step, row.later_step) if not pd.isna(step)]
+    return f"to compare: {', '.join(steps)}" if steps else "no quiet moment to compare"
 
 
 def say_digs(folders: list[Path]) -> None:
