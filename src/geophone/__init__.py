@@ -15,7 +15,7 @@ del geophone.dig, geophone.dimensions, geophone.measure
 _HOME = {
     "ActivationCapture": "geophone.record.capture",
     "Alarm": "geophone.record.watch",
-    "DigOptions": "geophone.dig.run",
+    "DigOptions": "geophone.records",
     "Experiment": "geophone.zoo.catalogue",
     "GeophoneError": "geophone.errors",
     "InputError": "geophone.errors",

@@ -8,7 +8,6 @@ from geophone.detect.critical import critical_periods as critical_periods
 from geophone.detect.jumps import jumps as jumps
 from geophone.detect.order import convergence_order as convergence_order
 from geophone.detect.stabilization import stabilization as stabilization
-from geophone.dig.run import DigOptions as DigOptions
 from geophone.dig.run import dig as dig
 from geophone.dig.subject import Subject as Subject
 from geophone.dimensions.catalogue import dimensions as dimensions
@@ -28,6 +27,7 @@ from geophone.record.watch import Alarm as Alarm
 from geophone.record.watch import Snapshots as Snapshots
 from geophone.record.watch import Watch as Watch
 from geophone.record.what import What as What
+from geophone.records import DigOptions as DigOptions
 from geophone.records import Layer as Layer
 from geophone.records import Target as Target
 from geophone.store.run import Run as Run

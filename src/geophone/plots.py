@@ -8,6 +8,7 @@ from geophone.charts.maps import Look, map_grid, overlay, training_map
 from geophone.charts.pictures import thumbnail
 from geophone.charts.theme import PAGE, AnyChart, plain
 from geophone.errors import InputError
+from geophone.store.places import Places
 from geophone.store.run import Run
 from geophone.store.study import Study
 
@@ -30,8 +31,8 @@ def transitions(targets: pd.DataFrame, run: str | None = None, *, top: int | Non
         {
             "run": row["run"], "rank": int(row["rank"]), "kind": plain(row["dimension"]), "start": int(row["before"]),
             "peak": int(row["step"]), "end": int(row["after"]), "layers": [row["layer"]],
-            "controls": [] if pd.isna(row["control_step"]) else [(int(row["control_before"]),
-                                                                  int(row["control_after"]))],
+            "controls": [(int(row[f"{side}_before"]), int(row[f"{side}_after"]))
+                         for side in ("earlier", "later") if not pd.isna(row[f"{side}_step"])],
             "label": f"{row['layer']} at step {row['step']}",
         }
         for row in rows.to_dict("records")
@@ -64,10 +65,10 @@ def plot_run(run: Run, what: str | None = None, *, colour: str = "layer", share:
 
 def _ranked(run: Run) -> pd.DataFrame:
     """The run's first transitions, where its study has ranked them."""
-    study = run.folder.parent.parent
-    if not (study / "targets.parquet").is_file() or not (study / "runs").is_dir():
+    places = Places(run.folder.parent.parent)
+    if not places.targets.is_file() or not places.runs.is_dir():
         return transitions(pd.DataFrame(), run.name)
-    return transitions(Study(study).targets(), run.name, top=FLAGS)
+    return transitions(Study(places.folder).targets(), run.name, top=FLAGS)
 
 
 def plot_study(study: Study, what: str | None = None, *, layer: str | None = None) -> AnyChart:

@@ -1,18 +1,16 @@
 """The tables that findings are made of, and where each number stands in them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pandas as pd
 
 from geophone.evidence.numbers import ALPHA
 from geophone.findings.finding import Quantity
-from geophone.findings.number import STATISTICS, Number
-from geophone.store.documents import read_dig
+from geophone.findings.number import Number
 from geophone.store.run import Run
 from geophone.store.study import Study
-from geophone.store.tables import read_table
 
 PHENOMENA = (
     "stabilization", "order", "order_tests", "detection", "types", "critical", "coordination", "coupling",
@@ -87,21 +85,17 @@ def tables_of(study: Study) -> Tables:
     """Everything that findings are made of, read once. What a later stage makes is empty before it has run; what is
     there and damaged raises StoreError."""
     runs = [run for run in study if run.has_series]
-    there = (study.folder / STATISTICS).is_file()
-    statistics: Mapping[str, Any] = study.statistics() if there else {}
-    evidence = study.folder / "evidence.parquet"
-    phenomena = {
-        kind: study.phenomena(kind) for kind in PHENOMENA if (study.folder / "phenomena" / f"{kind}.parquet").is_file()
-    }
-    digs = sorted((study.folder / "digs").glob("*/dig.json"))
+    there = study.places.statistics.is_file()
+    statistics: Mapping[str, Any] = study.statistics().plain if there else {}
+    phenomena = {kind: study.phenomena(kind) for kind in PHENOMENA if kind in study.kinds}
     return Tables(
-        name=study.folder.resolve().name,
+        name=study.name,
         runs=pd.DataFrame([_about(run) for run in runs]),
         dimension=str(statistics["study"]["dimension"]) if there else _first(phenomena),
         phenomena=phenomena,
         statistics=statistics,
-        evidence=read_table(evidence) if evidence.is_file() else pd.DataFrame(),
-        options=tuple(read_dig(path.parent)["options"] for path in digs),
+        evidence=study.evidence() if study.places.evidence.is_file() else pd.DataFrame(),
+        options=tuple(asdict(dig.about.options) for dig in study.digs()),
     )
 
 
