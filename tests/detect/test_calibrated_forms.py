@@ -129,6 +129,29 @@ def test_pelts_penalty_keeps_noise_quiet_and_lets_jumps_through():
     assert any(abs(j.index - made.jumps[0][0]) <= 3 for j in found)
 
 
+@pytest.mark.parametrize("measurements", [20, 47, 130])
+@pytest.mark.parametrize("kind", ["ar9", "decaying", "white"])
+def test_pelts_penalty_is_the_same_as_when_every_surrogate_is_asked(kind, measurements):
+    made = log_series(null_series(kind, series=30, rng=np.random.default_rng(5)).values)
+    rest, seed = residuals(made), 11
+
+    def saved(row):
+        step = np.diff(row)
+        row = row / (1.4826 * np.median(np.abs(step - np.median(step))) / np.sqrt(2))
+        ends = [ruptures.KernelCPD("linear", 5).fit(row[:, None]).predict(n_bkps=k)[:-1] for k in (1, 2, 3)]
+        left = [sum(part.var() * len(part) for part in np.split(row, each)) for each in ends]
+        return max((row.var() * len(row) - cost) / k for k, cost in enumerate(left, start=1))
+
+    rng = np.random.default_rng(seed)
+    surrogates = [
+        block_surrogates(rest, measurements, count=199, rng=rng),
+        reference_surrogates(measurements, count=199, drift=False, rng=rng),
+    ]
+    asked = max(np.quantile([saved(row) for row in rows], 0.95, method="higher") for rows in surrogates)
+    penalty = pelt_penalty(rest, measurements, rng=np.random.default_rng(seed))
+    assert penalty == pytest.approx(asked, rel=1e-9)
+
+
 def test_blocks_are_of_the_residuals_with_either_sign():
     rest = np.arange(60.0)[None]
     made = block_surrogates(rest, 100, count=50, rng=np.random.default_rng(12))

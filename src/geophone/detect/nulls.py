@@ -180,17 +180,25 @@ def _mean_difference(y: np.ndarray, *, both: bool = False) -> np.ndarray:
 def _running_median(y: np.ndarray, window: int) -> np.ndarray:
     """Beyond the ends the series is continued point-symmetrically, so that a trend stays one."""
     half = _half(window, y.shape[1])
-    padded = np.pad(y, ((0, 0), (half, half)), mode="reflect", reflect_type="odd")
-    return median_filter(padded, size=(1, 2 * half + 1))[:, half : half + y.shape[1]]
+    return _median(np.pad(y, ((0, 0), (half, half)), mode="reflect", reflect_type="odd"), half)
 
 
 def _noise(rest: np.ndarray) -> np.ndarray:
     half = _half(NOISE_WINDOW, rest.shape[1])
     size = np.pad(np.abs(rest), ((0, 0), (half, half)), mode="reflect")
     width = 2 * half + 1
-    median, mean = median_filter(size, size=(1, width)), uniform_filter1d(size, width, axis=1)
-    both = np.maximum(1.4826 * median, 1.2533 * mean)[:, half : half + rest.shape[1]]
-    return np.maximum(both, FLOOR)
+    mean = uniform_filter1d(size, width, axis=1)[:, half : half + rest.shape[1]]
+    return np.maximum(np.maximum(1.4826 * _median(size, half), 1.2533 * mean), FLOOR)
+
+
+def _median(padded: np.ndarray, half: int) -> np.ndarray:
+    """The running median over 2 half + 1 of rows that are padded by `half` on each side.
+
+    All rows at once, end to end: SciPy's filter of one axis keeps its window sorted, that of two axes sorts it anew at
+    every place; no window of a row's own reaches beyond its padding.
+    """
+    flat = median_filter(np.ascontiguousarray(padded).ravel(), size=2 * half + 1)
+    return flat.reshape(padded.shape)[:, half : padded.shape[1] - half]
 
 
 def _half(window: int, length: int) -> int:
