@@ -19,6 +19,7 @@ def pick(
     *,
     apart: int | None = None,
     spread: float = SPREAD,
+    first: int = 0,
     peaks_only: bool = False,
 ) -> npt.NDArray[np.intp]:
     """Indices of the measurements of `score` (M,) taken at `steps` (M,), best first, any two at least `apart` (default
@@ -27,15 +28,17 @@ def pick(
     Greedy: local maxima from the highest down, then, unless `peaks_only`, what is left from the highest down, so that
     any number can be had. Both ends of the run may be maxima. NaN never comes up; ties go to the earlier measurement.
     """
-    finite = np.isfinite(score)
-    level = np.where(finite, np.asarray(score, dtype=np.float64), -np.inf)
+    level = np.where(np.isfinite(score), np.asarray(score, dtype=np.float64), -np.inf)
     apart = least_apart(len(level)) if apart is None else apart
     tops = find_peaks(level)[0]
-    first = tops[np.argsort(-level[tops], kind="stable")]
-    rest = [] if peaks_only else np.argsort(-level, kind="stable")
-    places, free = np.arange(len(level)), finite.copy()
+    level[:first] = -np.inf
+    tops = tops[tops >= first]
+    best = tops[np.argsort(-level[tops], kind="stable")]
+    order = np.argsort(-level, kind="stable")
+    rest = order[:0] if peaks_only else order
+    places, free = np.arange(len(level)), np.isfinite(level)
     chosen: list[int] = []
-    for i in (*first, *rest):
+    for i in (*best, *rest):
         if free[i]:
             chosen.append(int(i))
             free &= (np.abs(places - i) >= apart) & (np.abs(steps - steps[i]) >= spread * steps[i])

@@ -76,6 +76,11 @@ def mean_skill(run: RunSignals, kernel: Kernel) -> Series:
     return np.abs(_of(run, kernel).slope @ skill(run).mean(1))
 
 
+def rising_skill(run: RunSignals, kernel: Kernel) -> Series:
+    """How fast the mean behaviour rises; 0 where it falls."""
+    return np.maximum(_of(run, kernel).slope @ skill(run).mean(1), 0.0)
+
+
 def _movement(run: RunSignals, kernel: Kernel) -> tuple[Series, Series]:
     """|slope| of every sample's behaviour (M, n) and the range of its level (n,)."""
     values, of = skill(run), _of(run, kernel)

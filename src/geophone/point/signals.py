@@ -35,7 +35,8 @@ class RunSignals:
     weight_norm, update_norm and whatever else the loop gave. `behaviour` and `outputs` (M, D) (a sketch of the
     network's outputs on the probe) are None where nothing was recorded of them. `series` (M, L) by signal name, over
     `layers` in the order in which they run; "blocks.3+" is what block 3 adds. A change is stored at the later of
-    the two measurements that it compares (`geophone.signals.LAGS`). Gaps are NaN.
+    the two measurements that it compares (`geophone.signals.LAGS`). `concepts` (M, L) by concept is how well each layer
+    tells it, `chances` the same for shuffled labels. Gaps are NaN.
 
     Raises InputError where shapes do not fit or steps do not increase.
     """
@@ -47,13 +48,17 @@ class RunSignals:
     series: Mapping[str, Series] = field(default_factory=dict)
     behaviour: Behaviour | None = None
     outputs: Series | None = None
+    concepts: Mapping[str, Series] = field(default_factory=dict)
+    chances: Mapping[str, Series] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         length, width = len(self.steps), len(self.layers)
         if length and (np.diff(self.steps) <= 0).any():
             raise InputError(f"{self.name}: the steps of its measurements do not increase.")
-        shapes = {name: (values.shape, (length,)) for name, values in self.scalars.items()}
-        shapes |= {name: (values.shape, (length, width)) for name, values in self.series.items()}
+        shapes: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
+        shapes |= {name: (values.shape, (length,)) for name, values in self.scalars.items()}
+        for part in (self.series, self.concepts, self.chances):
+            shapes |= {name: (values.shape, (length, width)) for name, values in part.items()}
         if self.outputs is not None:
             shapes["outputs"] = (self.outputs.shape, (length, self.outputs.shape[-1]))
         if self.behaviour is not None:
@@ -105,6 +110,8 @@ class RunSignals:
             series={name: values[kept] for name, values in self.series.items()},
             behaviour=behaviour,
             outputs=None if self.outputs is None else self.outputs[kept],
+            concepts={name: values[kept] for name, values in self.concepts.items()},
+            chances={name: values[kept] for name, values in self.chances.items()},
         )
 
 

@@ -1,0 +1,144 @@
+"""What changed inside while behaviour did not, shocks, and the initial transient."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import median_filter
+
+from geophone.point import score as scores
+from geophone.point.kernels import Kernel, operators
+from geophone.point.layers import BASELINE, columns_of
+from geophone.point.learned import behaviour_score
+from geophone.point.moments import SPREAD
+from geophone.point.null import Null, noise_null
+from geophone.point.rule import LayerPart, Rule
+from geophone.point.scene import FIRST, Scene, described, ratio
+from geophone.point.signals import RunSignals
+from geophone.point.stretch import Stretch, bump_stretch, valleys
+from geophone.point.transition import Transition
+
+Series = npt.NDArray[np.float64]
+AHEAD, BEHIND = 2, 8  # measurements whose loss is compared for a shock
+
+
+def hidden_score(run: RunSignals, rule: Rule) -> Series | None:
+    """How much the layers change at every measurement; None where none of the rule's signals is there."""
+    parts = []
+    for part in rule.hidden:
+        if columns := columns_of(run, part):
+            parts.append(scores.over_layers(scores.layer_levels(run, part.signal, part.kernel, columns), part.pool))
+    return scores.joined(parts) if parts else None
+
+
+def shock_score(run: RunSignals) -> Series | None:
+    """How far ln loss (the gradient norm, where the loop gave no loss) lies above the 8 measurements before, over this
+    one and the next."""
+    name = next((name for name in ("loss", "gradient_norm") if name in run.scalars), None)
+    return None if name is None else _jump(scores.logarithm(run.scalars[name]))
+
+
+def _jump(y: Series) -> Series:
+    total = np.concatenate([[0.0], np.cumsum(y)])
+    places = np.arange(len(y))
+    before, after = np.maximum(places - BEHIND, 0), np.minimum(places + AHEAD, len(y))
+    past = (total[places] - total[before]) / np.maximum(places - before, 1)
+    rise = (total[after] - total[places]) / (after - places) - past
+    rise[0] = 0.0
+    return np.maximum(rise, 0.0)
+
+
+def hidden_transitions(scene: Scene, taken: Sequence[int], yields: dict[str, float]) -> list[Transition]:
+    run = scene.run
+    score = hidden_score(run, scene.rule)
+    if score is None:
+        return []
+    standing, null = _standing(scene)
+    yields["hidden"] = null.yields
+    moments = scene.moments(score)
+    listing = []
+    for i in moments:
+        if any(abs(i - j) < scene.apart or abs(run.steps[i] - run.steps[j]) < SPREAD * run.steps[j] for j in taken):
+            continue
+        stretch = bump_stretch(score, int(i), valleys(score, int(i), moments))
+        size = float(standing[max(0, i - 2) : i + 3].max())
+        strength = ratio(size, null.threshold)
+        listing.append(
+            replace(
+                described(scene, stretch, score),
+                kind="hidden",
+                size=size,
+                strength=strength,
+                listed=strength > 1,
+                signals=tuple(dict.fromkeys(part.signal for part in scene.rule.hidden if columns_of(run, part))),
+            )
+        )
+    return listing
+
+
+def _standing(scene: Scene) -> tuple[Series, Null]:
+    """How far the layer that stands out most lies above its own course, in its robust deviations, and its null."""
+    rests = [_rest(scene.run, part) for part in scene.rule.hidden if columns_of(scene.run, part)]
+    rest = np.concatenate(rests, axis=1)
+    mean = operators(scene.run.steps, Kernel("step", 2.0)).mean
+
+    def statistic(y: Series) -> Series:
+        return (mean @ y).max(1)
+
+    return statistic(rest), noise_null(rest, statistic, apart=scene.apart, rng=scene.rng)
+
+
+def _rest(run: RunSignals, part: LayerPart) -> Series:
+    logs = np.log(scores.layer_levels(run, part.signal, Kernel("step", 0.3), columns_of(run, part)))
+    rest = logs - median_filter(logs, size=(min(BASELINE, len(logs)), 1), mode="nearest")
+    return rest / np.maximum(1.4826 * np.median(np.abs(rest), axis=0), 1e-6)
+
+
+def shock_transitions(scene: Scene, learned: Sequence[Transition], yields: dict[str, float]) -> list[Transition]:
+    run = scene.run
+    score = shock_score(run)
+    if score is None:
+        return []
+    name = "loss" if "loss" in run.scalars else "gradient_norm"
+    logs = scores.logarithm(run.scalars[name])
+    rest = (logs - median_filter(logs, size=min(BASELINE, len(logs)), mode="nearest"))[:, None]
+    null = noise_null(rest, lambda y: _jump(y[:, 0]), apart=scene.apart, rng=scene.rng)
+    noise = 1.4826 * float(np.median(np.abs(rest)))
+    yields["shock"] = null.yields
+    moments = scene.moments(score, spread=0.0)
+    listing = []
+    for i in moments:
+        if any(t.start <= run.steps[i] <= t.end for t in learned):
+            continue
+        stretch = bump_stretch(score, int(i), valleys(score, int(i), moments))
+        strength = ratio(float(score[i]), null.threshold)
+        listing.append(
+            replace(
+                described(scene, stretch, score),
+                kind="shock",
+                size=ratio(float(score[i]), noise),
+                strength=strength,
+                listed=strength > 1,
+                signals=(name,),
+            )
+        )
+    return listing
+
+
+def transient(scene: Scene) -> list[Transition]:
+    """The first reorganisation: from the first measurement until the layers (or behaviour) have slowed to a quarter."""
+    run = scene.run
+    if run.layers and "cka_change_1" in run.series:
+        speed = scores.layer_levels(run, "cka_change_1", Kernel("step", 0.5), range(len(run.layers))).mean(1)
+        signals = ("cka_change_1",)
+    else:
+        moving = behaviour_score(run, scene.rule)
+        if moving is None:
+            return []
+        speed, signals = moving, ("behaviour",) if run.behaviour else ("outputs",)
+    peak = int(speed[:FIRST].argmax())
+    slow = np.flatnonzero(speed[peak:] <= speed[peak] / 4)
+    stop = peak + int(slow[0]) if len(slow) else len(run) - 1
+    first = described(scene, Stretch(0, peak, stop), speed)
+    return [replace(first, kind="transient", listed=True, signals=signals)]

@@ -1,0 +1,79 @@
+"""Which layers took part in a transition, in which order, with which share."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import median_filter
+
+from geophone.point.rule import LayerPart
+from geophone.point.score import contrast, layer_levels, scaled
+from geophone.point.signals import RunSignals
+from geophone.point.transition import LayerShare
+from geophone.signals import ADDED
+
+Series = npt.NDArray[np.float64]
+BASELINE = 61
+STANDS_OUT = 3.0
+NEAR = 3
+_TINY = 1e-300
+
+
+def columns_of(run: RunSignals, part: LayerPart) -> list[int]:
+    """The columns of `run.series` that a part is read on, those without any value above 0 left out."""
+    if part.signal not in run.series:
+        return []
+    kinds = {"streams": run.streams, "updates": run.updates, "both": tuple(range(len(run.layers)))}
+    values = run.series[part.signal]
+    return [i for i in kinds[part.columns] if (values[:, i] > 0).any()]
+
+
+def excess(levels: Series) -> Series:
+    """ln of every layer's level less its own running median over 61 measurements, in units of its robust deviation."""
+    logs = np.log(np.maximum(levels, _TINY))
+    rest = logs - median_filter(logs, size=(min(BASELINE, len(logs)), 1), mode="nearest")
+    return rest / np.maximum(1.4826 * np.median(np.abs(rest), axis=0), 1e-3)
+
+
+class LayerMap:
+    """How much every layer (a module; what it adds counts as its own) did at every measurement of one run, by the parts
+    of the frozen rule, read once and asked for each transition."""
+
+    def __init__(self, run: RunSignals, parts: Sequence[LayerPart]) -> None:
+        self.names = tuple(dict.fromkeys(layer.removesuffix(ADDED) for layer in run.layers))
+        self._steps = run.steps
+        ranking = np.full((len(parts), len(run), len(self.names)), np.nan)
+        standing = np.full(ranking.shape, np.nan)
+        for k, part in enumerate(parts):
+            columns = columns_of(run, part)
+            if not columns:
+                continue
+            levels = layer_levels(run, part.signal, part.kernel, columns)
+            place = [self.names.index(run.layers[i].removesuffix(ADDED)) for i in columns]
+            ranking[k][:, place] = np.log(scaled(contrast(levels)) + 0.01)
+            standing[k][:, place] = excess(levels)
+        self._ranking, self._standing = _mean(ranking), np.fmax.reduce(standing, axis=0) if len(parts) else ranking
+
+    def layers(self, index: int, start: int, stop: int) -> tuple[LayerShare, ...]:
+        """The layers that took part around measurement `index`, within measurements `start` to `stop`: the one that did
+        most, and those that stand out of their own course by 3 robust deviations. Empty where no layer was recorded."""
+        if not self.names or not np.isfinite(self._ranking).any():
+            return ()
+        near = slice(max(0, index - NEAR), index + NEAR + 1)
+        wide = slice(max(0, min(start, index - NEAR)), max(stop, index + NEAR) + 1)
+        did = np.exp(np.nan_to_num(self._ranking[near], nan=-np.inf).max(0))
+        standing = np.nan_to_num(self._standing[wide], nan=-np.inf)
+        part = (standing.max(0) >= STANDS_OUT) & np.isfinite(self._ranking).any(0)
+        part[int(did.argmax())] = True
+        shares = did / did.sum()
+        peaks = wide.start + standing.argmax(0)
+        order = sorted(np.flatnonzero(part), key=lambda i: (peaks[i], -shares[i]))
+        return tuple(LayerShare(self.names[i], int(self._steps[peaks[i]]), float(shares[i])) for i in order)
+
+
+def _mean(stack: Series) -> Series:
+    """The mean over axis 0 of what is there; NaN where nothing is."""
+    there = np.isfinite(stack)
+    count = there.sum(0)
+    total = np.where(there, stack, 0.0).sum(0)
+    return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)

@@ -1,0 +1,156 @@
+"""What was learned or lost: transitions of behaviour, or of the outputs where nothing is known of behaviour."""
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from geophone.point import score as scores
+from geophone.point.kernels import Kernel, operators
+from geophone.point.null import Null, noise_null
+from geophone.point.rule import Part, Rule
+from geophone.point.scene import Scene, described, ratio
+from geophone.point.signals import Behaviour, RunSignals, filled
+from geophone.point.stretch import (
+    Stretch,
+    around,
+    bump_stretch,
+    moved,
+    rise_stretch,
+    sample_table,
+    valleys,
+)
+from geophone.point.transition import Transition
+from geophone.signals import components
+
+Series = npt.NDArray[np.float64]
+PACES = (Kernel("step", 4.0), Kernel("step", 8.0), Kernel("step", 16.0))
+TINY = 1e-9
+COURSE = Kernel("step", 16.0)  # what is slower than this is no transition
+_PARTS = {
+    function.__name__: function
+    for function in (
+        scores.mean_skill,
+        scores.rising_skill,
+        scores.skill_components,
+        scores.votes,
+        scores.steepest,
+        scores.quanta,
+        scores.output_components,
+        scores.output_speed,
+        scores.concentration,
+    )
+}
+
+
+def behaviour_score(run: RunSignals, rule: Rule) -> Series | None:
+    """How much behaviour (the outputs, where nothing is known of it) moves at every measurement; None without
+    either."""
+    if run.behaviour is not None:
+        return _joined(run, rule.behaviour)
+    return _joined(run, rule.outputs) if run.outputs is not None else None
+
+
+def _joined(run: RunSignals, parts: tuple[Part, ...]) -> Series:
+    return scores.joined([_PARTS[part.name](run, part.kernel) for part in parts])
+
+
+def behaviour_transitions(scene: Scene, yields: dict[str, float]) -> list[Transition]:
+    """What was learned, then what was lost: the same list of the run with its behaviour turned round."""
+    run = scene.run
+    if run.behaviour is None:
+        return _outputs(scene, yields)
+    paths = np.column_stack([scores.skill(run).mean(1), components(scores.skill(run), scores.COMPONENTS)])
+    pace, null = _pace(scene, paths)
+    yields["learned"] = yields["lost"] = null.yields
+    turned = replace(run, behaviour=Behaviour(run.behaviour.values, not run.behaviour.falling))
+    rising = _rises(replace(scene, run=run), run.behaviour, "learned", pace / max(null.threshold, 1e-300))
+    return rising + _rises(replace(scene, run=turned), run.behaviour, "lost", pace / max(null.threshold, 1e-300))
+
+
+def _rises(scene: Scene, behaviour: Behaviour, kind: str, strength: Series) -> list[Transition]:
+    run, values = scene.run, scores.skill(scene.run)
+    score = _joined(run, scene.rule.behaviour)
+    course = operators(run.steps, Kernel("step", 2.0)).mean @ values.mean(1)
+    whole = float(course.max() - course.min())
+    moments = scene.moments(score)
+    listing = []
+    for i in moments:
+        did = moved(run, values, int(i))
+        low, high = around(int(i), len(run))
+        left, right = valleys(score, int(i), moments)
+        if did.sign < 0:
+            continue
+        stretch = rise_stretch(did.curve, int(i), (max(left, 2 * low - int(i)), min(right, 2 * high - int(i))))
+        share = float(score[left : right + 1].sum() / score.sum())
+        strong = float(strength[max(0, i - 2) : i + 3].max())
+        enough = kind == "learned" or abs(float(course[high] - course[low])) >= scene.rule.share * whole
+        listing.append(
+            replace(
+                described(scene, stretch, score),
+                kind=kind,
+                share=share,
+                strength=strong,
+                size=ratio(float(did.curve[stretch.stop] - did.curve[stretch.start]), did.noise),
+                listed=strong > 1 and share >= scene.rule.share and enough,
+                own=len(did.own),
+                signals=("behaviour",),
+                samples=sample_table(behaviour, stretch, 1 if kind == "learned" else -1),
+            )
+        )
+    return listing
+
+
+def _outputs(scene: Scene, yields: dict[str, float]) -> list[Transition]:
+    """Where nothing is known of behaviour, the outputs' own movement, learned where the loss fell meanwhile."""
+    run = scene.run
+    if run.outputs is None:
+        return []
+    score = _joined(run, scene.rule.outputs)
+    pace, null = _pace(scene, components(filled(run.outputs), scores.COMPONENTS))
+    yields["learned"] = yields["lost"] = null.yields
+    moments = scene.moments(score)
+    listing = []
+    for i in moments:
+        bounds = valleys(score, int(i), moments)
+        stretch = bump_stretch(score, int(i), bounds)
+        share = float(score[bounds[0] : bounds[1] + 1].sum() / score.sum())
+        speed = float(pace[max(0, i - 2) : i + 3].max())
+        listing.append(
+            replace(
+                described(scene, stretch, score),
+                kind="lost" if _loss_rose(run, stretch) else "learned",
+                share=share,
+                strength=ratio(speed, null.threshold),
+                size=speed,
+                listed=speed > null.threshold and share >= scene.rule.share,
+                signals=("outputs",),
+            )
+        )
+    return listing
+
+
+def _loss_rose(run: RunSignals, stretch: Stretch) -> bool:
+    if "loss" not in run.scalars:
+        return False
+    loss = filled(run.scalars["loss"])
+    return bool(loss[stretch.stop] > loss[stretch.start])
+
+
+def _pace(scene: Scene, paths: Series) -> tuple[Series, Null]:
+    """The speed of the fastest of `paths` at every measurement over 4, 8 and 16 measurements, each in units of what its
+    own noise makes of it, and the null of the fastest: the paths less their slow course, with random signs."""
+    rest = paths - operators(scene.run.steps, COURSE).mean @ paths
+    noise = 1.4826 * np.median(np.abs(rest), axis=0)
+    noise = np.maximum(noise, 0.1 * np.sqrt(np.square(rest).mean(0)))
+    alive = noise > TINY * np.maximum(np.abs(paths).max(0), 1.0)
+    if not alive.any():
+        return np.zeros(len(paths)), Null(0.0, 0.0)
+    slopes = [operators(scene.run.steps, kernel).slope for kernel in PACES]
+    usual = [np.sqrt(np.square(slope).sum(1, keepdims=True)) for slope in slopes]
+
+    def statistic(y: Series) -> Series:
+        return np.max([np.abs(slope @ y / size).max(1) for slope, size in zip(slopes, usual, strict=True)], axis=0)
+
+    null = noise_null(rest[:, alive] / noise[alive], statistic, apart=scene.apart, rng=scene.rng)
+    return statistic(paths[:, alive] / noise[alive]), null

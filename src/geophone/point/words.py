@@ -1,0 +1,60 @@
+"""A transition in one sentence."""
+
+import numpy as np
+
+from geophone.point.signals import RunSignals, filled
+from geophone.point.transition import Transition
+
+
+def sentence(transition: Transition, run: RunSignals) -> str:
+    """What happened, on what, where, how large, and what the loss did: the numbers are those of the recorded series
+    between the transition's start and end, and the score is the one that it is ranked by."""
+    parts = [
+        f"{_what(transition, run)} between steps {transition.start} and {transition.end}, fastest at {transition.peak}"
+    ]
+    if np.isfinite(transition.size):
+        parts.append(f"{transition.size:.1f} times the run's own noise")
+    if transition.layers:
+        parts.append(_where(transition))
+    parts += [
+        f"{m.dimension} of {m.layer} went from {m.before:.3g} to {m.after:.3g}" for m in transition.dimensions[:1]
+    ]
+    if "loss" in run.scalars:
+        loss = filled(run.scalars["loss"])
+        old, new = (loss[int(np.abs(run.steps - step).argmin())] for step in (transition.start, transition.end))
+        parts.append(f"loss went from {old:.3g} to {new:.3g}")
+    parts.append(f"score {transition.score:.3f}")
+    return "; ".join(parts) + "."
+
+
+def _what(transition: Transition, run: RunSignals) -> str:
+    if transition.kind == "concept":
+        return f"{transition.concept} became readable"
+    if transition.kind == "shock":
+        return f"shock: {transition.signals[0].replace('_', ' ')} jumped up"
+    if transition.kind == "hidden":
+        return (
+            f"hidden: {' and '.join(s.replace('_', ' ') for s in transition.signals)} rose while behaviour did not move"
+        )
+    if transition.kind == "transient":
+        return "the initial transient"
+    if not transition.own:
+        return f"{transition.kind}: the outputs moved"
+    own = transition.samples.head(transition.own)
+    old, new = own["before"].mean(), own["after"].mean()
+    verb = "rose" if new > old else "fell"
+    what = "error" if run.behaviour and run.behaviour.falling else "probability of the right answer"
+    count = f"{transition.own} of {len(transition.samples)} samples"
+    return f"{transition.kind}: the {what} of {count} {verb} from {old:.2f} to {new:.2f}"
+
+
+def _where(transition: Transition) -> str:
+    named = transition.named
+    if named is None:
+        return ""
+    others = [layer.layer for layer in transition.layers if layer is not named]
+    text = f"{named.layer} moved most ({named.share:.2f} of what all layers did)"
+    if others:
+        order = ", ".join(layer.layer for layer in transition.layers)
+        text += f", in the order {order}"
+    return text

@@ -1,0 +1,176 @@
+"""Transitions of runs in which they are planted, and of runs in which there are none."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from planted_runs import STEPS, bump, rise, run
+
+from geophone.errors import StoreError
+from geophone.point import rule
+from geophone.point.find import transitions
+from geophone.point.signals import Behaviour, RunSignals
+
+A, B, C = range(40), range(40, 80), range(80, 120)
+
+
+def found(signals, **how):
+    return transitions(signals, rng=np.random.default_rng(0), **how)
+
+
+def listed(signals, *kinds):
+    return [t for t in found(signals).of(*kinds) if t.listed]
+
+
+def test_what_was_learned_is_found_with_its_samples_and_its_layer():
+    signals = run(learned=[(300, A), (700, B), (1200, C)])
+    transitions_ = listed(signals, "learned")
+    assert len(transitions_) == 3
+    for t in transitions_:
+        k = int(np.argmin([abs(t.peak - at) for at in (300, 700, 1200)]))
+        own = (A, B, C)[k]
+        assert abs(t.peak - (300, 700, 1200)[k]) <= 10 and t.start < t.peak < t.end
+        assert t.own == 40 and set(t.samples["sample"].head(40)) == set(own)
+        assert t.samples["before"].head(40).mean() == pytest.approx(0.1, abs=0.1)
+        assert t.samples["after"].head(40).mean() == pytest.approx(0.9, abs=0.1)
+        assert t.named.layer == f"blocks.{k}" and t.size > 10 and t.strength > 1
+        assert t.dimensions[0].layer == t.named.layer and t.dimensions[0].after > t.dimensions[0].before
+    assert listed(signals, "lost") == [] and listed(signals, "shock") == []
+
+
+def test_start_and_end_are_a_tenth_and_nine_tenths_of_the_rise():
+    (t,) = listed(run(learned=[(600, A)]), "learned")
+    width = 15.0
+    assert t.start == pytest.approx(600 - np.log(9) * width, abs=12)
+    assert t.end == pytest.approx(600 + np.log(9) * width, abs=12)
+
+
+def test_what_was_lost_is_its_own_kind():
+    signals = run(learned=[(300, A)], lost=[(900, B)])
+    (t,) = listed(signals, "lost")
+    assert abs(t.peak - 900) <= 10 and set(t.samples["sample"].head(t.own)) == set(B)
+    assert t.samples["change"].head(t.own).max() < -0.5
+    assert [abs(t.peak - 300) <= 10 for t in listed(signals, "learned")] == [True]
+
+
+def test_an_error_that_falls_is_learning():
+    signals = run(learned=[(600, A)])
+    turned = replace(signals, behaviour=Behaviour(1 - signals.behaviour.values, falling=True))
+    (t,) = listed(turned, "learned")
+    assert abs(t.peak - 600) <= 10 and t.samples["change"].head(40).max() < -0.5
+
+
+def test_a_change_inside_that_behaviour_does_not_show_is_hidden_and_names_its_layer():
+    signals = run(learned=[(300, A)], hidden=[(900, 2)])
+    (t,) = listed(signals, "hidden")
+    assert abs(t.peak - 900) <= 20 and t.named.layer == "blocks.2" and t.size > 3
+
+
+def test_a_jump_of_the_loss_is_a_shock():
+    (t,) = listed(run(learned=[(300, A)], shocks=[800]), "shock")
+    assert abs(t.peak - 800) <= 10 and t.signals == ("loss",)
+
+
+def test_the_initial_transient_is_one_transition_listed_apart_and_last():
+    listing = found(run(learned=[(300, A), (700, B)])).transitions
+    assert [t.kind for t in listing].count("transient") == 1 and listing[-1].kind == "transient"
+    assert listing[-1].start == STEPS[0] and listing[-1].end <= 50
+    assert all(t.index >= 5 for t in listing[:-1])
+
+
+def test_layers_stand_in_the_order_in_which_they_moved():
+    signals = run(learned=[(600, A)], layers=4)
+    change = signals.series["layer_update_norm"].copy()
+    for k, at in enumerate((640, 620, 600, 580)):  # the last block first
+        change[:, k] += 2 * bump(STEPS, at, 10)
+    signals = replace(signals, series={"layer_update_norm": change})
+    (t,) = listed(signals, "learned")
+    assert [layer.layer for layer in t.layers] == ["blocks.3", "blocks.2", "blocks.1", "blocks.0"]
+    assert [layer.peak for layer in t.layers] == sorted(layer.peak for layer in t.layers)
+    assert sum(layer.share for layer in t.layers) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("steps", [STEPS, np.unique(np.round(np.geomspace(1, 1e5, 200)))], ids=["even", "log"])
+def test_noise_alone_is_seldom_a_transition(steps):
+    counts = [len(listed(run(seed=seed, steps=steps), "learned", "lost")) for seed in range(20)]
+    assert np.mean([count > 0 for count in counts]) <= 0.2  # one run of twenty, and what 20 runs leave to chance
+    hidden = [len(listed(run(seed=seed, steps=steps), "hidden")) for seed in range(20)]
+    assert np.mean([count > 0 for count in hidden]) <= 0.25
+
+
+def test_the_null_says_how_many_it_would_list():
+    yields = found(run(learned=[(600, A)])).yields
+    assert set(yields) == {"learned", "lost", "hidden", "shock"} and all(0 <= v < 0.5 for v in yields.values())
+
+
+def test_log_spaced_checkpoints_are_ranked_as_they_are():
+    steps = np.unique(np.round(np.geomspace(1, 143000, 150)))
+    rng = np.random.default_rng(3)
+    values = np.full((len(steps), 60), 0.1)
+    logs = np.log(steps)
+    for at, samples in ((100, range(30)), (10000, range(30, 60))):
+        values[:, samples] += 0.8 / (1 + np.exp(-(logs - np.log(at)) / 0.15))[:, None]
+    signals = RunSignals("log", steps, behaviour=Behaviour(values + 0.005 * rng.normal(size=values.shape)))
+    peaks = sorted(t.peak for t in listed(signals, "learned"))
+    assert len(peaks) == 2 and abs(np.log(peaks[0] / 100)) < 0.3 and abs(np.log(peaks[1] / 10000)) < 0.3
+
+
+def test_without_behaviour_the_outputs_movement_is_ranked():
+    signals = run(learned=[(400, A), (1000, B)], outputs=True)
+    peaks = sorted(t.peak for t in listed(signals, "learned"))
+    assert len(peaks) == 2 and abs(peaks[0] - 400) <= 15 and abs(peaks[1] - 1000) <= 15
+    assert all(t.own == 0 and t.samples.empty for t in found(signals).of("learned"))
+
+
+def test_a_run_with_layers_alone_has_hidden_transitions_alone():
+    signals = run(hidden=[(900, 1)])
+    bare = RunSignals("bare", STEPS, signals.layers, series=signals.series)
+    listing = found(bare)
+    assert {t.kind for t in listing.transitions} == {"hidden", "transient"}
+    assert [t.named.layer for t in listing.of("hidden") if t.listed] == ["blocks.1"]
+
+
+def test_short_and_empty_runs_have_no_transitions():
+    assert found(RunSignals("short", STEPS[:7], behaviour=Behaviour(np.zeros((7, 4))))).transitions == ()
+    assert found(RunSignals("none", STEPS)).transitions == ()
+    still = found(RunSignals("still", STEPS, behaviour=Behaviour(np.full((len(STEPS), 4), 0.5))))
+    assert [t for t in still.transitions if t.listed and t.kind != "transient"] == []
+
+
+def concept_run(onset, *, layers=3, noise=0.02, start=0.0):
+    rng = np.random.default_rng(4)
+    names = tuple(f"blocks.{i}" for i in range(layers))
+    values = 0.5 + noise * rng.normal(size=(len(STEPS), layers))
+    for layer in range(1, layers):
+        values[:, layer] += 0.45 * np.maximum(rise(STEPS, onset + 60 * (layer - 1), 12), start)
+    chances = 0.5 + noise * rng.normal(size=values.shape)
+    return RunSignals("c", STEPS, names, concepts={"is_even": values}, chances={"is_even": chances})
+
+
+def test_a_concept_has_an_onset_in_the_first_layer_that_tells_it():
+    (t,) = found(concept_run(700)).of("concept")
+    assert t.concept == "is_even" and abs(t.peak - 700) <= 10 and t.start < 690 and t.end > 710
+    assert [layer.layer for layer in t.layers] == ["blocks.1", "blocks.2"]
+    assert abs(t.layers[1].peak - 760) <= 10
+
+
+def test_a_concept_that_is_there_from_the_start_or_never_has_no_onset():
+    assert found(concept_run(700, start=0.95)).of("concept") == ()
+    assert found(concept_run(99999)).of("concept") == ()
+
+
+def test_the_frozen_rule_is_found_from_any_folder_and_guards_its_digest(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rule.frozen_rule.cache_clear()
+    chosen = rule.frozen_rule()
+    assert chosen.digest and chosen.behaviour and chosen.hidden and chosen.where and max(chosen.seeds) < 8000
+    document = json.loads(rule.files("geophone.point").joinpath("frozen.json").read_text())
+    broken = tmp_path / "frozen.json"
+    broken.write_text(json.dumps({**document, "share": 0.5}))
+    monkeypatch.setattr(rule, "files", lambda _: tmp_path)
+    rule.frozen_rule.cache_clear()
+    with pytest.raises(StoreError, match="digest"):
+        rule.frozen_rule()
+    monkeypatch.undo()
+    rule.frozen_rule.cache_clear()
