@@ -1,10 +1,15 @@
 """Opening what is on disk, without loading torch before a network is asked for."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from geophone.errors import InputError
 from geophone.store.drawing import Drawing
 from geophone.store.run import Run
 from geophone.store.study import Study, open_folder
+
+if TYPE_CHECKING:
+    from torch.nn import Module
 
 
 def open(folder: Path | str) -> Run | Study:
@@ -12,7 +17,17 @@ def open(folder: Path | str) -> Run | Study:
     return open_folder(folder, replay=_replay, drawer=_charts)
 
 
-def _replay(run: Run, step: int, model=None):
+def open_run(folder: Path | str) -> Run:
+    """The run in `folder`. Raises StoreError when it holds none, InputError when it holds a study."""
+    opened = open(folder)
+    if isinstance(opened, Study):
+        raise InputError(
+            f"{folder} is a study; give one of its runs, such as {opened.folder / 'runs' / opened.runs[0].name}."
+        )
+    return opened
+
+
+def _replay(run: Run, step: int, model: "Module | None" = None) -> "Module":
     from geophone._train import replay
 
     return replay(run, step, model)

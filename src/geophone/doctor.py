@@ -12,6 +12,8 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 from geophone.errors import InputError
 
 CORE = "core"
@@ -25,8 +27,8 @@ CORES, MEMORY, DISK = 2, 4e9, 2e9
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A package: `extra` is "core" or the name of the optional group that wants it, `wanted` the least release or "",
-    `found` the one that is installed or "", `problem` why it does not do or ""."""
+    """A package: `extra` is "core" or the name of the optional group that wants it, `wanted` the releases that will do
+    (">=2.6"), `found` the one that is installed or "", `problem` why it does not do or ""."""
 
     package: str
     extra: str
@@ -63,9 +65,7 @@ class Health:
     @property
     def commands(self) -> tuple[str, ...]:
         """What would mend it: a pip command for the core where it is not whole, and one an extra that is missing."""
-        core = [
-            f"'{p.package}>={p.wanted}'" if p.wanted else p.package for p in self.parts if p.problem and p.extra == CORE
-        ]
+        core = [f"'{p.package}{p.wanted}'" for p in self.parts if p.problem and p.extra == CORE]
         mend = [f"pip install {' '.join(core)}"] if core else []
         return (*mend, *(f"pip install 'geophone[{extra}]'" for extra in self.missing))
 
@@ -82,32 +82,28 @@ def examine(folder: Path) -> Health:
     return Health(_python(), parts, (_device(), _cores(), _memory(), _disk(folder), _browser()))
 
 
-def requirements(lines: Sequence[str]) -> list[tuple[str, str, str]]:
-    """Each requirement as (package, least release or "", extra or "core"), without those that name geophone itself."""
-    found = []
-    for line in lines:
-        match = re.match(r"([A-Za-z0-9_.-]+)(?:\[[^\]]*\])?\s*(?:>=\s*([0-9][0-9a-z.]*))?", line)
-        extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)['\"]", line)
-        if match and match[1] != "geophone":
-            found.append((match[1], match[2] or "", extra[1] if extra else CORE))
-    return found
-
-
-def release(text: str) -> tuple[int, ...]:
-    """The leading numbers of a version: "2.13.0+cpu" is (2, 13, 0)."""
-    match = re.match(r"\d+(\.\d+)*", text)
-    return tuple(int(number) for number in match[0].split(".")) if match else ()
-
-
-def _part(package: str, wanted: str, extra: str) -> Part:
+def _part(requirement: Requirement, extra: str) -> Part:
+    package, wanted = requirement.name, str(requirement.specifier)
     try:
-        found = version(package)
+        release = version(package)
     except PackageNotFoundError:
         return Part(package, extra, wanted, "", "not installed")
-    problem = f"too old, needs {wanted}" if wanted and release(found) < release(wanted) else ""
+    fits = requirement.specifier.contains(release, prereleases=True)
+    problem = "" if fits else f"needs {wanted}"
     if extra == CORE and not problem:
         problem = _broken(_MODULES.get(package, package.replace("-", "_")))
-    return Part(package, extra, wanted, found, problem)
+    return Part(package, extra, wanted, release, problem)
+
+
+def requirements(lines: Sequence[str]) -> list[tuple[Requirement, str]]:
+    """Each requirement with the extra that it belongs to, or "core", without those that name geophone itself."""
+    parsed = [Requirement(line) for line in lines]
+    return [(r, _extra(r)) for r in parsed if r.name != "geophone"]
+
+
+def _extra(requirement: Requirement) -> str:
+    match = re.search(r"extra == .([^'\"]+)", str(requirement.marker or ""))
+    return match[1] if match else CORE
 
 
 def _broken(module: str) -> str:

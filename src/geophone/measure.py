@@ -9,7 +9,7 @@ __getattr__, __dir__ = lazy(
         "Source": "geophone.ingest.sources",
         "checkpoint_files": "geophone.ingest.sources",
         "measure": "geophone.ingest.checkpoints",
-        "read_probe": "geophone.ingest.checkpoints",
+        "read_probe": "geophone.ingest.probes",
         "read_weights": "geophone.ingest.weights",
         "revisions": "geophone.ingest.sources",
     },

@@ -13,7 +13,8 @@ from geophone.dig.run import is_dug
 from geophone.dig.select import selected
 from geophone.evidence import said
 from geophone.evidence.table import evidence_table
-from geophone.ingest.checkpoints import measure, read_probe
+from geophone.ingest.checkpoints import measure
+from geophone.ingest.probes import read_probe
 from geophone.ingest.sources import checkpoint_files, revisions
 from geophone.ingest.tables import import_series
 from geophone.store.check import damaged_files, good_until

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from geophone.errors import StoreError
-from geophone.ingest.checkpoints import read_probe
+from geophone.ingest.probes import read_probe
 from geophone.ingest.weights import read_weights
 from geophone.store.check import is_sound
 from geophone.store.tables import read_table

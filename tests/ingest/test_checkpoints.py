@@ -14,7 +14,8 @@ from torch import nn
 
 import geophone as gp
 from geophone.errors import InputError, StoreError
-from geophone.ingest.checkpoints import measure, read_probe
+from geophone.ingest.checkpoints import measure
+from geophone.ingest.probes import read_probe
 from geophone.ingest.sources import Source, checkpoint_files, revisions
 
 PROBE = torch.randn(30, 6, generator=torch.Generator().manual_seed(0))

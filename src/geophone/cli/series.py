@@ -38,6 +38,7 @@ def measure(
     """
     from geophone.ingest import checkpoints as ingest
     from geophone.ingest import sources
+    from geophone.ingest.probes import read_probe
     from geophone.terminal.documents import measured_document
     from geophone.terminal.progress import StageProgress
     from geophone.terminal.words import complain, say_measured
@@ -51,7 +52,7 @@ def measure(
     with Voice(as_json=as_json, quiet=quiet) as voice:
         with StageProgress(quiet=quiet) as progress:
             done = ingest.measure(
-                source, ingest.read_probe(probe), out=out, layers=layers or None, rows=rows,
+                source, read_probe(probe), out=out, layers=layers or None, rows=rows,
                 on_step=lambda step, of: progress.training("measure", step, of),
             )  # fmt: skip
         voice.say(lambda: say_measured(done), lambda: measured_document(done))
@@ -97,10 +98,10 @@ def netron(
 
     Example: geophone netron geophone-demo/runs/cnn_4_mnist-seed0 --export cnn.onnx
     """
-    from geophone import _open as opening
+    from geophone._open import open_run
     from geophone.integrations import netron as viewing
 
-    opened = opening.open(run)
+    opened = open_run(run)
     if export is not None:
         print(viewing.export_onnx(opened, export))
     else:

@@ -11,7 +11,6 @@ from torch import nn
 from geophone.dimensions import VERSIONS, read
 from geophone.errors import InputError, StoreError
 from geophone.ingest.sources import Source
-from geophone.ingest.weights import load_tensors
 from geophone.record.capture import ActivationCapture
 from geophone.record.layers import Plan, plan
 from geophone.record.probe import Probe
@@ -19,7 +18,6 @@ from geophone.record.what import What
 from geophone.store.manifest import read_manifest
 from geophone.store.run import Run, is_run
 from geophone.store.writer import RunWriter, new_manifest, series_row
-from geophone.zoo.named import imported
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,23 +81,6 @@ def measure(
     if not steps and not there:
         raise StoreError(f"not one of {len(todo)} checkpoint(s) could be measured; the first: {failures[-1][1]}")
     return Measured(folder, tuple(steps), tuple(sorted(there)), tuple(failures))
-
-
-def read_probe(given: str) -> Any:
-    """A probe from a file (.npy, .npz, .pt, .safetensors; the last three may hold several named arguments), or what
-    "module:function" returns. Raises InputError or StoreError when it cannot be had."""
-    path = Path(given)
-    if path.suffix not in (".npy", ".npz", ".safetensors", ".pt", ".pth"):
-        return imported(given)()
-    try:
-        found = load_tensors(path)
-    except StoreError as error:
-        raise StoreError(f"the probe cannot be read: {error}") from error
-    return _alone(found) if path.suffix in (".npz", ".safetensors") else found
-
-
-def _alone(named: dict[str, torch.Tensor]) -> torch.Tensor | dict[str, torch.Tensor]:
-    return next(iter(named.values())) if len(named) == 1 else named
 
 
 def _steps_there(folder: Path, probe: Probe) -> set[int]:

@@ -1,0 +1,82 @@
+"""Probes out of files: arrays, functions of the user's own, and text."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from geophone.errors import InputError, StoreError
+from geophone.ingest.weights import load_tensors
+from geophone.record.probe import Probe
+from geophone.store.documents import read_text
+from geophone.zoo.named import imported
+
+ARRAYS = (".npy", ".npz", ".safetensors", ".pt", ".pth")
+
+
+def read_probe(given: str) -> Any:
+    """A probe from a file (.npy, .npz, .pt, .safetensors; the last three may hold several named arguments), or what
+    "module:function" returns. Raises InputError or StoreError when it cannot be had."""
+    path = Path(given)
+    if path.suffix not in ARRAYS:
+        return imported(given)()
+    try:
+        content = load_tensors(path)
+    except StoreError as error:
+        raise StoreError(f"the probe cannot be read: {error}") from error
+    alone = path.suffix in (".npz", ".safetensors") and len(content) == 1
+    return next(iter(content.values())) if alone else content
+
+
+class Tokenizer(Protocol):
+    """What is asked of a tokenizer; those of Transformers have it."""
+
+    all_special_ids: list[int]
+    eos_token_id: int | None
+
+    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        """The tokens of `text`."""
+
+
+def text_probe(file: Path | str, tokenizer: Tokenizer, *, samples: int = 64, length: int = 256) -> Probe:
+    """A probe of `samples` sequences of `length` tokens from a text file.
+
+    Documents, which blank lines divide, are packed one after the other, the tokenizer's end-of-text token between
+    them, and cut to length; nothing is padded. Special tokens, those between documents too, are no rows of a layer
+    and are not scored. The sequences are spread evenly over the file. Raises InputError for a text that is too short,
+    StoreError for one that cannot be read.
+    """
+    tokens = list(_packed(read_text(Path(file)), tokenizer))
+    there = len(tokens) // length
+    if there < samples:
+        raise InputError(
+            f"{file} has {len(tokens)} tokens, enough for {there} sequences of {length}; give a longer text, or fewer "
+            f"sequences than {samples}, or shorter ones."
+        )
+    starts = torch.linspace(0, there - 1, samples).round().long() * length
+    whole = torch.tensor(tokens)
+    ids = torch.stack([whole[start : start + length] for start in starts.tolist()])
+    special = torch.tensor(tokenizer.all_special_ids, dtype=ids.dtype)
+    return Probe(kwargs={"input_ids": ids}, mask=~torch.isin(ids, special))
+
+
+def _packed(text: str, tokenizer: Tokenizer) -> Iterator[int]:
+    for document in filter(str.strip, text.split("\n\n")):
+        yield from tokenizer.encode(document, add_special_tokens=False)
+        if tokenizer.eos_token_id is not None:
+            yield tokenizer.eos_token_id
+
+
+def tokenizer_of(model: str, revision: str | None = None) -> Tokenizer:
+    """The tokenizer of a Hugging Face model, or of a local folder. Raises StoreError when it cannot be had."""
+    try:
+        from transformers import AutoTokenizer
+    except ModuleNotFoundError as error:
+        raise InputError("text needs a tokenizer of transformers: pip install 'geophone[hf]'.") from error
+    where = {} if revision is None else {"revision": revision}
+    try:
+        return AutoTokenizer.from_pretrained(model, trust_remote_code=False, **where)
+    except (OSError, ValueError) as error:
+        line = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise StoreError(f"{model} has no tokenizer that can be read: {line}") from error
