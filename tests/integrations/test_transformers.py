@@ -28,10 +28,11 @@ def gpt2():
     )
 
 
-# GPT-2's position embedding puts out one row of positions for all samples, and so is no layer of theirs.
+# GPT-2's position embedding puts out one row of positions for all samples, and so is no layer of theirs; the heads put
+# out the whole vocabulary. What a block adds to the stream is a layer of its own.
 MODELS = {
-    "GPT-NeoX": (gpt_neox, ["gpt_neox.embed_in", "gpt_neox.layers.0", "gpt_neox.layers.1", "lm_head"]),
-    "GPT-2": (gpt2, ["transformer.wte", "transformer.h.0", "transformer.h.1", "lm_head"]),
+    "GPT-NeoX": (gpt_neox, "gpt_neox.embed_in", "gpt_neox.layers", {"embed_out", "lm_head"}),
+    "GPT-2": (gpt2, "transformer.wte", "transformer.h", {"transformer.wpe", "lm_head"}),
 }
 
 
@@ -53,7 +54,7 @@ def fit(build, folder, callbacks, *, accumulate=1):
 
 @pytest.mark.parametrize("kind", MODELS)
 def test_weights_steps_and_layers_are_the_trainers(tmp_path, kind):
-    build, layers = MODELS[kind]
+    build, embedding, blocks, left_out = MODELS[kind]
     plain, _ = fit(build, tmp_path / "a", [])
     with GeophoneCallback(PROBE, out=tmp_path / "run", every=2) as callback:
         recorded, losses = fit(build, tmp_path / "b", [callback])
@@ -62,7 +63,9 @@ def test_weights_steps_and_layers_are_the_trainers(tmp_path, kind):
     run = gp.open(tmp_path / "run")
     assert run.status == "finished"
     assert list(run.series("stable_rank").index) == [2, 4, 6, 8]
-    assert [layer.name for layer in run.layers] == layers
+    names = [embedding, *(f"{blocks}.{i}{part}" for i in range(2) for part in ("", "+"))]
+    assert [layer.name for layer in run.layers] == names
+    assert run.manifest.left_out.keys() <= left_out and "lm_head" in {*run.manifest.left_out, *left_out}
     assert {layer.view for layer in run.layers} == {"tokens"}
     # The Trainer logs after the step has ended, so the loss of a step stands beside the one after it.
     assert run.scalars()["loss"].dropna().tolist() == pytest.approx(losses[:7], abs=1e-3)

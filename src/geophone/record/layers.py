@@ -1,7 +1,8 @@
 """Which layers a network has, in the order in which they run, and how each is read."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -10,131 +11,260 @@ import torch
 from torch import nn
 
 from geophone.errors import InputError
-from geophone.record.capture import ActivationCapture, select_modules, some
-from geophone.record.probe import Probe, bare
-from geophone.record.views import View, check_view, default_view, view_of
+from geophone.record.axes import CHANNELS_FIRST, FIRST, Samples, Shape, samples_axis
+from geophone.record.capture import ActivationCapture, first_tensor
+from geophone.record.probe import Probe, as_probe, bare
+from geophone.record.scoring import Scorer, concepts_of, scorer
+from geophone.record.selection import Selection, selection, some
+from geophone.record.views import View, kind_of, size_of, view_of
 from geophone.record.what import Views, What
 from geophone.records import Layer
+from geophone.signals import ADDED, Concept
+
+__all__ = ["CHANNELS_FIRST", "LayerList", "Plan", "layers", "plan", "settled"]
 
 # Positions are drawn once from this seed and the layer's depth, so that two recordings of a network agree.
 _POSITIONS_SEED = 0x6E0F
-CHANNELS_FIRST = (nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d, nn.MaxPool1d, nn.AvgPool1d)
+# More layers than this are not recorded unless they are named.
+MOST_BY_DEFAULT = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a recorder reads: the modules to hook and, layer by layer, how.
 
-    `samples` is the number of samples it was made for; `overwritten` are layers whose output a later module changes
-    in place, so that it must be copied when it is caught.
+    `samples` is the number of samples it was made for, `added` the modules whose updates are read, `scorer` what is
+    made of the model's output (None in band), `concepts` what is looked for in every layer, `left_out` what would have
+    been read too, each with the reason.
     """
 
     select: tuple[str, ...]
     layers: tuple[Layer, ...]
     views: dict[str, View]
     samples: int
-    overwritten: frozenset[str] = frozenset()
+    added: frozenset[str] = frozenset()
+    scorer: Scorer | None = None
+    concepts: dict[str, Concept] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def keep(self, name: str, output: torch.Tensor) -> torch.Tensor | None:
-        """The rows of `output`, as `ActivationCapture` is to keep them; None for what is not in the plan."""
-        if name not in self.views or len(output) != self.samples:
+        """The rows of `output`, as `ActivationCapture` is to keep them; None for what is not in the plan.
+
+        They are a copy: a later module may change its input in place, and the rest of the output need not be held.
+        """
+        view = self.views.get(name)
+        if view is None or not view.fits(output, self.samples):
             return None
-        matrix = self.views[name](output)
-        return matrix.clone() if name in self.overwritten else matrix
+        rows = view(output)
+        return rows.clone() if rows.untyped_storage().data_ptr() == output.untyped_storage().data_ptr() else rows
+
+    def capture(self, model: nn.Module) -> ActivationCapture:
+        """What catches the rows of one forward pass of `model`."""
+        return ActivationCapture(bare(model), self.select, keep=self.keep, added=self.added)
+
+
+class LayerList(tuple[Layer, ...]):
+    """Layers in the order in which they run; `left_out` names what is not among them, each with the reason."""
+
+    left_out: dict[str, str]
+
+    def __new__(cls, layers: Iterable[Layer], left_out: Mapping[str, str]) -> "LayerList":
+        made = super().__new__(cls, layers)
+        made.left_out = dict(left_out)
+        return made
+
+    def __repr__(self) -> str:
+        lines = [f"{layer.name}: {layer.rows} x {layer.features}, {layer.view}" for layer in self]
+        return "\n".join([*lines, *(f"left out: {name}, which {why}" for name, why in self.left_out.items())])
+
+
+@dataclass(slots=True)
+class _Calls:
+    """What one forward pass showed: the shape of what each module put out, by layer name in order of execution;
+    embeddings that said the same of every sample; modules that put out no tensor; and blocks whose output was the
+    very input of the next one, so that it is the stream."""
+
+    shapes: dict[str, Shape] = field(default_factory=dict)
+    same: set[str] = field(default_factory=set)
+    silent: set[str] = field(default_factory=set)
+    streams: set[str] = field(default_factory=set)
 
 
 def plan(model: nn.Module, probe: Probe, what: What) -> Plan:
-    """Run the probe through once, and settle what is recorded.
+    """Run the probe through once, and a few of its samples a second time, and settle what is recorded.
 
-    Layers are ordered by when they first finish. Raises InputError when the model cannot read the probe, when
-    nothing it computes is a tensor with the probe's samples on its first axis, or when a view does not fit.
+    Layers are ordered by when they first finish. Raises InputError when the model cannot read the probe, when nothing
+    it computes has an axis that follows the number of samples, or when a view does not fit.
     """
     inner = bare(model)
-    modules = chosen_modules(inner, what)
-    versions: dict[str, int] = {}
+    chosen = selection(inner, what)
+    calls, output = _called(inner, probe, chosen)
+    few = probe.first(3)
+    fewer = {} if few is None else _called_again(inner, few, chosen)
+    axes = {
+        name: samples_axis(shape, probe.samples, fewer.get(name), few.samples if few else 0)
+        for name, shape in calls.shapes.items()
+    }
+    mask = probe.mask_for(inner)
+    made = settled(calls.shapes, axes, chosen, what, mask=mask, calls=calls)
+    concepts = concepts_of(what, probe.samples)
+    return replace(made, samples=probe.samples, scorer=scorer(output, probe, mask, what), concepts=concepts)
 
-    def keep(name: str, output: torch.Tensor) -> torch.Tensor:
-        versions[name] = _version(output)
-        return output
 
-    with ActivationCapture(inner, list(modules.values()), keep=keep) as capture:
-        _forward(inner, probe)
-    outputs = {name: capture[name] for name in capture.names}
-    overwritten = {n for n, t in outputs.items() if versions[n] < 0 or _version(t) != versions[n]}
-    return plan_outputs(outputs, modules, samples=probe.samples, what=what, overwritten=overwritten)
+def _called(model: nn.Module, probe: Probe, chosen: Selection) -> tuple[_Calls, Any]:
+    calls, before = _Calls(), _Chain()
+
+    def keep(name: str, output: torch.Tensor) -> None:
+        calls.shapes[name] = tuple(output.shape)
+        if isinstance(chosen.modules.get(name), nn.Embedding) and bool((output == output[:1]).all()):
+            calls.same.add(name)
+
+    wanted = chosen.updates | chosen.blocks
+    capture = ActivationCapture(model, list(chosen.modules.values()), keep=keep, added=wanted)
+    hooks = [chosen.modules[name].register_forward_hook(before.hook(name), with_kwargs=True) for name in chosen.blocks]
+    try:
+        with capture:
+            output = _forward(model, probe)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    calls.silent, calls.streams = set(capture.silent), before.streams()
+    return calls, output
 
 
-def plan_outputs(
-    outputs: Mapping[str, torch.Tensor],
-    modules: Mapping[str, nn.Module],
-    *,
-    samples: int,
+def _called_again(model: nn.Module, few: Probe, chosen: Selection) -> dict[str, Shape]:
+    """The shapes on a few samples; empty where the model wants as many samples as it was given."""
+    shapes: dict[str, Shape] = {}
+
+    def keep(name: str, output: torch.Tensor) -> None:
+        shapes[name] = tuple(output.shape)
+
+    capture = ActivationCapture(model, list(chosen.modules.values()), keep=keep, added=chosen.updates | chosen.blocks)
+    try:
+        with capture:
+            few.forward(model)
+    except (RuntimeError, ValueError, TypeError, IndexError):
+        return {}
+    return shapes
+
+
+class _Chain:
+    """Follows the stream from block to block."""
+
+    def __init__(self) -> None:
+        self._last: tuple[str, weakref.ref[torch.Tensor]] | None = None
+        self._called: list[str] = []
+        self._handed_on: set[str] = set()
+
+    def hook(self, name: str) -> Callable[..., None]:
+        def follow(module: nn.Module, args: object, kwargs: object, output: object) -> None:
+            given, made = first_tensor((args, kwargs)), first_tensor(output)
+            if self._last is not None and given is not None and self._last[1]() is given:
+                self._handed_on.add(self._last[0])
+            self._last = None if made is None else (name, weakref.ref(made))
+            self._called.append(name)
+
+        return follow
+
+    def streams(self) -> set[str]:
+        """The blocks of those lists in which most blocks hand their output on as it is."""
+        parents = {name: name.rpartition(".")[0] for name in self._called}
+        streams: set[str] = set()
+        for parent in set(parents.values()):
+            blocks = [name for name in parents if parents[name] == parent]
+            if len(blocks) > 1 and 2 * len(self._handed_on & set(blocks)) >= len(blocks) - 1:
+                streams |= set(blocks)
+        return streams
+
+
+def settled(
+    shapes: Mapping[str, Shape],
+    axes: Mapping[str, Samples | None],
+    chosen: Selection,
     what: What,
-    overwritten: Iterable[str] = (),
+    *,
+    mask: torch.Tensor | None = None,
+    calls: _Calls | None = None,
 ) -> Plan:
-    """The plan for layers that put out `outputs` (in order of execution) on a batch of `samples`."""
-    names = [name for name, output in outputs.items() if len(output) == samples]
+    """The plan for modules that put out `shapes` (in order of execution), with the samples where `axes` say.
+
+    Raises InputError where nothing is left to record.
+    """
+    calls = calls or _Calls()
+    left_out = _left_out(shapes, axes, chosen, calls)
+    names = [name for name in shapes if _is_wanted(name, chosen, calls) and _module(name) not in left_out]
     if not names:
-        raise InputError(
-            f"none of the layers {', '.join(list(modules)[:8])} put out a tensor with the probe's {samples} "
-            "samples on its first axis; choose others with layers=."
-        )
+        reasons = "; ".join(f"{name} {why}" for name, why in list(left_out.items())[:6])
+        raise InputError(f"no layer can be recorded: {reasons}. Choose others with layers=.")
+    if chosen.default:
+        names, more = _evenly(names)
+        left_out |= more
     _check_patterns(what.views, names)
     layers: list[Layer] = []
     views: dict[str, View] = {}
-    for depth, name in enumerate(names):
-        output = outputs[name]
-        kind = _kind(name, output, modules[name.partition("@")[0]], what.views)
+    depths = {name: depth for depth, name in enumerate(dict.fromkeys(name.removesuffix(ADDED) for name in names))}
+    for name in names:
+        depth, place = depths[name.removesuffix(ADDED)], axes[name] or FIRST
+        shape = tuple(View("flat", place).arranged(torch.empty(shapes[name], device="meta")).shape)
+        kind = kind_of(name, chosen.modules[_module(name)], shape, what.views)
+        if " " in kind:
+            shape, place = shapes[name], FIRST
         rng = np.random.default_rng([_POSITIONS_SEED, depth])
-        views[name] = view_of(kind, tuple(output.shape), rows=what.rows, rng=rng)
-        matrix = views[name](output)
-        shape = tuple(output.shape[1:])
-        layers.append(Layer(name, depth, kind, matrix.shape[1], matrix.shape[0], shape))
-    select = tuple(dict.fromkeys(n.partition("@")[0] for n in names))
-    return Plan(select, tuple(layers), views, samples, frozenset(overwritten))
+        view = view_of(kind, shapes[name], rows=what.rows, rng=rng, samples=place, mask=mask)
+        rows, features = size_of(view, shapes[name])
+        if rows < 2:
+            left_out[name] = "has a single row on a probe of one sample"
+            continue
+        views[name] = view
+        layers.append(Layer(name, depth, kind, features, rows, shape[1:]))
+    added = frozenset(_module(name) for name in views if name.endswith(ADDED))
+    select = tuple(dict.fromkeys(map(_module, views)))
+    return Plan(select, tuple(layers), views, 0, added, left_out=left_out)
 
 
-def chosen_modules(model: nn.Module, what: What) -> dict[str, nn.Module]:
-    """The modules that `what` selects, or the default ones. Raises InputError when there are none."""
-    modules = default_layers(model) if what.selectors is None else select_modules(model, what.selectors)
-    if not modules:
-        raise InputError("the model has no layer with weights; name the modules to record with layers=.")
-    return modules
+def _module(name: str) -> str:
+    """The module of a layer: "blocks.3" of "blocks.3@2+"."""
+    return name.removesuffix(ADDED).partition("@")[0]
 
 
-def _version(tensor: torch.Tensor) -> int:
-    # Inference tensors keep no count of in-place changes; -1 says that nothing is known.
-    return -1 if tensor.is_inference() else tensor._version
+def _is_wanted(name: str, chosen: Selection, calls: _Calls) -> bool:
+    module = _module(name)
+    if name.endswith(ADDED):
+        return module in chosen.updates or module in calls.streams
+    return module in chosen.outputs
 
 
-def default_layers(model: nn.Module) -> dict[str, nn.Module]:
-    """What is recorded when nobody says: the blocks of the network, and the weight layers outside them.
-
-    A block is a child with weights of an `nn.ModuleList` (its output is, in transformers, the residual stream);
-    a weight layer is a module without children that owns a parameter of two or more axes. Norms, activations
-    and dropout are neither.
-    """
-    modules: dict[str, nn.Module] = {}
-    blocks: list[str] = []
-    for name, module in model.named_modules():
-        inside = any(name.startswith(block + ".") for block in blocks)
-        if isinstance(module, nn.ModuleList) and not inside:
-            for child, block in module.named_children():
-                if any(True for _ in block.parameters()):
-                    blocks.append(f"{name}.{child}")
-        elif name and not inside and (name in blocks or _is_weight_layer(module)):
-            modules[name] = module
-    return modules
+def _left_out(
+    shapes: Mapping[str, Shape], axes: Mapping[str, Samples | None], chosen: Selection, calls: _Calls
+) -> dict[str, str]:
+    reasons = dict(chosen.left_out)
+    for name in chosen.modules:
+        if name in calls.silent:
+            reasons[name] = "put out no real tensor of two or more axes"
+        elif name not in shapes:
+            reasons[name] = "was not called in this pass, or only by its forward()"
+        elif axes[name] is None:
+            reasons[name] = f"put out {shapes[name]}, of which no axis follows the number of samples"
+        elif name in calls.same and chosen.default:
+            reasons[name] = "says the same of every sample"
+    return reasons
 
 
-def _is_weight_layer(module: nn.Module) -> bool:
-    own = [p for p in module.parameters(recurse=False) if nn.parameter.is_lazy(p) or p.ndim >= 2]
-    return bool(own) and not any(True for _ in module.children())
+def _evenly(names: list[str]) -> tuple[list[str], dict[str, str]]:
+    """At most `MOST_BY_DEFAULT` of `names`, evenly over depth, an update with its block; and the others."""
+    if len(names) <= MOST_BY_DEFAULT:
+        return names, {}
+    streams = list(dict.fromkeys(name.removesuffix(ADDED) for name in names))
+    each = MOST_BY_DEFAULT * len(streams) // len(names)
+    kept = {streams[i] for i in np.linspace(0, len(streams) - 1, each).round().astype(int)}
+    why = f"is one of {len(streams)} layers, of which {len(kept)} are recorded by default; layers='*' names all"
+    chosen = [name for name in names if name.removesuffix(ADDED) in kept]
+    return chosen, {name: why for name in streams if name not in kept}
 
 
-def _forward(model: nn.Module, probe: Probe) -> None:
+def _forward(model: nn.Module, probe: Probe) -> Any:
     try:
-        probe.forward(model)
+        return probe.forward(model)
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         shapes = ", ".join(str(tuple(t.shape)) for t in probe.tensors)
         raise InputError(f"the model cannot read a probe of shape {shapes}: {error}") from error
@@ -146,19 +276,11 @@ def _check_patterns(views: Views, names: list[str]) -> None:
             raise InputError(f"views= names {pattern!r}, which no recorded layer matches; recorded are {some(names)}.")
 
 
-def _kind(name: str, output: torch.Tensor, module: nn.Module, views: Views) -> str:
-    shape = tuple(output.shape)
-    if isinstance(views, str):
-        views = {"*": views} if len(shape) > 2 else None
-    for pattern, view in (views or {}).items():
-        if name == pattern or fnmatchcase(name, pattern):
-            return check_view(view, shape, name)
-    return default_view(shape, channels_first=isinstance(module, CHANNELS_FIRST))
-
-
-def layers(model: nn.Module, probe: Any, **options: Any) -> tuple[Layer, ...]:
+def layers(model: nn.Module, probe: Any, **options: Any) -> LayerList:
     """What a `Recorder` with the same arguments would record: name, depth, view, features, rows, output shape.
 
-    `options` are those of `What`: `layers`, `views` and `rows`. Nothing of the model is changed.
+    `options` are the fields of `What`. Layers that would be recorded but cannot be stand in `left_out`, each with the
+    reason. Nothing of the model is changed.
     """
-    return plan(model, Probe(probe), What(**options)).layers
+    made = plan(model, as_probe(probe), What(**options))
+    return LayerList(made.layers, made.left_out)

@@ -1,9 +1,10 @@
 """The probe: one held-out batch, and a forward pass over it that leaves no trace in the model."""
 
 import hashlib
+import inspect
 import itertools
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -12,82 +13,183 @@ import torch
 from torch import nn
 
 from geophone.errors import InputError
+from geophone.record.nested import copied, mapped, tensors_in
 
 
 class Probe:
     """A batch that the model is read on: a tensor, a tuple of positional arguments, or a mapping of keywords.
 
-    Every tensor in it has the samples on its first axis. Raises InputError when there is no tensor, when the
-    tensors disagree on the number of samples, or when there are fewer than 2 samples.
+    Where that does not say it, `args` and `kwargs` are what the model is called with, tensors anywhere in them:
+    `Probe(args=({"ids": ids, "mask": mask},))`. `samples` is the number of samples (default: the length of the first
+    tensor's first axis); tensors of another length, such as a causal mask or a time step, are handed on as they are.
+    `mask` (samples, positions) is True (or 1) at what is real and not padding; without it, a mask among the arguments
+    is known by its name (`mask_for`). One sample is enough where layers have positions to read.
+
+    The tensors are copied: what a forward pass or a caller writes into its own changes no later reading. Raises
+    InputError when there is no tensor with samples on its first axis.
     """
 
-    def __init__(self, batch: Any) -> None:
-        if isinstance(batch, torch.Tensor):
-            batch = (batch,)
-        self.args: tuple[Any, ...] = ()
-        self.kwargs: dict[str, Any] = {}
+    def __init__(
+        self,
+        batch: Any = None,
+        *,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        samples: int | None = None,
+        mask: torch.Tensor | None = None,
+    ) -> None:
+        if batch is not None and (args or kwargs):
+            raise InputError("a probe is either one batch or args= and kwargs=; give one of the two.")
         if isinstance(batch, Mapping):
-            self.kwargs = dict(batch)
+            kwargs = dict(batch)
         elif isinstance(batch, tuple | list):
-            self.args = tuple(batch)
-        else:
+            args = tuple(batch)
+        elif isinstance(batch, torch.Tensor):
+            args = (batch,)
+        elif batch is not None:
             raise InputError(
-                f"a probe is a tensor, a tuple of arguments or a mapping of keywords; got {type(batch).__name__}."
+                f"a probe is a tensor, a tuple of arguments or a mapping of keywords; got {type(batch).__name__}. "
+                "What a model takes as one argument goes into geophone.Probe(args=(it,))."
             )
-        tensors = self.tensors
-        if not tensors or any(t.ndim == 0 for t in tensors):
+        self.args: tuple[Any, ...] = copied(tuple(args))
+        self.kwargs: dict[str, Any] = copied(dict(kwargs or {}))
+        lengths = [len(t) for t in self.tensors if t.ndim]
+        if not lengths:
             raise InputError("the probe holds no tensor with samples on its first axis.")
-        sizes = sorted({len(t) for t in tensors})
-        if len(sizes) > 1:
-            raise InputError(f"the probe's tensors disagree on the number of samples: {sizes}.")
-        if sizes[0] < 2:
-            raise InputError(f"the probe has {sizes[0]} sample; dimensionality needs 2 or more (64 to 512 are usual).")
-        self.samples = sizes[0]
+        self.samples = lengths[0] if samples is None else samples
+        if self.samples not in lengths:
+            raise InputError(f"samples={samples}: no tensor of the probe is so long; they have lengths {lengths}.")
+        if self.samples < 2 and not any(t.ndim > 1 and t.shape[1] > 1 for t in self.tensors):
+            raise InputError("the probe has 1 sample; dimensionality needs 2 or more (64 to 512 are usual).")
+        self.mask = None if mask is None else torch.as_tensor(mask).bool()
+        self._lent: tuple[tuple[Any, ...], dict[str, Any]] = (self.args, self.kwargs)
+        self._versions: list[int] = []
+
+    @property
+    def batch(self) -> Any:
+        """The batch as it was given: one tensor, a tuple of arguments, or a mapping of keywords."""
+        return self.kwargs or (self.args[0] if len(self.args) == 1 else self.args)
 
     @property
     def tensors(self) -> list[torch.Tensor]:
-        return [v for v in (*self.args, *self.kwargs.values()) if isinstance(v, torch.Tensor)]
+        return list(tensors_in((self.args, self.kwargs)))
+
+    def first(self, count: int) -> "Probe | None":
+        """A probe of the first `count` samples, one less than all at most; None where 2 are not left."""
+        count = min(count, self.samples - 1)
+
+        def cut(tensor: torch.Tensor) -> torch.Tensor:
+            return tensor[:count] if tensor.ndim and len(tensor) == self.samples else tensor
+
+        return None if count < 2 else Probe(args=mapped(self.args, cut), kwargs=mapped(self.kwargs, cut), samples=count)
+
+    def mask_for(self, model: nn.Module) -> torch.Tensor | None:
+        """Which positions (samples, positions) are real and not padding: as given, or as an argument of the model's
+        forward says whose name has "mask" or "pad" in it; None where nothing does.
+
+        Numbers are 1 at what is real, as a tokenizer's attention_mask; truth values are True at padding where the name
+        says "pad", as PyTorch's key_padding_mask. What contradicts that by both its first and its last column, which
+        padding never fills at once, is read the other way round.
+        """
+        if self.mask is not None:
+            return self.mask
+        for name, tensor in self._named(model).items():
+            if not ("mask" in name or "pad" in name) or tensor.ndim != 2 or len(tensor) != self.samples:
+                continue
+            if tensor.is_floating_point() or not bool(((tensor == 0) | (tensor == 1)).all()):
+                continue
+            marked = tensor.bool()
+            real = ~marked if "pad" in name and tensor.dtype == torch.bool else marked
+            ends = (real[:, 0], real[:, -1])
+            return ~real if not any(bool(end.any()) for end in ends) else real
+        return None
+
+    def _named(self, model: nn.Module) -> dict[str, torch.Tensor]:
+        """The tensors among the arguments by the name that the model's forward gives them, or that a mapping does."""
+        names = list(inspect.signature(model.forward).parameters)
+        arguments = {**dict(zip(names, self.args, strict=False)), **self.kwargs}
+        for value in [v for v in arguments.values() if isinstance(v, Mapping)]:
+            arguments |= value
+        return {name: value for name, value in arguments.items() if isinstance(value, torch.Tensor)}
 
     def to(self, device: torch.device) -> "Probe":
-        def move(value: Any) -> Any:
-            return value.to(device) if isinstance(value, torch.Tensor) else value
-
         if all(tensor.device == device for tensor in self.tensors):
             return self
-        if self.kwargs:
-            return Probe({key: move(value) for key, value in self.kwargs.items()})
-        return Probe(tuple(move(value) for value in self.args))
+        args, kwargs = mapped((self.args, self.kwargs), lambda t: t.to(device))
+        return Probe(args=args, kwargs=kwargs, samples=self.samples, mask=self.mask)
 
     def digest(self) -> str:
         """SHA-256 over shapes, types and bytes of the tensors; the first 16 hexadecimal digits."""
         total = hashlib.sha256()
         for tensor in self.tensors:
             total.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
-            total.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+            total.update(_bytes(tensor))
         return total.hexdigest()[:16]
 
-    def forward(self, model: nn.Module):
+    def forward(self, model: nn.Module) -> Any:
         """The model's output on the probe, in eval mode without gradients, with nothing of the model changed.
 
         A compiled or data-parallel model is run eagerly and by itself: hooks do not fire in compiled code, and
-        other processes are not waited for.
+        other processes are not waited for. Attention takes its plain path, on which padding keeps its place, and a
+        decoder keeps no cache of keys and values.
         """
         inner = bare(model)
-        with undisturbed(inner), torch.no_grad(), _eager(inner), _fresh_autocast_cache():
-            return inner(*self.args, **self.kwargs)
+        args, kwargs = self._arguments()
+        if "use_cache" not in kwargs and _can_cache(inner):
+            kwargs = {**kwargs, "use_cache": False}
+        with undisturbed(inner), torch.no_grad(), _eager(inner), _fresh_autocast_cache(), _plain_attention():
+            return inner(*args, **kwargs)
+
+    def _arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """A copy to call the model with, made anew where the last pass wrote into it."""
+        versions = [_version(t) for t in tensors_in(self._lent)]
+        if not self._versions or versions != self._versions or -1 in versions:
+            self._lent = copied((self.args, self.kwargs))
+            self._versions = [_version(t) for t in tensors_in(self._lent)]
+        return self._lent
 
     def digests(self) -> set[str]:
-        """A digest a sample, over all tensors; equal samples have equal digests."""
-        rows = zip(*(t.detach().cpu().contiguous().reshape(self.samples, -1) for t in self.tensors), strict=True)
-        return {
-            hashlib.sha256(b"".join(r.view(torch.uint8).numpy().tobytes() for r in row)).hexdigest() for row in rows
-        }
+        """A digest per sample, over all tensors that have the samples on their first axis; equal samples have equal
+        digests."""
+        of_samples = [t for t in self.tensors if t.ndim and len(t) == self.samples]
+        rows = zip(*(t.detach().cpu().contiguous().reshape(self.samples, -1) for t in of_samples), strict=True)
+        return {hashlib.sha256(b"".join(map(_bytes, row))).hexdigest() for row in rows}
+
+
+def as_probe(batch: Any) -> Probe:
+    """`batch` as a `Probe`, if it is none yet."""
+    return batch if isinstance(batch, Probe) else Probe(batch)
+
+
+def _bytes(tensor: torch.Tensor) -> bytes:
+    return tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
+
+
+def _version(tensor: torch.Tensor) -> int:
+    # Inference tensors keep no count of in-place changes; -1 says that nothing is known.
+    return -1 if tensor.is_inference() else tensor._version
+
+
+def _can_cache(model: nn.Module) -> bool:
+    """Whether `model` is a decoder that would keep keys and values which nobody reads."""
+    return hasattr(model, "config") and "use_cache" in inspect.signature(model.forward).parameters
+
+
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """torch.nn's fused path would hand nested tensors, without padding, from layer to layer."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def second_probe(batch: Any, probe: Probe) -> Probe:
     """A probe for the measurement noise of `probe`. Raises InputError unless it has as many samples, all of them
     others."""
-    noise = Probe(batch)
+    noise = as_probe(batch)
     if noise.samples != probe.samples:
         raise InputError(
             f"the noise probe has {noise.samples} samples, the probe {probe.samples}; readings of different sizes "

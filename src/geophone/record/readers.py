@@ -1,24 +1,43 @@
 """Where a measurement's activations come from: a probe's forward pass, or the training's own."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
 from torch import nn
 
 from geophone.errors import InputError
+from geophone.record.axes import FIRST
 from geophone.record.capture import ActivationCapture
-from geophone.record.layers import Plan, chosen_modules, plan, plan_outputs
-from geophone.record.probe import Probe, bare, is_compiled, is_lazy, model_device, second_probe
+from geophone.record.layers import Plan, plan, settled
+from geophone.record.probe import Probe, as_probe, bare, is_compiled, is_lazy, model_device, second_probe
+from geophone.record.scoring import Scored
+from geophone.record.selection import selection
 from geophone.record.what import What
 
 Rows = Mapping[str, torch.Tensor]
-# From the number of a measurement to the rows of each layer on "main", and on what else was read.
-Reading = Callable[[int], Mapping[str, Rows]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Caught:
+    """What was read at one measurement: rows by layer, those of the noise batch where it was read too, and what the
+    model's output said."""
+
+    rows: Rows
+    noise: Rows | None = None
+    scored: Scored | None = None
+
+
+# From the number of a measurement to what it caught.
+Reading = Callable[[int], Caught]
 
 
 class Reader(Protocol):
-    """What a recorder asks of a source of activations."""
+    """What a recorder asks of a source of activations. `steady` says that every measurement is of the same samples, so
+    that they can be compared one by one."""
+
+    steady: bool
 
     def prepare(self) -> None:
         """The step that comes next will be measured."""
@@ -43,9 +62,11 @@ class ProbeReader:
     that is no probe, and for a noise batch that does not go with it.
     """
 
+    steady = True
+
     def __init__(self, model: nn.Module, batch: Any, what: What) -> None:
         self._model, self._what = model, what
-        self._probe = Probe(batch).to(model_device(model))
+        self._probe = as_probe(batch).to(model_device(model))
         self._noise = None if what.noise is None else second_probe(what.noise, self._probe)
 
     def prepare(self) -> None:
@@ -55,13 +76,21 @@ class ProbeReader:
         return None if is_lazy(self._model) else plan(self._model, self._probe, self._what)
 
     def reading(self, plan: Plan) -> Reading:
-        capture = ActivationCapture(bare(self._model), plan.select, keep=plan.keep)
+        capture = plan.capture(self._model)
 
-        def read(measurement: int) -> Mapping[str, Rows]:
-            rows = {"main": self._pass(capture, self._probe)}
-            if self._noise is not None and measurement % self._what.noise_every == 0:
-                rows["noise"] = self._pass(capture, self._noise)
-            return rows
+        def caught(probe: Probe) -> tuple[Rows, Any]:
+            with capture:
+                output = probe.to(model_device(self._model)).forward(self._model)
+                rows = {name: capture[name] for name in capture.names}
+                capture.clear()
+            return rows, output
+
+        def read(measurement: int) -> Caught:
+            rows, output = caught(self._probe)
+            scored = None if plan.scorer is None else plan.scorer(output)
+            if self._noise is None or measurement % self._what.noise_every:
+                return Caught(rows, None, scored)
+            return Caught(rows, caught(self._noise)[0], scored)
 
         return read
 
@@ -72,13 +101,6 @@ class ProbeReader:
     def close(self) -> None:
         """Nothing: hooks are gone after each pass."""
 
-    def _pass(self, capture: ActivationCapture, probe: Probe) -> Rows:
-        with capture:
-            probe.to(model_device(self._model)).forward(self._model)
-            rows = {name: capture[name] for name in capture.names}
-            capture.clear()
-        return rows
-
 
 class BatchReader:
     """Listens to the forward pass of a training step.
@@ -86,17 +108,21 @@ class BatchReader:
     Of several forward passes in train mode with gradients the last one counts; passes in eval mode or without
     gradients (a validation loop) do not. The plan is made of the first batch that is heard. Activations are as in
     training, with dropout and the batch's own normalisation. Raises InputError for compiled models, whose hooks do not
-    fire, and for a noise batch, which would have nothing to be compared with.
+    fire, and for what speaks of a probe's samples (a noise batch, labels, concepts), which in-band recording has none
+    of.
     """
 
+    steady = False
+
     def __init__(self, model: nn.Module, what: What) -> None:
-        if what.noise is not None:
-            raise InputError("a noise probe goes with a probe batch; in-band recording has none to compare it with.")
+        if what.of_probe:
+            raise InputError(f"{', '.join(what.of_probe)}: goes with a probe batch; in-band recording has none.")
         if is_compiled(model):
             raise InputError("probe='batch' needs hooks, which compiled code does not run; give a probe batch instead.")
         self._model, self._what = bare(model), what
-        self._modules = chosen_modules(self._model, what)
-        self._capture = ActivationCapture(self._model, list(self._modules.values()), keep=self._keep)
+        self._chosen = selection(self._model, what)
+        modules = list(self._chosen.modules.values())
+        self._capture = ActivationCapture(self._model, modules, keep=self._keep, added=self._chosen.updates)
         self._hooks: list[torch.utils.hooks.RemovableHandle] = []
         self._listening = self._whole = False
         self._plan: Plan | None = None
@@ -113,15 +139,17 @@ class BatchReader:
             # The batch is what most layers agree on: a first axis that is not the batch is rarely that common.
             sizes = [len(t) for t in outputs.values()]
             samples = max(set(sizes), key=sizes.count)
-            self._plan = plan_outputs(outputs, self._modules, samples=samples, what=self._what, overwritten=outputs)
+            shapes = {name: tuple(tensor.shape) for name, tensor in outputs.items()}
+            axes = {name: FIRST if shape[0] == samples else None for name, shape in shapes.items()}
+            self._plan = replace(settled(shapes, axes, self._chosen, self._what), samples=samples)
         return self._plan
 
     def reading(self, plan: Plan) -> Reading:
-        def read(measurement: int) -> Mapping[str, Rows]:
+        def read(measurement: int) -> Caught:
             caught = {name: self._capture[name] for name in self._capture.names}
             kept = {name: plan.keep(name, tensor) for name, tensor in caught.items()} if self._whole else caught
             self.close()
-            return {"main": {name: rows for name, rows in kept.items() if rows is not None}}
+            return Caught({name: rows for name, rows in kept.items() if rows is not None})
 
         return read
 

@@ -35,10 +35,10 @@ class Recorder:
     "batch": the training batch's own activations, in band, without a forward pass of ours. A layer with positions
     (images, sequences) draws rows/len(probe) of them per sample, the same at every step.
 
-    What is read at a measurement: `layers`, `views`, `rows`, `dimensions`, `noise_probe` and `noise_every` are the
-    fields of `What` (`noise_probe` is its `noise`). When: `every` is a number of steps or a `Schedule`. What happens
-    then: `step` returns the alarms; `alarms`, `snapshots` and `on_record` are the fields of `Watch`. In the place of
-    the short arguments the values themselves can be given: `what=What(...)`, `when=Schedule(...)`, `watch=Watch(...)`.
+    What is read at a measurement: `layers` to `signals` are the fields of `What` (`noise_probe` is its `noise`). When:
+    `every` is a number of steps or a `Schedule`. What happens then: `step` returns the alarms; `alarms`, `snapshots`
+    and `on_record` are the fields of `Watch`. In the place of the short arguments the values themselves can be given:
+    `what=What(...)`, `when=Schedule(...)`, `watch=Watch(...)`.
 
     `start` is the number of updates the model has had already; counting goes on from there. With `resume` the run in
     `out` is continued: what it holds of steps after `start` is dropped, and new rows follow the old ones.
@@ -65,6 +65,11 @@ class Recorder:
         dimensions: Iterable[str] | None = None,
         noise_probe: Any = None,
         noise_every: int = 10,
+        labels: Any = None,
+        behaviour: Callable[[Any, Any], Any] | None = None,
+        concepts: Mapping[str, Any] | None = None,
+        updates: bool | None = None,
+        signals: bool = True,
         alarms: str | None = "auto",
         snapshots: Snapshots | None = None,
         on_record: Callable[[dict[str, float]], Any] | None = None,
@@ -80,7 +85,8 @@ class Recorder:
         self._folder, self.resumed = Path(out), resume
         what = _value(
             What, what, "what", layers=layers, views=views, rows=rows, dimensions=dimensions, noise=noise_probe,
-            noise_every=noise_every,
+            noise_every=noise_every, labels=labels, behaviour=behaviour, concepts=concepts, updates=updates,
+            signals=signals,
         )  # fmt: skip
         watch = _value(Watch, watch, "watch", alarms=alarms, snapshots=snapshots, on_record=on_record)
         schedule = _schedule(every, when)
@@ -123,7 +129,7 @@ class Recorder:
             return Waiting(desk)
         session = Session(desk, plan)
         if self.resumed or not desk.pace.grant(self._steps):
-            desk.expect(self._steps + 1)
+            session.expect(self._steps + 1)
         else:
             session.step(self._steps, {})
         return session

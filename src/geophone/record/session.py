@@ -9,19 +9,19 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from geophone.dimensions import Reading, read_each
 from geophone.errors import InputError
 from geophone.record.checkpoints import save_checkpoint, save_weights
 from geophone.record.layers import Plan
+from geophone.record.measurement import Measurer, Rowset
+from geophone.record.norms import ParameterNorms
 from geophone.record.probe import bare
-from geophone.record.readers import Reader, Rows
+from geophone.record.readers import Reader
 from geophone.record.schedule import Pace
 from geophone.record.watch import Alarm, Listener, SnapshotRing, Watch
 from geophone.record.what import What
+from geophone.signals import LAYER_NORMS
 from geophone.store.manifest import Manifest
-from geophone.store.writer import RunWriter, series_row
-
-Row = dict[str, Any]
+from geophone.store.writer import Row, RunWriter
 
 
 class Work(Protocol):
@@ -79,10 +79,12 @@ class Desk:
     reader: Reader
     writer: RunWriter
 
-    def expect(self, step: int) -> None:
-        """Get ready for `step`, which comes next."""
-        if self.pace.grant(step):
+    def expect(self, step: int) -> bool:
+        """Get ready for `step`, which comes next; whether it will be measured."""
+        granted = self.pace.grant(step)
+        if granted:
             self.reader.prepare()
+        return granted
 
     def checkpoint(self, step: int, optimizer: torch.optim.Optimizer | None) -> str:
         """Everything recorded is on disk first, so that a run can be resumed from any of its checkpoints."""
@@ -137,9 +139,23 @@ class Session:
         check_layers(desk.writer.manifest, plan, desk.writer.folder)
         self._index = desk.writer.measured
         self._read = desk.reader.reading(plan)
-        self._listener = Listener([layer.name for layer in plan.layers], desk.watch.dimension(desk.what.names))
+        self._measurer = Measurer(plan, desk.what, steady=desk.reader.steady)
+        names = [layer.name for layer in plan.layers]
+        self._norms = ParameterNorms(bare(desk.model), names) if desk.what.signals else None
+        self._listener = Listener(names, desk.watch.dimension(desk.what.names))
         limits = desk.watch.snapshots
         self._ring = None if limits is None else SnapshotRing(bare(desk.model), limits, self._keep)
+        self._describe(plan)
+
+    def _describe(self, plan: Plan) -> None:
+        """Put into the manifest what the layers decide."""
+        signals = (*self._measurer.signals, *(LAYER_NORMS if self._norms else ()))
+        behaviour = {} if plan.scorer is None else plan.scorer.describe()
+        manifest = self._desk.writer.manifest
+        if (manifest.signals, manifest.behaviour, manifest.left_out) != (signals, behaviour, plan.left_out):
+            self._desk.writer.update(signals=signals, behaviour=behaviour, left_out=plan.left_out)
+        if plan.scorer is not None and behaviour:
+            self._desk.writer.samples(plan.scorer.samples)
 
     def known(self, step: int) -> "Session":
         return self
@@ -152,14 +168,20 @@ class Session:
         alarms: list[Alarm] = []
         if self._desk.pace.take(step):
             with self._desk.pace.measuring():
-                rows = self._measure(step)
-            self._desk.writer.add(rows, {"index": self._index, "step": step, **scalars})
+                rows, norms = self._measure(step)
+            row = {"index": self._index, "step": step, **norms, **scalars}
+            self._desk.writer.add(rows.series, row, lists=rows.lists, concepts=rows.concepts)
             self._index += 1
-            alarms = self._tell(step, [row for row in rows if row["probe"] == "main"], scalars)
+            alarms = self._tell(step, [row for row in rows.series if row["probe"] == "main"], {**norms, **scalars})
         elif scalars:
             self._desk.writer.add([], {"index": math.nan, "step": step, **scalars})
-        self._desk.expect(step + 1)
+        self.expect(step + 1)
         return alarms
+
+    def expect(self, step: int) -> None:
+        """Get ready for `step`, which comes next."""
+        if self._desk.expect(step) and self._norms is not None:
+            self._norms.remember()
 
     def checkpoint(self, step: int, optimizer: torch.optim.Optimizer | None) -> str:
         return self._desk.checkpoint(step, optimizer)
@@ -167,18 +189,12 @@ class Session:
     def close(self, step: int, status: str, note: str, results: Mapping[str, float]) -> None:
         self._desk.close(status, note, results, steps=step, measurements=self._index)
 
-    def _measure(self, step: int) -> list[Row]:
-        return [row for probe, rows in self._read(self._index).items() for row in self._rows(step, probe, rows)]
-
-    def _rows(self, step: int, probe: str, rows: Rows) -> list[Row]:
-        names = self._desk.what.names
-        readings = read_each(rows, names=names)
-        absent = Reading(dict.fromkeys(names, math.nan), "absent")
-        return [
-            series_row(self._index, step, layer, reading.status, reading.values, probe=probe)
-            for layer in self._plan.layers
-            for reading in [readings.get(layer.name, absent)]
-        ]
+    def _measure(self, step: int) -> tuple[Rowset, dict[str, float]]:
+        """The rows, and the norms over the whole network that stand there."""
+        whole, each = ({}, []) if self._norms is None else self._norms.read()
+        layers = dict(zip((layer.name for layer in self._plan.layers), each, strict=False))
+        rows = self._measurer.rows(self._index, step, self._read(self._index), layers)
+        return rows, {name: value for name, value in whole.items() if not math.isnan(value)}
 
     def _tell(self, step: int, rows: list[Row], scalars: Mapping[str, float]) -> list[Alarm]:
         alarms = self._listener.hear(step, rows)

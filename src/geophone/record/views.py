@@ -1,103 +1,175 @@
 """Reading a layer's output as a matrix of samples x features."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 import numpy as np
 import torch
+from torch import nn
 
 from geophone.errors import InputError
+from geophone.record.axes import FIRST, Samples, Shape, features_last, words
+from geophone.record.what import Views
 
 VIEWS = ("channels", "pooled", "flat", "tokens", "last", "mean")
-_FOR_IMAGES = ("channels", "pooled", "flat")
-_FOR_SEQUENCES = ("tokens", "last", "mean", "flat")
-
-
-def default_view(shape: tuple[int, ...], *, channels_first: bool = False) -> str:
-    """The view of an output of `shape` (with the batch axis): images by channel, sequences by token, vectors flat.
-
-    A three-axis output is a sequence (N, T, D) unless `channels_first` says that it is (N, C, L).
-    """
-    if len(shape) == 2:
-        return "flat"
-    if len(shape) == 3 and not channels_first:
-        return "tokens"
-    return "channels"
-
-
-def check_view(view: str, shape: tuple[int, ...], layer: str) -> str:
-    """`view` if an output of `shape` can be read so. Raises InputError with what would do."""
-    fitting = {2: ("flat",), 3: (*_FOR_SEQUENCES, "channels", "pooled")}.get(len(shape), _FOR_IMAGES)
-    if view not in fitting:
-        raise InputError(
-            f"layer {layer!r} has output of shape {shape}, which cannot be read as view {view!r}; "
-            f"use one of {', '.join(fitting)}."
-        )
-    return view
+_FOR_THREE = ("tokens", "last", "mean", "flat", "channels", "pooled")
+_FOR_MORE = ("channels", "pooled", "flat", "tokens", "mean")
 
 
 @dataclass(frozen=True, slots=True)
 class View:
     """Turns one layer's output into rows x features, the same way at every step.
 
-    `kind` is one of `VIEWS`. `positions` is None where all rows are read, else (N, k): the k positions drawn for each
-    sample, of `count`. Positions of one sample are not independent of one another; drawing few of them per sample keeps
-    the rows spread over the probe. In a batch of shorter samples, positions past their end are counted from the start
+    The output is brought to (N, positions, features) first: `samples` says where the samples stand, `order` the axes of
+    what is left of a layout in words; `kind` is one of `VIEWS`. `positions` is None where all rows are read, else
+    (N, k): the k positions drawn for each sample, of `count`; `real` (N, k) says which of them are not padding, where a
+    mask says so. Positions of one sample are not independent of one another; drawing few of them per sample keeps the
+    rows spread over the probe. In a batch of shorter samples, positions past their end are counted from the start
     again.
     """
 
     kind: str
+    samples: Samples = FIRST
+    order: tuple[int, ...] | None = None
     positions: torch.Tensor | None = None
     count: int = 0
+    real: torch.Tensor | None = None
+    mask: torch.Tensor | None = None
 
     def __call__(self, output: torch.Tensor) -> torch.Tensor:
+        x = self.arranged(output)
         if self.kind == "flat":
-            return output.flatten(1)
-        if self.kind == "last":
-            return output[:, -1]
-        if self.kind == "mean":
-            return output.mean(1)
+            return x.flatten(1)
         if self.kind == "pooled":
-            return output.flatten(2).mean(2)
+            return x.flatten(2).mean(2)
+        if self.kind == "channels":
+            return self._channels(x)
+        tokens = x.flatten(1, -2)
         if self.kind == "tokens":
-            return self._tokens(output)
-        return self._channels(output)
+            return self._rows(tokens)
+        return self._last(tokens) if self.kind == "last" else self._mean(tokens)
 
-    def _tokens(self, output: torch.Tensor) -> torch.Tensor:
-        every, count = output.flatten(0, 1), output.shape[1]
+    def arranged(self, output: torch.Tensor) -> torch.Tensor:
+        """The output with the samples first, and of a layout in words the features last."""
+        if self.samples.fold > 1:
+            return output.unflatten(0, (-1, self.samples.fold))
+        if self.order is not None:
+            return output.permute(self.order)
+        return output if self.samples.axis == 0 else output.movedim(self.samples.axis, 0)
+
+    def fits(self, output: torch.Tensor, samples: int) -> bool:
+        """Whether `output` is of `samples` samples."""
+        axis = self.order[0] if self.order is not None else self.samples.axis
+        return axis < output.ndim and output.shape[axis] == samples * self.samples.fold
+
+    def _rows(self, tokens: torch.Tensor) -> torch.Tensor:
+        every, count = tokens.flatten(0, 1), tokens.shape[1]
         if self.positions is None:
             return every
-        return every.index_select(0, _rows(self._within(self.positions, count), count, output.device))
+        return every.index_select(0, self._index(self._within(self.positions, count), count).to(tokens.device))
 
-    def _channels(self, output: torch.Tensor) -> torch.Tensor:
-        last = output.movedim(1, -1)
+    def _channels(self, x: torch.Tensor) -> torch.Tensor:
+        last = x.movedim(1, -1)
         if self.positions is None:
             return last.flatten(0, -2)
         count = last[0, ..., 0].numel()
         within = self._within(self.positions, count)
         if last.is_contiguous():
             # What convolutions put out on a CPU lies channels-last: its rows can be picked without a copy of it all.
-            return last.flatten(0, -2).index_select(0, _rows(within, count, output.device))
-        index = within.to(output.device).unsqueeze(1).expand(-1, output.shape[1], -1)
-        return output.flatten(2).gather(2, index).transpose(1, 2).flatten(0, 1)
+            return last.flatten(0, -2).index_select(0, self._index(within, count).to(x.device))
+        index = within.to(x.device).unsqueeze(1).expand(-1, x.shape[1], -1)
+        return x.flatten(2).gather(2, index).transpose(1, 2).flatten(0, 1)
+
+    def _last(self, tokens: torch.Tensor) -> torch.Tensor:
+        if self.mask is None or self.mask.shape[1] != tokens.shape[1]:
+            return tokens[:, -1]
+        places = torch.arange(tokens.shape[1]) * self.mask
+        return tokens[torch.arange(len(tokens)), places.argmax(1).to(tokens.device)]
+
+    def _mean(self, tokens: torch.Tensor) -> torch.Tensor:
+        if self.mask is None or self.mask.shape[1] != tokens.shape[1]:
+            return tokens.mean(1)
+        weights = self.mask.to(tokens.device, tokens.dtype).unsqueeze(2)
+        return torch.where(weights > 0, tokens, 0).sum(1) / weights.sum(1).clamp(min=1)
 
     def _within(self, positions: torch.Tensor, count: int) -> torch.Tensor:
         return positions if count >= self.count else positions % count
 
+    def _index(self, positions: torch.Tensor, count: int) -> torch.Tensor:
+        """Which rows of all N x `count` stand at `positions` (N, k)."""
+        rows = positions + torch.arange(0, len(positions) * count, count).unsqueeze(1)
+        return rows.flatten() if self.real is None else rows[self.real]
 
-def _rows(positions: torch.Tensor, count: int, device: torch.device) -> torch.Tensor:
-    """Which rows of all N x `count` stand at `positions` (N, k)."""
-    first = torch.arange(0, len(positions) * count, count).unsqueeze(1)
-    return (positions + first).flatten().to(device)
+
+def kind_of(name: str, module: nn.Module, shape: Shape, views: Views) -> str:
+    """How the output of `module`, of `shape` with the samples first, is read: as `views` say, else images by channel,
+    sequences by token, vectors flat. Raises InputError for a view that does not fit."""
+    if isinstance(views, str):
+        views = {"*": views} if len(shape) > 2 else None
+    for pattern, kind in (views or {}).items():
+        if name == pattern or fnmatchcase(name, pattern):
+            return _checked(kind, shape, name)
+    if len(shape) == 2:
+        return "flat"
+    return "tokens" if features_last(module, shape) else "channels"
 
 
-def view_of(kind: str, shape: tuple[int, ...], *, rows: int, rng: np.random.Generator) -> View:
-    """The view of an output of `shape` (N, ...), drawing about `rows` rows in all where there are positions."""
+def _checked(kind: str, shape: Shape, layer: str) -> str:
+    if " " in kind.strip():
+        if words(kind, len(shape)) is None:
+            raise InputError(
+                f"layer {layer!r} has {len(shape)} axes, shape {shape}; views= says {kind!r}: name each of them "
+                "once, N for the samples and C or D for the features."
+            )
+        return kind
+    fitting = {2: ("flat",), 3: _FOR_THREE}.get(len(shape), _FOR_MORE)
+    if kind not in fitting:
+        raise InputError(
+            f"layer {layer!r} has output of shape {shape}, which cannot be read as view {kind!r}; "
+            f"use one of {', '.join(fitting)}, or name the axes, such as 'N H W C'."
+        )
+    return kind
+
+
+def view_of(
+    kind: str,
+    shape: Shape,
+    *,
+    rows: int,
+    rng: np.random.Generator,
+    samples: Samples = FIRST,
+    mask: torch.Tensor | None = None,
+) -> View:
+    """The view of an output of `shape`, drawing about `rows` rows in all where there are positions.
+
+    With a `mask` (N, positions), True at what is real, only real positions are drawn; a sample that has fewer than its
+    share gives all it has.
+    """
+    order: tuple[int, ...] | None = None
+    layout = words(kind, len(shape)) if " " in kind else None
+    if layout is not None:
+        axes, positions = layout
+        kind, order = ("tokens" if positions else "flat"), tuple(axes)
+    bare = View(kind, samples, order, mask=mask)
     if kind not in ("channels", "tokens"):
-        return View(kind)
-    samples = shape[0]
-    count = shape[1] if kind == "tokens" else int(np.prod(shape[2:]))
-    per_sample = max(1, rows // samples)
-    if per_sample >= count:
-        return View(kind)
-    drawn = rng.random((samples, count)).argsort(1)[:, :per_sample]
-    return View(kind, torch.from_numpy(np.sort(drawn, axis=1)), count)
+        return bare
+    arranged = tuple(bare.arranged(torch.empty(shape, device="meta")).shape)
+    places = arranged[1:-1] if kind == "tokens" else arranged[2:]
+    number, count = arranged[0], int(np.prod(places))
+    masked = mask is not None and tuple(mask.shape) == (number, count) and not bool(mask.all())
+    per_sample = max(1, rows // number)
+    if per_sample >= count and not masked:
+        return bare
+    order_of_drawing = rng.random((number, count))
+    if masked:
+        order_of_drawing[~np.asarray(mask)] = 2.0
+    drawn = np.sort(order_of_drawing.argsort(1)[:, :per_sample], axis=1)
+    real = torch.from_numpy(np.take_along_axis(np.asarray(mask), drawn, axis=1)) if masked else None
+    return View(kind, samples, order, torch.from_numpy(drawn), count, real, mask)
+
+
+def size_of(view: View, shape: Shape) -> Sequence[int]:
+    """Rows and features of what `view` makes of an output of `shape`."""
+    view = View(view.kind, view.samples, view.order, view.positions, view.count, view.real)
+    return view(torch.empty(shape, device="meta")).shape

@@ -1,6 +1,6 @@
 """What of a model is recorded, as one value."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from geophone.errors import InputError
 
 Selector = str | type | nn.Module
 Views = str | Mapping[str, str] | None
+NEXT_TOKEN = "next-token"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,6 +24,13 @@ class What:
     `noise`: a second batch of as many other samples, read at every `noise_every`-th measurement, whose distance from
     the probe's values is the measurement noise.
 
+    `labels` say how well each sample of the probe is answered (behaviour): classes (samples,) or (samples, positions)
+    as whole numbers, -100 where nothing is scored; numbers of the output's shape; or "next-token". `behaviour` is a
+    function instead, of the model's output and the probe, to one number per sample, rising with learning. `concepts`
+    are labels of the probe's samples by name, classes or numbers, whose readability from every layer is followed.
+    `updates`: what each block adds to its input is a layer of its own, "blocks.3+" (None: of the default layers yes, of
+    named ones those that are named so). `signals`: the change of every layer, the norms and a sketch of the output.
+
     Raises InputError for a value that no model could be recorded with.
     """
 
@@ -32,6 +40,11 @@ class What:
     dimensions: Iterable[str] | None = None
     noise: Any = None
     noise_every: int = 10
+    labels: Any = None
+    behaviour: Callable[[Any, Any], Any] | None = None
+    concepts: Mapping[str, Any] | None = None
+    updates: bool | None = None
+    signals: bool = True
 
     def __post_init__(self) -> None:
         # What can be gone through only once, such as a generator, is kept.
@@ -41,6 +54,14 @@ class What:
             object.__setattr__(self, "dimensions", tuple(d.name for d in chosen(tuple(self.dimensions))))
         whole("rows", self.rows, 2, "rows")
         whole("noise_every", self.noise_every, 1, "measurements")
+        if self.labels is not None and self.behaviour is not None:
+            raise InputError("labels= and behaviour= both say how samples are scored; give one of the two.")
+        if isinstance(self.labels, str) and self.labels != NEXT_TOKEN:
+            raise InputError(f'labels={self.labels!r}: give labels of the probe\'s samples, or "{NEXT_TOKEN}".')
+        if self.behaviour is not None and not callable(self.behaviour):
+            raise InputError(f"behaviour={self.behaviour!r}: give a function of the output and the probe.")
+        if self.concepts is not None and not isinstance(self.concepts, Mapping):
+            raise InputError(f"concepts= is a mapping from names to labels; got {type(self.concepts).__name__}.")
 
     @property
     def selectors(self) -> tuple[Selector, ...] | None:
@@ -48,6 +69,15 @@ class What:
         if isinstance(self.layers, str | type | nn.Module):
             return (self.layers,)
         return None if self.layers is None else tuple(self.layers)
+
+    @property
+    def of_probe(self) -> tuple[str, ...]:
+        """The fields in use that speak of a probe's own samples."""
+        fields = {"noise": self.noise, "labels": self.labels, "behaviour": self.behaviour}
+        return (
+            *(name for name, value in fields.items() if value is not None),
+            *(["concepts"] if self.concepts else []),
+        )
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from geophone.signals.behaviour import (
 from geophone.signals.blocks import ADDED, block_update
 from geophone.signals.concepts import Concept, Decodability, concept, decodability
 from geophone.signals.layer import CHANGES, LAGS, LayerChanges
-from geophone.signals.norms import NORMS, grouped_norms, owners, total_norm
+from geophone.signals.norms import LAYER_NORMS, NORMS, grouped_norms, owners, total_norm
 from geophone.signals.outputs import OutputSketch, components
 from geophone.signals.representation import (
     FINE_RIDGE,
@@ -33,6 +33,7 @@ __all__ = [
     "CHANGES",
     "FINE_RIDGE",
     "LAGS",
+    "LAYER_NORMS",
     "NORMS",
     "RIDGE",
     "Comparison",

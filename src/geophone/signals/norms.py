@@ -7,6 +7,7 @@ import numpy.typing as npt
 import torch
 
 NORMS = ("gradient_norm", "weight_norm", "update_norm")
+LAYER_NORMS = tuple(f"layer_{name}" for name in NORMS)
 
 
 def total_norm(tensors: Sequence[torch.Tensor]) -> float:

@@ -14,7 +14,7 @@ from geophone.store.documents import Document, read_document, write_document
 from geophone.store.formats import manifest_of_format_1
 
 FILE = "run.json"
-_PART = re.compile(r"(series|scalars)/part-\d+\.parquet")
+_PART = re.compile(r"(series|scalars|behaviour|outputs|concepts)/part-\d+\.parquet")
 _ABOUT = {"experiment": str, "seed": int, "total_steps": int, "fork": dict}
 
 
@@ -24,7 +24,9 @@ class Manifest(Document):
     `status` is "running" until the recorder ends it with "finished", "interrupted" (Ctrl-C) or "failed" (an
     exception inside the loop); `note` says why. `checkpoints` maps a step to the digest of its weights, `about`
     holds what the caller said of network, data and seed, `results` what came out (test accuracy, for one),
-    `definitions` the version of each stored dimension. `parts` maps the files of series and scalars to the SHA-256 of
+    `definitions` the version of each stored dimension, `signals` what else the series holds of every layer, `behaviour`
+    how samples were scored (nothing where they were not), `left_out` the layers that could not be read, each with the
+    reason. `parts` maps the files of series and scalars to the SHA-256 of
     their bytes; files that came after the manifest was last written are not in it.
     """
 
@@ -39,6 +41,9 @@ class Manifest(Document):
     rows: int
     probe: dict[str, Any] = Field(default_factory=dict)
     definitions: dict[str, int]
+    signals: tuple[str, ...] = ()
+    behaviour: dict[str, Any] = {}
+    left_out: dict[str, str] = {}
     versions: dict[str, str]
     threads: int
     steps: int = 0

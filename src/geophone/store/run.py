@@ -12,8 +12,8 @@ from geophone.records import Layer
 from geophone.store.drawing import Drawer, drawing
 from geophone.store.inside import check_inside
 from geophone.store.manifest import FILE, read_manifest
-from geophone.store.tables import parts, read_parts
-from geophone.store.writer import is_held
+from geophone.store.tables import parts, read_parts, read_table
+from geophone.store.writer import SAMPLES, is_held
 
 if TYPE_CHECKING:
     import altair as alt
@@ -91,6 +91,47 @@ class Run:
     def statuses(self, *, probe: str = "main") -> pd.DataFrame:
         """The status of every measurement ("ok", "dead", "nonfinite"), laid out as `series`."""
         return self._wide(("status",), probe)["status"]
+
+    def signals(self, *, probe: str = "main") -> dict[str, pd.DataFrame]:
+        """What else was recorded of every layer, by name: changes (`geophone.signals.CHANGES`; stored at the later of
+        the two measurements) and norms ("layer_gradient_norm" and its like). Each is laid out as `series`."""
+        names = self.manifest.signals
+        return {name: wide.astype(float) for name, wide in self._wide(names, probe).items()} if names else {}
+
+    def behaviour(self) -> pd.DataFrame:
+        """How well every scored sample was answered: rows are measured steps (index `step`), columns the samples in the
+        order of `samples`. `manifest.behaviour["falling"]` says that lower is better. Raises InputError where nothing
+        was scored."""
+        return self._lists("behaviour", "labels= or behaviour=")
+
+    def outputs(self) -> pd.DataFrame:
+        """A fixed random projection of the network's outputs on the probe: rows are measured steps. Raises InputError
+        where it was not recorded."""
+        return self._lists("outputs", "a probe and signals=True")
+
+    def samples(self) -> pd.DataFrame:
+        """What is known of the scored samples: `sample`, its place in the probe, and where there are such its
+        `position` and `label`. Raises InputError where nothing was scored."""
+        if not self.manifest.behaviour:
+            raise InputError(f"{self.name} was recorded without behaviour; pass labels= or behaviour= to the Recorder.")
+        return read_table(self.folder / SAMPLES)
+
+    def concepts(self) -> pd.DataFrame:
+        """How well each concept could be read from each layer: a row per `step`, `layer` and `concept`, with `value`,
+        `shuffled` (the same of shuffled labels) and `chance`. Raises InputError where none was recorded."""
+        return self._parts("concepts", "concepts=")
+
+    def _lists(self, kind: str, wanted: str) -> pd.DataFrame:
+        rows = self._parts(kind, wanted)
+        if rows["step"].duplicated().any() or rows[kind].map(len).nunique() > 1:
+            raise StoreError(f"{self.folder / kind} is damaged: it has one step twice, or lists of different lengths.")
+        return pd.DataFrame(np.stack(list(rows[kind])), index=pd.Index(rows["step"], name="step"))
+
+    def _parts(self, kind: str, wanted: str) -> pd.DataFrame:
+        paths = parts(self.folder / kind)
+        if not paths:
+            raise InputError(f"{self.name} holds no {kind}; pass {wanted} to the Recorder.")
+        return read_parts(paths)
 
     def noise(self) -> pd.DataFrame:
         """Measurement noise: rows are layers, columns dimensions, values the standard deviation of one reading's

@@ -3,9 +3,11 @@
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pandas as pd
 
 from geophone.errors import StoreError
@@ -67,13 +69,26 @@ def write_table(path: Path, frame: pd.DataFrame) -> None:
 
 
 def write_tables(frames: Mapping[Path, pd.DataFrame]) -> None:
-    """`write_table` of several, over one connection; each is whole or not there, and has the version of its format."""
-    copy = f"COPY frame TO ? (FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{KEY}: '{FORMAT}'}})"
+    """`write_table` of several, over one connection; each is whole or not there, and has the version of its format.
+
+    Numbers in lists are split by their bytes, so that those of half precision take no more than half the place.
+    """
+    metadata = f"KV_METADATA {{{KEY}: '{FORMAT}'}}"
     with connect() as connection:
         for path, frame in frames.items():
             connection.register("frame", frame)
-            replace_file(path, lambda temporary: connection.execute(copy, [str(temporary)]))
+            version = "V2" if _has_lists(frame) else "V1"
+            form = f"FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION {version}, {metadata}"
+            replace_file(path, partial(_copy, connection, f"COPY frame TO ? ({form})"))
             connection.unregister("frame")
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, statement: str, path: Path) -> None:
+    connection.execute(statement, [str(path)])
+
+
+def _has_lists(frame: pd.DataFrame) -> bool:
+    return bool(len(frame)) and any(isinstance(value, np.ndarray) for value in frame.iloc[0])
 
 
 def read_table(path: Path, *, columns: Sequence[str] | None = None) -> pd.DataFrame:

@@ -13,12 +13,17 @@ import pandas as pd
 
 from geophone.errors import InputError, StoreError
 from geophone.records import Layer
+from geophone.signals import CHANGES, LAYER_NORMS
 from geophone.store.manifest import Manifest, read_manifest, versions_here
 from geophone.store.tables import clear_temporaries, file_digest, parts, read_table, write_table, write_tables
 
 LOCK = ".lock"
+Row = Mapping[str, Any]
 # What a run holds, in the order in which it is written.
-KINDS = ("series", "scalars")
+KINDS = ("series", "scalars", "behaviour", "outputs", "concepts")
+SAMPLES = "behaviour/samples.parquet"
+# Columns of a series that need no more than single precision.
+_SINGLE = (*CHANGES, *LAYER_NORMS)
 
 
 def new_manifest(
@@ -82,7 +87,7 @@ class RunWriter:
         self.folder, self.manifest = folder, manifest
         self._part_rows, self._part_seconds = part_rows, part_seconds
         self._digests: dict[str, str] = {}
-        self._rows: dict[str, list[Mapping[str, Any]]] = {kind: [] for kind in KINDS}
+        self._rows: dict[str, list[Row]] = {kind: [] for kind in KINDS}
         self._unwritten = 0
         self._lock = lock(folder)
         clear_temporaries(folder)
@@ -110,9 +115,20 @@ class RunWriter:
         series = parts(self.folder / "series")
         return 1 + int(read_table(series[-1], columns=["index"])["index"].max()) if series else 0
 
-    def add(self, series: Sequence[Mapping[str, Any]], scalars: Mapping[str, Any] | None) -> None:
-        """Take the rows of one step; `series` is empty on steps that were not measured."""
+    def add(
+        self,
+        series: Sequence[Row],
+        scalars: Row | None,
+        *,
+        lists: Mapping[str, Row] | None = None,
+        concepts: Sequence[Row] = (),
+    ) -> None:
+        """Take the rows of one step; `series` is empty on steps that were not measured. `lists` are the step's one row
+        of "behaviour" and of "outputs", each with a list in it."""
         self._rows["series"].extend(series)
+        self._rows["concepts"].extend(concepts)
+        for kind, row in (lists or {}).items():
+            self._rows[kind].append(row)
         self._unwritten += bool(series)
         if scalars is not None:
             self._rows["scalars"].append(scalars)
@@ -123,13 +139,16 @@ class RunWriter:
     def flush(self) -> None:
         """Write what has gathered. Rows stay in memory until their part has its name."""
         waiting = {kind: rows for kind, rows in self._rows.items() if rows}
-        paths = {kind: self._next_part(kind) for kind in waiting}
         if waiting:
-            write_tables({paths[kind]: pd.DataFrame.from_records(rows) for kind, rows in waiting.items()})
+            write_tables({self._next_part(kind): _frame(rows) for kind, rows in waiting.items()})
         for rows in waiting.values():
             rows.clear()
         self._unwritten = 0
         self._flushed = time.monotonic()
+
+    def samples(self, columns: Mapping[str, Any]) -> None:
+        """Write what is known of the scored samples, a row each."""
+        write_table(self.folder / SAMPLES, pd.DataFrame(dict(columns)))
 
     def _next_part(self, kind: str) -> Path:
         folder = self.folder / kind
@@ -157,6 +176,11 @@ class RunWriter:
             self._write_manifest()
         finally:
             self._lock.close()
+
+
+def _frame(rows: Sequence[Row]) -> pd.DataFrame:
+    frame = pd.DataFrame.from_records(rows)
+    return frame.astype({name: "float32" for name in _SINGLE if name in frame})
 
 
 def _kept_to(path: Path, step: int) -> bool:

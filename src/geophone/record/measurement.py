@@ -1,0 +1,89 @@
+"""From what a measurement caught to the rows that are written of it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+
+from geophone.dimensions import Reading, read_each
+from geophone.record.layers import Plan
+from geophone.record.readers import Caught, Rows
+from geophone.record.what import What
+from geophone.signals import CHANGES, LayerChanges, decodability
+from geophone.store.writer import Row, series_row
+
+# Fewer rows than these have no unbiased comparison.
+_COMPARABLE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Rowset:
+    """The rows of one measurement: of the series, of concepts, and one each of "behaviour" and "outputs"."""
+
+    series: list[Row]
+    concepts: list[Row] = field(default_factory=list)
+    lists: Mapping[str, Row] = field(default_factory=dict)
+
+
+class Measurer:
+    """Measures what was caught: dimensions and changes of every layer, concepts, behaviour.
+
+    Remembers the last 8 representations of every layer where the samples are the same at every measurement (`steady`).
+    """
+
+    def __init__(self, plan: Plan, what: What, *, steady: bool) -> None:
+        self._plan, self._names = plan, what.names
+        comparable = steady and what.signals
+        self._changes = {v.name: LayerChanges() for v in plan.layers if comparable and v.rows >= _COMPARABLE}
+        self._concepts = plan.concepts
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """The columns besides dimensions that the series gets from here."""
+        return CHANGES if self._changes else ()
+
+    def rows(self, index: int, step: int, caught: Caught, norms: Mapping[str, Mapping[str, float]]) -> Rowset:
+        """The rows of measurement `index`; `norms` by layer go with those of the series."""
+        series = self._series(index, step, "main", caught.rows, norms)
+        if caught.noise is not None:
+            series += self._series(index, step, "noise", caught.noise, {})
+        scored = caught.scored
+        values = {} if scored is None else {"behaviour": scored.behaviour, "outputs": scored.sketch}
+        lists = {kind: {"step": step, kind: value} for kind, value in values.items() if value is not None}
+        return Rowset(series, self._readability(step, caught.rows), lists)
+
+    def _series(
+        self, index: int, step: int, probe: str, rows: Rows, norms: Mapping[str, Mapping[str, float]]
+    ) -> list[Row]:
+        """A row per layer; a layer that did not run, or on another number of samples, is "absent"."""
+        readings = read_each(rows, names=self._names)
+        absent = Reading(dict.fromkeys(self._names, math.nan), "absent")
+        made: list[Row] = []
+        for layer in self._plan.layers:
+            reading = readings.get(layer.name, absent)
+            values = {**reading.values, **norms.get(layer.name, {})}
+            if probe == "main" and layer.name in self._changes:
+                values |= self._change(layer.name, rows.get(layer.name))
+            made.append(series_row(index, step, layer, reading.status, values, probe=probe))
+        return made
+
+    def _change(self, name: str, rows: torch.Tensor | None) -> dict[str, float]:
+        if rows is None:
+            return dict.fromkeys(CHANGES, math.nan)
+        return self._changes[name].update(rows.detach().float().cpu().numpy())
+
+    def _readability(self, step: int, rows: Rows) -> list[Row]:
+        made: list[Row] = []
+        for layer, matrix in rows.items() if self._concepts else ():
+            # Rows of one sample stand side by side; where a mask left some out, their number differs.
+            if len(matrix) % self._plan.samples:
+                continue
+            pooled = matrix.detach().float().cpu().unflatten(0, (self._plan.samples, -1)).mean(1).numpy()
+            for name, labels in self._concepts.items():
+                found = decodability(pooled, labels)
+                made.append(
+                    {"step": step, "layer": layer, "concept": name, "value": found.value, "shuffled": found.shuffled,
+                     "chance": found.chance}
+                )  # fmt: skip
+        return made

@@ -1,0 +1,164 @@
+"""Which modules of a model are recorded: those that are named, or its blocks and the weight layers outside them."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from torch import nn
+
+from geophone.errors import InputError
+from geophone.record.what import Selector, What
+from geophone.signals import ADDED
+
+# Lists and dicts of modules are never called themselves; what is in them is.
+_CONTAINERS = (nn.ModuleList, nn.ModuleDict)
+_SCRIPTED = "is scripted: no hook can be put on it"
+_HEAD = "puts out a whole vocabulary, which costs more than all other layers; name it to record it"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Modules by path, in the model's own order. Of `outputs` what they put out is recorded, of `updates` what they
+    add to their input; `blocks` are those whose updates are recorded where they turn out to be the stream's; `left_out`
+    are modules that would have been recorded, each with the reason. `default` says that nobody named them."""
+
+    modules: dict[str, nn.Module]
+    outputs: frozenset[str]
+    updates: frozenset[str] = frozenset()
+    blocks: frozenset[str] = frozenset()
+    left_out: dict[str, str] = field(default_factory=dict)
+    default: bool = False
+
+
+def selection(model: nn.Module, what: What) -> Selection:
+    """What `what` selects in `model`. Raises InputError when that is nothing."""
+    chosen = _default(model) if what.selectors is None else _named(model, what.selectors)
+    scripted = {name for name, module in chosen.modules.items() if is_scripted(module)}
+    left_out = chosen.left_out | dict.fromkeys(sorted(scripted), _SCRIPTED)
+    modules = {name: module for name, module in chosen.modules.items() if name not in scripted}
+    if not modules:
+        reasons = "".join(f" {name} {why}." for name, why in list(left_out.items())[:4])
+        raise InputError(f"the model has no layer with weights; name the modules to record with layers=.{reasons}")
+    updates, blocks = chosen.updates, chosen.blocks
+    if what.updates is not None:
+        updates, blocks = (frozenset(blocks or chosen.outputs) if what.updates else frozenset()), frozenset()
+    return Selection(modules, chosen.outputs, updates, blocks, left_out, chosen.default)
+
+
+def is_scripted(module: nn.Module) -> bool:
+    return type(module).__module__.startswith("torch.jit")
+
+
+def select_modules(model: nn.Module, select: Iterable[Selector] | Selector) -> dict[str, nn.Module]:
+    """Modules of `model` by path, in the model's own order. Raises InputError for a selector that matches none."""
+    named = {name: module for name, module in model.named_modules() if name}
+    wanted: set[str] = set()
+    for selector in [select] if isinstance(select, str | type | nn.Module) else select:
+        hits = {name for name, module in named.items() if _matches(selector, name, module)}
+        if not hits:
+            label = selector if isinstance(selector, str) else getattr(selector, "__name__", type(selector).__name__)
+            raise InputError(f"no module matches {label!r}; the model has {some(list(named)) or 'no parts'}.")
+        wanted |= hits
+    return {name: module for name, module in named.items() if name in wanted}
+
+
+def some(names: list[str]) -> str:
+    return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+
+
+def _matches(selector: Selector, name: str, module: nn.Module) -> bool:
+    if isinstance(selector, str):
+        return name == selector or fnmatchcase(name, selector)
+    if isinstance(selector, type):
+        return isinstance(module, selector)
+    return module is selector
+
+
+def _named(model: nn.Module, selectors: Iterable[Selector]) -> Selection:
+    """A path or glob that ends in "+" names updates."""
+    several = list(selectors)
+    added = [s.removesuffix(ADDED) for s in several if isinstance(s, str) and s.endswith(ADDED)]
+    whole = [s for s in several if not (isinstance(s, str) and s.endswith(ADDED))]
+    outputs = frozenset(select_modules(model, whole)) if whole else frozenset()
+    updates = frozenset(select_modules(model, added)) if added else frozenset()
+    modules = {name: module for name, module in model.named_modules() if name in outputs | updates}
+    return Selection(modules, outputs, updates)
+
+
+def _default(model: nn.Module) -> Selection:
+    """What is recorded when nobody says: the blocks of the network, and the weight layers outside them.
+
+    A block is a part with weights of an `nn.ModuleList` or `nn.ModuleDict`, however deep the lists lie in one another
+    (its output is, in transformers, the residual stream), or one of several parts of one class in an `nn.Sequential`.
+    A weight layer is a module without children that owns a parameter of two or more axes, or an
+    `nn.MultiheadAttention`. Norms, activations and dropout are neither, and the head of a language model is left out.
+    """
+    blocks = set(_blocks(model, "", _in_sequence(model)))
+    modules: dict[str, nn.Module] = {}
+    left_out: dict[str, str] = {}
+    vocabularies = {module.num_embeddings for module in model.modules() if isinstance(module, nn.Embedding)}
+    for name, module in model.named_modules():
+        if not name or any(name.startswith(whole + ".") for whole in modules if _holds_all(whole, modules, blocks)):
+            continue
+        if name in blocks or _is_weight_layer(module):
+            if name not in blocks and _is_head(module, vocabularies):
+                left_out[name] = _HEAD
+            else:
+                modules[name] = module
+    return Selection(modules, frozenset(modules), frozenset(), frozenset(blocks & set(modules)), left_out, True)
+
+
+def _holds_all(name: str, modules: dict[str, nn.Module], blocks: set[str]) -> bool:
+    """Whether what lies inside of a recorded module is recorded with it."""
+    return name in blocks or isinstance(modules[name], nn.MultiheadAttention)
+
+
+def _blocks(module: nn.Module, name: str, several: set[type]) -> Iterator[str]:
+    for child_name, child in module.named_children():
+        path = f"{name}.{child_name}" if name else child_name
+        if isinstance(child, _CONTAINERS):
+            yield from _blocks(child, path, several)
+        elif (isinstance(module, _CONTAINERS) and _has_weights(child)) or (
+            isinstance(module, nn.Sequential) and type(child) in several and not _is_stage(child, several)
+        ):
+            yield path
+        else:
+            yield from _blocks(child, path, several)
+
+
+def _in_sequence(model: nn.Module) -> set[type]:
+    """Classes of composite modules of which two or more stand in an `nn.Sequential`, anywhere in the model."""
+    counts = Counter(
+        type(child)
+        for module in model.modules()
+        if isinstance(module, nn.Sequential)
+        for child in module.children()
+        if not isinstance(child, nn.Sequential | nn.MultiheadAttention) and any(True for _ in child.children())
+    )
+    return {kind for kind, count in counts.items() if count > 1}
+
+
+def _is_stage(module: nn.Module, several: set[type]) -> bool:
+    """Whether `module` is a sequence of blocks itself, whose parts say more than the whole."""
+    sequences = (m for m in module.modules() if isinstance(m, nn.Sequential))
+    return any(type(child) in several for sequence in sequences for child in sequence.children())
+
+
+def _has_weights(module: nn.Module) -> bool:
+    return any(True for _ in module.parameters())
+
+
+def _is_weight_layer(module: nn.Module) -> bool:
+    if isinstance(module, nn.MultiheadAttention):
+        return True
+    own = [p for p in module.parameters(recurse=False) if nn.parameter.is_lazy(p) or p.ndim >= 2]
+    return bool(own) and not any(True for _ in module.children())
+
+
+def _is_head(module: nn.Module, vocabularies: set[int]) -> bool:
+    """Whether `module` puts out as many numbers as an embedding of the model has entries."""
+    if isinstance(module, nn.Embedding | nn.EmbeddingBag) or not vocabularies:
+        return False
+    width = getattr(module, "out_features", None) or getattr(module, "nf", None)
+    return width in vocabularies
