@@ -21,6 +21,7 @@ _HOME = {
     "InputError": "geophone.errors",
     "Layer": "geophone.records",
     "PartlyDone": "geophone.errors",
+    "Probe": "geophone.record.probe",
     "Recorder": "geophone.record.recorder",
     "ReplayError": "geophone.errors",
     "Run": "geophone.store.run",

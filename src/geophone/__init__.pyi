@@ -21,6 +21,7 @@ from geophone.ingest.checkpoints import measure as measure
 from geophone.ingest.tables import import_series as import_series
 from geophone.record.capture import ActivationCapture as ActivationCapture
 from geophone.record.layers import layers as layers
+from geophone.record.probe import Probe as Probe
 from geophone.record.recorder import Recorder as Recorder
 from geophone.record.schedule import Schedule as Schedule
 from geophone.record.watch import Alarm as Alarm

@@ -42,11 +42,12 @@ def train(
     """Train the experiment `name` of the zoo, recording as it goes, and return the run.
 
     Scalars at every step: loss and accuracy of the batch; at measured steps also gradient, weight and update
-    norm (Euclidean, over all parameters). Checkpoints at step 0, every 100 steps and at the end. The probe has
-    256 samples by default, 64 of tasks on sequences; with `noise_every` a second, disjoint probe is read at every so
-    many measurements. `resume` goes on with an interrupted run in `out` from its last good checkpoint, and ends in
-    the same rows as if nothing had happened. `on_step(done, steps)` is called after each update. Raises InputError
-    for an unknown name or fewer than 1 step, ReplayError when a resumed run takes another course.
+    norm (Euclidean, over all parameters). Behaviour is the probability of the right answer. Checkpoints at step 0,
+    every 100 steps and at the end. The probe has 256 samples by default, 64 of tasks on sequences; with `noise_every` a
+    second, disjoint probe is read at every so many measurements. `resume` continues an interrupted run in `out` from
+    its last good checkpoint, and ends in the same rows as if nothing had happened, except for the changes of layers
+    (`Run.signals`), whose memory starts anew there. `on_step(done, steps)` is called after each update. Raises
+    InputError for an unknown name or fewer than 1 step, ReplayError when a resumed run takes another course.
     """
     spec = experiment(name)
     steps = spec.steps if steps is None else steps
@@ -55,11 +56,13 @@ def train(
     samples, data = probe_size(spec, probe_samples), task(spec.task)
     with own_state():
         training, expected = _beginning(Path(out), name, seed) if resume else (training_of(spec, seed=seed), {})
+        x, y = data.probe(samples)
         recorder = Recorder(
             training.model,
-            data.probe(samples)[0],
+            x,
             out=out,
             every=every,
+            labels=y,
             layers=spec.layers,
             dimensions=dimensions,
             noise_probe=None if noise_every is None else data.probe(samples, second=True)[0],
@@ -104,10 +107,12 @@ def fork(
         else:
             training = trained_to(run, at)
             training.fork = index
+        x, y = data.probe(manifest.probe["samples"])
         recorder = Recorder(
             training.model,
-            data.probe(manifest.probe["samples"])[0],
+            x,
             out=out,
+            labels=y,
             every=Schedule(**{k: v for k, v in manifest.schedule.items() if k != "passed_over"}),
             layers=[layer.name for layer in run.layers],
             views={layer.name: layer.view for layer in run.layers},
@@ -136,7 +141,7 @@ def _train_on(
         if not recorder.resumed:
             recorder.checkpoint(training.optimizer)
         for step in range(training.done + 1, steps + 1):
-            recorder.step(**training.step(norms=recorder.due).scalars)
+            recorder.step(**training.step().scalars)
             if step % CHECKPOINT_EVERY == 0 or step == steps:
                 digest = weights_digest(training.model)
                 if expected.get(step, digest) != digest:

@@ -171,7 +171,7 @@ def test_revisions_of_a_hugging_face_model(tmp_path):
     done = measure(source, probe, out=tmp_path / "run", rows=10_000)
     assert done.steps == (0, 512) and "step1000" in done.failures[0][1]
     run = gp.open(tmp_path / "run")
-    assert [layer.name for layer in run.layers] == ["embed_in", "layers.0", "layers.1"]
+    assert [layer.name for layer in run.layers] == ["embed_in", "layers.0", "layers.0+", "layers.1", "layers.1+"]
     with torch.no_grad():
         # The last block's output is the input of the final norm; the first block's is hidden state 1.
         hidden = made[512](**probe, output_hidden_states=True).hidden_states[1].flatten(0, 1)

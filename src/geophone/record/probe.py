@@ -113,6 +113,7 @@ class Probe:
         return {name: value for name, value in arguments.items() if isinstance(value, torch.Tensor)}
 
     def to(self, device: torch.device) -> "Probe":
+        """The same probe on `device`; itself where it is there already."""
         if all(tensor.device == device for tensor in self.tensors):
             return self
         args, kwargs = mapped((self.args, self.kwargs), lambda t: t.to(device))
