@@ -11,9 +11,8 @@ from torch import nn
 from geophone.dimensions import VERSIONS, read
 from geophone.errors import InputError, StoreError
 from geophone.ingest.sources import Source
-from geophone.record.capture import ActivationCapture
 from geophone.record.layers import Plan, plan
-from geophone.record.probe import Probe
+from geophone.record.probe import Probe, as_probe
 from geophone.record.what import What
 from geophone.store.manifest import read_manifest
 from geophone.store.run import Run, is_run
@@ -49,7 +48,7 @@ def measure(
     that the network cannot read, and for a folder that was measured with another probe or other layers; StoreError
     when not one checkpoint can be read.
     """
-    folder, batch, what = Path(out), Probe(probe), What(layers=layers, views=views, rows=rows)
+    folder, batch, what = Path(out), as_probe(probe), What(layers=layers, views=views, rows=rows)
     resume = is_run(folder)
     there = _steps_there(folder, batch) if resume else set()
     todo = [(step, key) for step, key in source.keys if step not in there]
@@ -92,7 +91,7 @@ def _steps_there(folder: Path, probe: Probe) -> set[int]:
 
 
 def _rows(model: nn.Module, probe: Probe, made: Plan, *, index: int, step: int) -> list[dict[str, Any]]:
-    with ActivationCapture(model, made.select, keep=made.keep) as capture:
+    with made.capture(model) as capture:
         probe.forward(model)
     rows = []
     for layer in made.layers:
