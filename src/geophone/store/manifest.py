@@ -42,8 +42,8 @@ class Manifest(Document):
     probe: dict[str, Any] = Field(default_factory=dict)
     definitions: dict[str, int]
     signals: tuple[str, ...] = ()
-    behaviour: dict[str, Any] = {}
-    left_out: dict[str, str] = {}
+    behaviour: dict[str, Any] = Field(default_factory=dict)
+    left_out: dict[str, str] = Field(default_factory=dict)
     versions: dict[str, str]
     threads: int
     steps: int = 0
