@@ -49,7 +49,7 @@ def main() -> None:
     for place in ("tables", "figures"):
         shutil.rmtree(given.out / place, ignore_errors=True)
         (given.out / place).mkdir(parents=True)
-    for name in ("evidence.csv", "statistics.json", "paper/numbers.json", "paper/paper.pdf"):
+    for name in ("evidence.csv", "statistics.json", "paper/findings.json", "paper/paper.pdf"):
         shutil.copyfile(study.folder / name, given.out / Path(name).name)
     for name, table in tables(study).items():
         table.to_csv(given.out / "tables" / f"{name}.csv", index=False)

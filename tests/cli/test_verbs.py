@@ -111,7 +111,7 @@ def test_import_and_measure_name_what_they_made(tmp_path, geophone, monkeypatch)
         (["sql", "study", "FROM nosuch"], "no table nosuch"),
         (["sql", "study", "COPY runs TO 'x.csv'"], "one question"),
         (["sql", "study", "FROM runs", "--csv", "--json"], "two forms"),
-        (["paper", "study", "--format", "word"], "pdf or latex"),
+        (["paper", "study", "--prove", "nowhere"], "run geophone prove first"),
         (["report", "study", "--live", "--json"], "leave out --json"),
         (["prove", "--full", "--confirm"], "give one of them"),
         (["prove", "--ray", "local"], "--ray is for --full and --confirm"),

@@ -174,7 +174,6 @@ def report(
 
 def paper(
     folder: Folder,
-    form: Annotated[str, typer.Option("--format", metavar="pdf|latex", help="A PDF, or LaTeX sources.")] = "pdf",
     prove: Annotated[
         Path | None, typer.Option(help="The folder of a `geophone prove`; default: prove/ in the study, if there.")
     ] = None,
@@ -183,20 +182,18 @@ def paper(
 ) -> None:
     """Write the study's paper from its own numbers.
 
-    Needs `geophone evidence` first. Writes paper/paper.pdf, or with --format latex sources that compile where LaTeX is
-    installed. A number that the study does not have fails the build, and is named.
+    Needs `geophone evidence` first. Writes paper/paper.pdf and the files that it is set from: findings.json, figures
+    and paper.typ. A finding that the study does not have fails the build, and is named.
 
     Example: geophone paper geophone-demo
     """
     from geophone.study import open_study
 
-    if form not in ("pdf", "latex"):
-        raise InputError(f"--format is pdf or latex; got {form!r}.")
     with Voice(as_json=as_json, quiet=quiet) as voice:
         study = open_study(folder)
         from geophone.paper import write_paper
 
-        made = write_paper(study, form=form, prove=prove)
+        made = write_paper(study, prove=prove)
         voice.say(lambda: print(made), lambda: {"folder": folder, "paper": made})
 
 

@@ -5,6 +5,7 @@ so that whoever prints the sentence (terminal, page, notebook, paper) can trace 
 """
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -81,6 +82,19 @@ def listed(parts: "Iterable[Phrase | str]", *, last: str = " and ") -> Phrase:
     texts = [part.text for part in phrases]
     text = texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])}{last}{texts[-1]}" if texts else "none"
     return Phrase(text, tuple(q for part in phrases for q in part.quantities))
+
+
+def fragment(name: str, said: Phrase, source: str, value: float = math.nan) -> Finding:
+    """A part of a sentence, such as "44 runs of 44 networks", for a text that goes on around it."""
+    return Finding(name, said.text, source, value=value, quantities=said.quantities)
+
+
+def quoted(text: str, source: str) -> Phrase:
+    """A text that was written elsewhere, the numbers in it as quantities."""
+    words = re.findall(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.]*\w)", text)
+    return Phrase(
+        text, tuple(Quantity(float(w), f".{len(w.partition('.')[2])}f" if "." in w else "", source) for w in words)
+    )
 
 
 def joined(parts: Iterable[Phrase], separator: str = " ") -> Phrase:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from geophone.findings.finding import Phrase, Quantity, counted, phrase
+from geophone.findings.finding import Phrase, Quantity, counted, phrase, quoted
 from geophone.stats.verdict import above
 
 STATISTICS = "statistics.json"
@@ -87,7 +87,7 @@ def estimate(number: Number, symbol: str, *, form: str = ".2f") -> Phrase:
     """ "r = −0.07 [−0.38, 0.25], p = 0.63, 44 rows in 40 runs", or why there is no number. The p is the adjusted one
     where the number belongs to a family of tests."""
     if not number.ok:
-        return Phrase(number.status)
+        return quoted(number.status, number.source)
     word = "adjusted p" if math.isfinite(number.p_adjusted) else "p"
     p = probability(number.of("p_adjusted" if word != "p" else "p", ""), word)
     n, runs = counted(number.of("n", ""), "row"), counted(number.of("runs", ""), "run")

@@ -81,7 +81,7 @@ def _no_order(tests: Rows, expected: float, interval: tuple[float, float], total
         "undecided": "a share that chance alone may give",
     }[verdict]  # fmt: skip
     return phrase(
-        "Layers that settle in no order would give {expected} by chance, so this is {answer}.",
+        "Layers that settle in no order would give {expected} such runs by chance, so this is {answer}.",
         expected=tests.quantity(expected, "expected_bottom_up", ".1f"), answer=answer,
     )  # fmt: skip
 
@@ -94,10 +94,9 @@ def share_interval(part: int, whole: int) -> tuple[float, float]:
 
 def direction(tables: Tables, mode: str) -> Finding | None:
     """The mean rho of depth with settling step over runs, and whether it differs by architecture."""
-    number, tests = tables.number(f"order/{mode}"), tables.of("order_tests", mode=mode)
-    if number is None:
+    if not tables.statistics:
         return None
-    number = number.within(-1, 1)
+    number, tests = tables.number(f"order/{mode}").within(-1, 1), tables.of("order_tests", mode=mode)
     verdict = number.side(tables.alpha)
     head = {
         "met": "shallow layers settle before deep ones on average",
@@ -133,9 +132,9 @@ def jumps(tables: Tables, mode: str) -> Finding | None:
         null=rows.quantity(null, "sum of expected_false", ",.0f" if null >= 100 else ".1f"),
     )  # fmt: skip
     about: dict[str, Any] = {"value": count, "null": null, "n": len(rows), "source": rows.source}
-    number = tables.number(f"jumps/{mode}")
-    if number is None:
+    if not tables.statistics or mode not in FORMS:
         return finding(f"jumps/{mode}", said, **about)
+    number = tables.number(f"jumps/{mode}")
     verdict = number.side(tables.alpha)
     head = {
         "met": "Over runs it finds more than its null yields",
@@ -158,10 +157,10 @@ def types(tables: Tables, mode: str) -> Finding | None:
     status = str(first["status"])
     stable = status.startswith("stable")
     names = listed(str(name) for name in rows.frame["name"])
-    answer = {"one type": "the gap statistic prefers a single type", "too few": "there are too few to be sorted"}.get(
-        status, f"they fall into types that are stable over runs: {names}" if stable else f"no stable types ({status})"
+    answer = {"one type": "are of one type, by the gap statistic", "too few": "are too few to be sorted"}.get(
+        status, f"fall into types that are stable over runs: {names}" if stable else f"have no stable types ({status})"
     )
-    said = phrase("Of the {of} jumps by the {mode} form: {answer}.", of=rows.quantity(first["of"], "of"), mode=mode,
+    said = phrase("The {of} jumps of the {mode} form {answer}.", of=rows.quantity(first["of"], "of"), mode=mode,
                   answer=answer)  # fmt: skip
     verdict = "met" if stable else "untested" if status == "too few" else "not met"
     return finding(

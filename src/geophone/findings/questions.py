@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from geophone.findings.finding import Finding, Phrase, Quantity, finding, listed, phrase
+from geophone.findings.finding import Finding, Phrase, Quantity, finding, listed, phrase, quoted
 from geophone.findings.number import STATISTICS, Number, estimate
 from geophone.findings.tables import Tables
 from geophone.rows.measures import SIZES, label
@@ -22,7 +22,7 @@ FORMS = {
     "depth": ("depth/naive", "depth/in-sample", "R²", ".2f"),
 }
 _BESIDE = {
-    "correlation/size/new_types": ("With the absolute log ratio, a jump up or down alike,", "r", ".2f"),
+    "correlation/size/new_types": ("With the absolute log ratio, jumps up and down alike", "r", ".2f"),
     "selectivity/drift": ("At the controls selectivity changes too", "change", "+.3f"),
     "depth/left-out-runs": ("In runs that were left out", "R²", ".2f"),
 }
@@ -37,23 +37,21 @@ def questions(tables: Tables) -> list[Finding]:
     """Every finding of statistics.json; none before `geophone evidence` has run."""
     if not tables.statistics:
         return []
-    made: list[Finding | None] = []
+    made: list[Finding] = []
     for naive, calibrated, symbol, form in FORMS.values():
         made += [answer(tables, naive, symbol, form), answer(tables, calibrated, symbol, form)]
     made += [_beside(tables, name) for name in _BESIDE] + [smallest(tables)]
     made += [_change(tables, name) for name in ("selectivity/did", *_family(tables, CHANGES))]
     made += [_correlation(tables, name) for name in ("diversity/pearson", *_family(tables, CORRELATIONS))]
     made += [changes(tables), correlations(tables), *architectures(tables)]
-    return [each for each in made if each is not None]
+    return made
 
 
-def answer(tables: Tables, name: str, symbol: str, form: str) -> Finding | None:
+def answer(tables: Tables, name: str, symbol: str, form: str) -> Finding:
     """The number by which one form of a question is answered, with the founding criterion and whether it is met."""
     number, criterion = tables.number(name), tables.criterion(name)
-    if number is None or criterion is None:
-        return None
     head = "In the naive form, rows taken as independent," if name.endswith("/naive") else "In the calibrated form"
-    rule = _criterion(str(criterion["criterion"]))
+    rule = quoted(str(criterion["criterion"]).replace("R^2", "R²"), "founding criterion")
     verdict = str(criterion["verdict"]) if number.ok else "untested"
     clause = {
         "met": "is met", "not met": "is not met",
@@ -63,7 +61,10 @@ def answer(tables: Tables, name: str, symbol: str, form: str) -> Finding | None:
         clause += ", since an equivalence test shows any change to be small"
     if not number.ok:
         said = phrase(
-            "{head} the criterion ({rule}) could not be tested: {why}.", head=head, rule=rule, why=number.status
+            "{head} the criterion ({rule}) could not be tested: {why}.",
+            head=head,
+            rule=rule,
+            why=quoted(number.status, number.source),
         )
     else:
         said = phrase("{head} {number}; the criterion ({rule}) {clause}.", head=head, rule=rule, clause=clause,
@@ -71,25 +72,16 @@ def answer(tables: Tables, name: str, symbol: str, form: str) -> Finding | None:
     return finding(name, said, **number.fields, claim=rule.text, verdict=verdict)
 
 
-def _criterion(text: str) -> Phrase:
-    """The criterion as it is printed, its bar among the quantities."""
-    bars = [word for word in text.replace(",", " ").split() if word.replace(".", "").isdigit()]
-    quantities = [Quantity(float(bar), f".{len(bar) - 2}f", "founding criterion") for bar in bars]
-    return Phrase(text.replace("R^2", "R²"), tuple(quantities))
-
-
-def _beside(tables: Tables, name: str) -> Finding | None:
+def _beside(tables: Tables, name: str) -> Finding:
     number = tables.number(name)
-    if number is None:
-        return None
     head, symbol, form = _BESIDE[name]
     said = phrase("{head}: {number}.", head=head, number=estimate(number, symbol, form=form))
     return finding(f"beside/{name}", said, **number.fields)
 
 
-def smallest(tables: Tables) -> Finding | None:
+def smallest(tables: Tables) -> Finding:
     """How small an effect the study could have seen."""
-    numbers = [number for name in _SMALLEST if (number := tables.number(name)) and math.isfinite(number.smallest)]
+    numbers = [number for name in _SMALLEST if math.isfinite((number := tables.number(name)).smallest)]
     if not numbers:
         return finding(
             "smallest", Phrase("So small a study could not have seen an effect of any size."), source=STATISTICS
@@ -126,11 +118,9 @@ def _form(number: Number) -> str:
     return "+.2f" if abs(number.value) < 10 else "+.1f"
 
 
-def _change(tables: Tables, name: str) -> Finding | None:
+def _change(tables: Tables, name: str) -> Finding:
     """How one measure changes over a jump beyond its control."""
     number = tables.number(name)
-    if number is None:
-        return None
     side = number.side(tables.alpha)
     verb = {"met": "rises", "not met": "falls", "undecided": "could not be shown to change",
             "untested": "could not be tested for a change"}[side]  # fmt: skip
@@ -145,10 +135,8 @@ def _change(tables: Tables, name: str) -> Finding | None:
     )
 
 
-def _correlation(tables: Tables, name: str) -> Finding | None:
+def _correlation(tables: Tables, name: str) -> Finding:
     number = tables.number(name)
-    if number is None:
-        return None
     side = number.side(tables.alpha)
     verb = {"met": "correlates", "not met": "correlates negatively"}.get(side, "could not be shown to correlate")
     figures = estimate(number, "ρ" if name.startswith("rank") else "r")
@@ -161,7 +149,7 @@ def _correlation(tables: Tables, name: str) -> Finding | None:
 
 def passing(tables: Tables, family: str) -> tuple[list[Number], int]:
     """The numbers of a family that are shown after correction, least p first, and how many were tested."""
-    numbers = [n for name in _family(tables, family) if (n := tables.number(name))]
+    numbers = [tables.number(name) for name in _family(tables, family)]
     shown = [n for n in numbers if n.side(tables.alpha) in ("met", "not met")]
     return sorted(shown, key=lambda n: (n.test, n.id)), len(numbers)
 
@@ -227,8 +215,8 @@ def architectures(tables: Tables) -> list[Finding]:
         )  # fmt: skip
         second = phrase("This is specific to one architecture by the stated rule: {parts}.", parts=parts)
     counts = {key: Quantity(len(kinds[key]), "", f"{source}, {key}") for key in ("undecided", "not_enough_data")}
-    open_ = phrase("For {undecided} further {nouns} neither could be shown; {not_enough_data} had too few runs.",
-                   **counts, nouns="quantity" if counts["undecided"].value == 1 else "quantities")  # fmt: skip
+    open_ = phrase("Of the other quantities that were compared, {undecided} are undecided and "
+                   "{not_enough_data} had too few runs in two architectures.", **counts)  # fmt: skip
     return [
         finding("architectures/universal", first, value=len(universal), source=f"{source}, holds_in_all"),
         finding("architectures/specific", second, value=len(only), source=f"{source}, specific_to_one"),

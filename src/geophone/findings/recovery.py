@@ -6,11 +6,10 @@ import pandas as pd
 from geophone.findings.finding import Finding, Phrase, Quantity, counted, finding, joined, phrase
 from geophone.findings.number import probability
 from geophone.findings.tables import Tables
+from geophone.records import MOMENTS
 from geophone.stats.clusters import mean_interval
 from geophone.stats.paired import sign_flip
 from geophone.stats.verdict import above
-
-MOMENTS = ("before", "during", "after")
 
 
 def recovery_rows(evidence: pd.DataFrame) -> pd.DataFrame:

@@ -6,9 +6,10 @@ from typing import Any
 
 import pandas as pd
 
+from geophone.errors import StoreError
 from geophone.evidence.numbers import ALPHA
 from geophone.findings.finding import Quantity
-from geophone.findings.number import Number
+from geophone.findings.number import STATISTICS, Number
 from geophone.store.run import Run
 from geophone.store.study import Study
 
@@ -16,6 +17,7 @@ PHENOMENA = (
     "stabilization", "order", "order_tests", "detection", "types", "critical", "coordination", "coupling",
 )  # fmt: skip
 RUNS = "runs/*/run.json"
+AGAIN = "Run geophone evidence again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,11 @@ class Tables:
         return float(self.statistics.get("alpha", ALPHA))
 
     @property
+    def architectures(self) -> dict[str, str]:
+        """Run -> architecture."""
+        return dict(zip(self.runs["run"], self.runs["architecture"], strict=True))
+
+    @property
     def label(self) -> str:
         """The dimension in words."""
         return self.dimension.replace("_", " ")
@@ -68,17 +75,20 @@ class Tables:
             table = table[table[column] == value]
         return Rows(table, f"phenomena/{kind}.parquet, {words}")
 
-    def number(self, name: str) -> Number | None:
-        """A number of the statistics by its id; None where they do not have it."""
+    def number(self, name: str) -> Number:
+        """A number of the statistics by its id. Raises StoreError where they do not have it."""
         rows = [*self.statistics.get("numbers", ()), *self.statistics.get("architectures", {}).get("numbers", ())]
         for row in rows:
             if row["id"] == name:
                 return Number.of_row(row)
-        return None
+        raise StoreError(f"{STATISTICS} has no `{name}`: it is cut, or of another release. {AGAIN}")
 
-    def criterion(self, number: str) -> Mapping[str, Any] | None:
-        """The criterion that a number is judged by, with its verdict."""
-        return next((row for row in self.statistics.get("criteria", ()) if row["number"] == number), None)
+    def criterion(self, number: str) -> Mapping[str, Any]:
+        """The criterion that a number is judged by, with its verdict. Raises StoreError where there is none."""
+        for row in self.statistics.get("criteria", ()):
+            if row["number"] == number:
+                return row
+        raise StoreError(f"{STATISTICS} has no criterion for `{number}`: it is cut, or of another release. {AGAIN}")
 
 
 def tables_of(study: Study) -> Tables:

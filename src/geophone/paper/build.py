@@ -1,139 +1,101 @@
-"""From a finished study to its paper: look up, write, set."""
+"""From a finished study to its paper: findings.json and figures are written, and typst sets them by one template."""
 
 import json
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+import pandas as pd
 
-from geophone.errors import InputError
-from geophone.paper import closing, exhibits, front, ground, words
-from geophone.paper import results as phase1
-from geophone.paper.cases import Case, cases
-from geophone.paper.latex_form import latex_source
-from geophone.paper.lookup import Numbers
-from geophone.paper.markup import Block, Figure, Prose, Table, blocks, inline, meant, placed
-from geophone.paper.source import Source
-from geophone.paper.typst_form import compiled, typst_source
+from geophone.errors import InputError, StoreError
+from geophone.findings import as_json
+from geophone.findings.cases import Dug, cases, chosen, dug_targets
+from geophone.findings.summary import CLAIMS
+from geophone.findings.tables import Tables, tables_of
+from geophone.findings.whole import findings_of
+from geophone.paper.exhibits import drawn, written
+from geophone.records import MOMENTS
 from geophone.store.folders import replace_folder
 from geophone.store.study import Study
-from geophone.store.tables import write_text
+from geophone.store.tables import replace_file, write_text
 
-FORMS = ("pdf", "latex")
 TITLE = "Layer-Wise Representational Dynamics: Using Dimensionality Measurements to Guide Mechanistic Analysis"
-BODY = ("introduction", "methods", "results", "cases", "discussion", "appendix")
+FIRST = "run geophone evidence first"
 
 
-def write_paper(study: Study, *, form: str = "pdf", prove: Path | None = None) -> Path:
-    """Write the paper of `study` into its folder `paper/` and return the path of paper.pdf or paper.tex.
+def write_paper(study: Study, *, prove: Path | None = None) -> Path:
+    """Write the paper of `study` into its folder `paper/` and return the path of paper.pdf.
 
-    Every number is looked up by name in statistics.json or a table of the study and kept, with its source, in
-    paper/numbers.json; sentences follow from verdicts by fixed rules. form "pdf" sets it with typst (paper.typ, figures
-    as SVG and PDF, references.bib, paper.pdf); "latex" writes paper.tex in place of paper.typ, for pdflatex and
-    bibtex. `prove` is the folder of a proving ground's tables (default: `prove/` in the study, where there is one). An
-    older `paper/` is replaced once the new one is whole.
+    findings.json holds every finding with its sentence, its numbers and where each was read; figures/ the charts (PDF
+    and SVG); paper.typ is the template that reads both. `prove` is the folder of a benchmark's tables (default:
+    `prove/` in the study, where there is one). An older `paper/` is replaced once the new one is whole.
 
-    Raises InputError for another form, StoreError naming what is missing when a number or a table is not there.
+    Raises InputError for a study that there is nothing to write about, StoreError naming what is missing when a table
+    or a finding that the paper needs is not there.
     """
-    if form not in FORMS:
-        raise InputError(f"form={form!r}: give {' or '.join(map(repr, FORMS))}.")
-    inside = study.places.prove
-    source = Source(study, Numbers.of(study), prove or (inside if inside.is_dir() else None))
+    benchmark = _benchmark(study, prove)
+    tables = tables_of(study)
+    _check(study, tables)
+    digs = chosen(dug_targets(study))
+    findings = findings_of(tables, benchmark) | {each.id: each for each in cases(digs)}
     with replace_folder(study.places.paper) as work:
-        name = _written(source, work, form)
-    return study.places.paper / name
+        figures = drawn(study, tables, findings, benchmark, work / "figures")
+        document = {
+            "title": TITLE, "subtitle": f"Study {tables.name}, written from its own tables by geophone",
+            "label": tables.label.capitalize(), "findings": as_json(findings.values()), "figures": figures,
+            "tables": {name: table.document() for name, table in written(tables, findings).items()},
+            "images": _images(digs["cnn"], work / "figures"),
+        }  # fmt: skip
+        set_paper(document, work)
+    return study.places.paper / "paper.pdf"
 
 
-def _written(source: Source, work: Path, form: str) -> str:
-    drawn = work / "figures"
-    told = cases(source, drawn)
-    shown = {each.name: each for each in [*_exhibits(source, drawn), *(f for case in told for f in case.figures)]}
-    context = said(source, told)
-    environment = Environment(
-        loader=PackageLoader("geophone.paper"), undefined=StrictUndefined, trim_blocks=True, finalize=meant
-    )
-    body: list[Block] = []
-    for name in BODY:
-        body += placed(blocks(environment.get_template(f"{name}.md.j2").render(context)), shown)
-    abstract = inline(" ".join(environment.get_template("abstract.md.j2").render(context).split()))
-    title = {"title": TITLE, "study": _subtitle(source)}
-    write_text(work / "references.bib", _template("references.bib"))
-    write_text(work / "numbers.json", json.dumps(source.numbers.used, indent=1, ensure_ascii=False) + "\n")
-    if form == "latex":
-        write_text(work / "paper.tex", latex_source(_template("preamble.tex"), abstract, body, shown, title))
-        return "paper.tex"
-    write_text(work / "paper.typ", typst_source(_template("preamble.typ"), abstract, body, shown, title))
-    compiled(work / "paper.typ", work / "paper.pdf")
-    return "paper.pdf"
+def set_paper(document: Mapping[str, Any], folder: Path) -> None:
+    """Write findings.json, paper.typ and references.bib into `folder` and set them as paper.pdf; the figures that
+    `document` names are there already. Raises StoreError naming a finding that the template needs and does not get."""
+    import typst
+
+    write_text(folder / "findings.json", json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    for name in ("paper.typ", "references.bib"):
+        write_text(folder / name, (files("geophone.paper") / "templates" / name).read_text(encoding="utf-8"))
+    try:
+        typst.compile(str(folder / "paper.typ"), output=str(folder / "paper.pdf"))
+    except typst.TypstError as error:
+        said = str(error.message).removeprefix("panicked with: ").strip('"')
+        raise StoreError(f"{said}; {FIRST}." if "the paper needs" in said else f"typst: {said}") from error
 
 
-def _subtitle(source: Source) -> str:
-    return f"Study {source.name}, written from its own tables by geophone"
+def _check(study: Study, tables: Tables) -> None:
+    """Raises StoreError where a stage is missing, InputError where no question has an answer in any form."""
+    if not tables.statistics:
+        raise StoreError(f"{study.places.statistics} is not there, and the paper is made of it; {FIRST}.")
+    for kind in ("stabilization", "order", "detection"):
+        if not len(tables.of(kind)):
+            raise StoreError(f"phenomena/{kind}.parquet has no row of the {tables.label}; run geophone detect first.")
+    numbers = [tables.number(name) for question in CLAIMS for name in (question, f"{question.split('/')[0]}/naive")]
+    if not any(number.ok for number in numbers):
+        raise InputError(
+            f"{study.folder} is too small to be written about: none of the three questions has a number in any form. "
+            "Dig more targets, in more runs, and run geophone evidence again."
+        )
 
 
-def _template(name: str) -> str:
-    return (files("geophone.paper") / "templates" / name).read_text(encoding="utf-8")
+def _benchmark(study: Study, folder: Path | None) -> Mapping[str, pd.DataFrame] | None:
+    from geophone.prove import read_tables
+
+    folder = folder or (study.places.prove if study.places.prove.is_dir() else None)
+    if folder is None:
+        return None
+    inside = folder / "confirmation"
+    return read_tables(inside if inside.is_dir() else folder)
 
 
-def _exhibits(source: Source, folder: Path) -> list[Figure | Table]:
-    made: list[Figure | Table | None] = [
-        exhibits.heatmaps(source, folder), exhibits.order_strip(source, folder), exhibits.order_table(source),
-        exhibits.rates(source, folder), exhibits.scatter(source, folder), exhibits.changes(source),
-        exhibits.correlations(source, folder), exhibits.coupling(source, folder), exhibits.recovered(source, folder),
-        exhibits.architectures(source), exhibits.roster(source), ground.figure(source, folder),
-    ]  # fmt: skip
-    return [each for each in made if each is not None]
-
-
-def said(source: Source, told: list[Case]) -> dict:
-    """What the templates print, by name."""
-    return {**_framed(source), **_found(source), "cases": told}
-
-
-def _framed(source: Source) -> dict:
-    n = source.numbers
-    rules = {"bar_order": (0.6, ".1f"), "bar_none": (0.3, ".1f"), "bar_z": (2, "")}
-    return {
-        "networks": front.networks(source), "architectures": front.architectures(source), "seeds": front.seeds(source),
-        "tasks": front.tasks(source), "steps": front.steps(source), "training": front.training(source),
-        "every": front.every(source), "measurements": front.measurements(source), "layers": front.layers(source),
-        "rows": front.rows(source), "dimension": source.dimension.replace("_", " "),
-        "surrogates": front.surrogates(source), "dig_options": front.dig_options(source),
-        "recovered": front.recovered(source), "alpha": n.show("alpha", n.fact("alpha"), ".2f"),
-        "draws": n.show("draws", n.fact("draws")), "modes": " and ".join(n.fact("study/modes")) or "naive",
-        **{name: n.show(name, value, form, source="definition") for name, (value, form) in rules.items()},
-        "limitations": front.limitations(source), "reading": closing.reading(source),
-        "conclusion": closing.conclusion(source), "proving_meaning": closing.proving_meaning(source),
-        "proving_short": closing.proving_short(source), "order": front.abstract_order(source),
-        "criteria": front.criteria(source), "change": front.change_found(source), 
-        "jumps_short": phase1.jumps_short(source),
-    }  # fmt: skip
-
-
-def _found(source: Source) -> dict:
-    n = source.numbers
-    universal, specific = words.lists(n)
-    counts = {key: len(n.fact(f"architectures/{name}")) for key, name in
-              (("undecided", "undecided"), ("short", "not_enough_data"))}  # fmt: skip
-    return {
-        "order_seed": phase1.order_counts(source, "naive"), "order_calibrated": phase1.order_counts(source,
-        "calibrated"),
-        "settled_seed": phase1.settled(source, "naive"), "settled_calibrated": phase1.settled(source, "calibrated"),
-        "order_direction": phase1.order_direction(source),
-        "expectation_seed": phase1.expectation(source, "naive"), 
-        "expectation_calibrated": phase1.expectation(source, "calibrated"),
-        "jumps": phase1.jumps(source), "types": phase1.types(source),
-        "diversity": words.question(n, "diversity/naive", "diversity/pearson", "*r*"),
-        "smallest_diversity": words.smallest(n, "diversity/pearson", "a correlation"),
-        "selectivity": words.question(n, "selectivity/naive", "selectivity/did", "change", form="+.3f"),
-        "drift": words.drift(n),
-        "depth": words.question(n, "depth/naive", "depth/in-sample", "*R*²"),
-        "left_out": words.left_out(n),
-        "changes": words.changes(n), "correlations": words.correlations(n),
-        "periods": phase1.periods(source), "coordination": phase1.coordination(source),
-        "loss_coupling": phase1.loss_coupling(source), "recovery": phase1.recovery(source),
-        "abstract_recovery": front.abstract_recovery(source),
-        "universal": universal, "specific": specific,
-        **{key: Prose(n.show(f"findings, {key}", value)) for key, value in counts.items()},
-        "proving": ground.paragraph(source),
-    }  # fmt: skip
+def _images(dug: Dug | None, folder: Path) -> list[dict[str, str]]:
+    """The contact sheets of preferred images of the convolutional case, copied beside the figures; empty without."""
+    sheets = {m: dug.dig.image(f"preferred-{m}") for m in MOMENTS} if dug is not None else {}
+    if dug is None or not all(path.is_file() for path in sheets.values()):
+        return []
+    for path in sheets.values():
+        replace_file(folder / path.name, lambda out, path=path: out.write_bytes(path.read_bytes()))
+    return [{"file": path.name, "label": f"{m}, step {dug.steps['target'][m]:,}"} for m, path in sheets.items()]
