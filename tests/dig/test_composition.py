@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from geophone.dig.ablation import derangement
+from geophone.dig.anatomy import anatomy_of
 from geophone.dig.composition import composition_table, compositional_depth, correlations, edge_table, rungs
 from geophone.dig.effects import early_output, effects, link, mixed, rotation
 from geophone.errors import InputError
@@ -147,7 +148,7 @@ def test_effects_are_those_of_swapping_a_unit_by_hand(case):
     donors = torch.from_numpy(derangement(20, seeded()))
     pool = {2: lambda h: h, 3: lambda h: h.mean(1), 4: lambda h: h.mean((2, 3))}
     with torch.no_grad():
-        found = link(model, early, late, x[:2])
+        found = link(model, anatomy_of(model), early, late, x[:2])
         table = effects(found, x, early_output(found, x), donors)
         for unit in (0, 3, 4):
             hand = by_hand(model, early, late, x, donors, unit, axis, lambda h: pool[h.ndim](h))
@@ -160,7 +161,7 @@ def test_a_sole_gaussian_source_has_the_effect_of_its_formula():
         part.weight.data.copy_(torch.eye(3))
     x = torch.randn(4000, 3, generator=torch.manual_seed(0))
     with torch.no_grad():
-        found = link(model, "0", "1", x[:2])
+        found = link(model, anatomy_of(model), "0", "1", x[:2])
         effect = effects(found, x, early_output(found, x), torch.from_numpy(derangement(4000, seeded())))
     np.testing.assert_allclose(effect, 2 / np.sqrt(np.pi) * np.eye(3), atol=0.03)
 
@@ -193,7 +194,7 @@ def test_mixing_keeps_sums_and_squares_and_is_undone():
     x = torch.randn(8, 8)
     before = weights_digest(model)
     with torch.no_grad():
-        found = link(model, "layer1", "layer2", x)
+        found = link(model, anatomy_of(model), "layer1", "layer2", x)
         w = model.layer2[0].weight.clone()
         for null in ("rotated", "permuted"):
             with pytest.raises(KeyError), mixed(found, null=null, rng=seeded()):

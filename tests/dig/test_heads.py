@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from geophone.dig.heads import attention_layers, head_scores, head_types, repeats
+from geophone.dig.anatomy import anatomy_of
+from geophone.dig.heads import head_scores, head_types, repeats
 from geophone.errors import InputError
 from geophone.zoo.generated import Repeats
 from geophone.zoo.mlp import MLP
@@ -97,7 +98,7 @@ def test_a_head_that_writes_what_it_reads_copies_and_its_opposite_does_not():
 
 def test_a_network_without_attention_is_refused():
     model = MLP(4, [4], 2)
-    assert attention_layers(model) == {}
+    assert anatomy_of(model).heads(model) == {}
     with pytest.raises(InputError, match="no attention"):
         head_scores(model, symbols=4, length=8, rng=np.random.default_rng(0))
 

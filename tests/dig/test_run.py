@@ -22,7 +22,7 @@ from geophone.dig.pictures import contact_sheet
 from geophone.dig.run import dig
 from geophone.dig.samples import answers, balanced
 from geophone.dig.select import selected
-from geophone.dig.subject import subject_of
+from geophone.dig.subject import specimen_of
 from geophone.errors import InputError
 from geophone.evidence import evidence_table
 from geophone.record.checkpoints import weights_digest
@@ -120,7 +120,7 @@ def test_other_options_dig_again_and_show_the_units_asked_for(study, dug, tmp_pa
     assert made["moments"]["probe_accuracy"].notna().all()
     assert "Units shown, in this order: 5, 2." in made.notes
     rng = np.random.default_rng([0, zlib.crc32(made.folder.name.encode())])
-    x = subject_of(copy.run(target.run), rng=rng, per_class=10).samples.x
+    x = specimen_of(copy.run(target.run), rng=rng, per_class=10).samples.x
     a = answers(replay(copy.run(target.run), target.window.after), [target.layer], x)[target.layer]
     best = np.concatenate([np.argsort(-a[:, unit], kind="stable")[:9] for unit in (5, 2)])
     with Image.open(made.folder / "images/top-after.png") as picture:

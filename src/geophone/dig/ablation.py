@@ -9,25 +9,15 @@ import pandas as pd
 import torch
 from torch import nn
 
+from geophone.dig.anatomy import Anatomy, anatomy_of
+from geophone.dig.scoring import Scoring
 from geophone.errors import InputError
 from geophone.record.capture import ActivationCapture, first_tensor
-from geophone.record.layers import CHANNELS_FIRST
 from geophone.record.probe import Probe, bare, undisturbed
-from geophone.zoo.tasks import Task
 
 KINDS = ("zero", "mean", "resample")
 _NO_RNG = 'kind="resample" draws other samples: pass rng=, a numpy.random.Generator.'
 Change = Callable[[torch.Tensor], torch.Tensor]
-
-
-def unit_axis(model: nn.Module, layer: str, output: torch.Tensor) -> int:
-    """The axis of `output` that counts the units of `layer`: heads where a layer is called `heads_out` (N, T, heads,
-    width / heads), channels of images (N, C, ...), stream dimensions of sequences (N, T, D), features of vectors."""
-    if layer.rpartition(".")[2] == "heads_out" and output.ndim == 4:
-        return 2
-    if output.ndim == 3 and not isinstance(model.get_submodule(layer), CHANNELS_FIRST):
-        return 2
-    return 1
 
 
 @contextmanager
@@ -39,14 +29,16 @@ def ablated(
     kind: str = "zero",
     reference: torch.Tensor | tuple | None = None,
     rng: np.random.Generator | None = None,
+    anatomy: Anatomy | None = None,
 ) -> Iterator[nn.Module]:
     """While it is open, `units` of `layer` (a module path; default: all units) say nothing of the sample.
 
     kind "zero": their output is 0. "mean": it is its mean over the samples, at each position apart. "resample": it is
     that of another sample, the same one for all units and positions, drawn with `rng` (Chan et al. 2022, causal
     scrubbing). Samples come from `reference`, a batch as the model reads it, or else from the batch that passes through
-    (in which case "resample" gives no sample its own output). A unit is a channel, a stream dimension, a feature, or of
-    a layer `heads_out` a head.
+    (in which case "resample" gives no sample its own output). A unit is what `anatomy`
+    says (by default the adapter for the model): a channel, a stream dimension, a feature, or of a layer `heads_out` of
+    the zoo a head.
 
     The output is replaced by a forward hook, so that what runs inside the layer is not undone. The model is in eval
     mode inside; on leaving, weights, gradients, buffers, hooks, train and grad flags and random state are bit for bit
@@ -55,6 +47,7 @@ def ablated(
     one pass.
     """
     model = bare(model)
+    anatomy = anatomy or anatomy_of(model)
     module = _module(model, layer)
     if kind not in KINDS:
         raise InputError(f"kind={kind!r}: give one of {', '.join(KINDS)}.")
@@ -66,7 +59,7 @@ def ablated(
         tensor = first_tensor(output)
         if tensor is None:
             raise InputError(f"{layer} puts out no tensor that could be ablated; choose another layer.")
-        axis = unit_axis(model, layer, tensor)
+        axis = anatomy.unit_axis(model, layer, tensor)
         index = _index(units, tensor.shape[axis], layer)
         changed = tensor.clone()
         put = _substitute(tensor.detach(), others, kind, rng).to(tensor)
@@ -134,10 +127,11 @@ def ablation_impact(
     layers: Sequence[str],
     x: torch.Tensor,
     y: torch.Tensor,
-    task: Task,
+    task: Scoring,
     *,
     rng: np.random.Generator,
     kinds: Sequence[str] = KINDS,
+    anatomy: Anatomy | None = None,
 ) -> pd.DataFrame:
     """What the network loses without each of `layers`: one row per layer and kind.
 
@@ -150,13 +144,13 @@ def ablation_impact(
     rows = []
     for layer in layers:
         for kind in kinds:
-            with ablated(model, layer, kind=kind, rng=rng):
+            with ablated(model, layer, kind=kind, rng=rng, anatomy=anatomy):
                 accuracy, loss = _scores(model, x, y, task)
             rows.append((layer, kind, accuracy, loss, *whole))
     return pd.DataFrame(rows, columns=["layer", "kind", "accuracy", "loss", "baseline_accuracy", "baseline_loss"])
 
 
-def _scores(model: nn.Module, x: torch.Tensor, y: torch.Tensor, task: Task) -> tuple[float, float]:
+def _scores(model: nn.Module, x: torch.Tensor, y: torch.Tensor, task: Scoring) -> tuple[float, float]:
     output = Probe(x).forward(model)
     return float(task.accuracy(output, y)), float(task.loss(output, y))
 

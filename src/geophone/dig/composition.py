@@ -11,7 +11,8 @@ import torch
 from scipy import stats
 from torch import nn
 
-from geophone.dig.ablation import derangement, unit_axis
+from geophone.dig.ablation import derangement
+from geophone.dig.anatomy import Anatomy, anatomy_of
 from geophone.dig.effects import Link, early_output, effects, link, mixed, pooled, step_of
 from geophone.errors import InputError
 from geophone.record.capture import ActivationCapture
@@ -119,6 +120,7 @@ def rungs(
     draws: int = DRAWS,
     samples: int | None = None,
     null: str = "rotated",
+    anatomy: Anatomy | None = None,
 ) -> list[Rungs]:
     """The ladder for every pair of `layers`, early before late; effects for neighbours in the list only.
 
@@ -136,12 +138,13 @@ def rungs(
     if len(layers) < 2 or len(x) < 2 or draws < 2:
         raise InputError("composition wants 2 or more layers, 2 or more samples and 2 or more draws.")
     inner = bare(model)
+    anatomy = anatomy or anatomy_of(inner)
     with undisturbed(inner), torch.no_grad():
-        answers = _answers(inner, layers, x)
+        answers = _answers(inner, anatomy, layers, x)
         count = min(len(x), samples or (SAMPLES if x.is_floating_point() else SAMPLES // 2))
         chosen = torch.from_numpy(np.sort(rng.choice(len(x), count, replace=False)))
         few, donors = x[chosen], torch.from_numpy(derangement(len(chosen), rng))
-        links = [link(inner, a, b, x[:2]) for a, b in itertools.pairwise(layers)]
+        links = [link(inner, anatomy, a, b, x[:2]) for a, b in itertools.pairwise(layers)]
         found = []
         for i, early in enumerate(layers):
             path: np.ndarray | None = np.eye(answers[i].shape[1])
@@ -188,13 +191,13 @@ def _partial(a: np.ndarray, b: np.ndarray, y: torch.Tensor) -> np.ndarray:
     return correlations(*rest)
 
 
-def _answers(model: nn.Module, layers: Sequence[str], x: torch.Tensor) -> list[np.ndarray]:
+def _answers(model: nn.Module, anatomy: Anatomy, layers: Sequence[str], x: torch.Tensor) -> list[np.ndarray]:
     with ActivationCapture(model, [model.get_submodule(name) for name in layers]) as capture:
         model(x)
     lacking = [name for name in layers if name not in capture]
     if lacking:
         raise InputError(f"{', '.join(lacking)} put out no tensor; choose other layers.")
-    return [pooled(capture[n], unit_axis(model, n, capture[n])).double().cpu().numpy() for n in layers]
+    return [pooled(capture[n], anatomy.unit_axis(model, n, capture[n])).double().cpu().numpy() for n in layers]
 
 
 def _judged(
@@ -260,7 +263,7 @@ def _q(relative: np.ndarray, scaled: np.ndarray) -> np.ndarray:
 
 def _onwards(path: np.ndarray | None, found: Link) -> np.ndarray | None:
     """The path weights one layer further: times the sums of |weight| of each unit to each; None where it is no step."""
-    step = step_of(found.model.get_submodule(found.late))
+    step = step_of(found.model.get_submodule(found.late), found.anatomy)
     if path is None or step is None or found.between != (step.weight,):
         return None
     w = step.weight.weight.detach().abs()

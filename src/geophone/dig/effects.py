@@ -9,10 +9,9 @@ import torch
 from scipy.linalg import helmert
 from torch import nn
 
-from geophone.dig.ablation import unit_axis
+from geophone.dig.anatomy import Anatomy
 from geophone.errors import InputError
 from geophone.record.capture import ActivationCapture
-from geophone.zoo.mlp import Residual
 
 NULLS = ("rotated", "permuted")
 _ENTRIES = 1 << 19  # how many numbers of a late layer are held at a time: about what a core's cache holds
@@ -29,6 +28,7 @@ class Link:
     """
 
     model: nn.Module
+    anatomy: Anatomy
     early: str
     late: str
     between: tuple[nn.Module, ...]
@@ -47,7 +47,7 @@ class Step:
     residual: bool
 
 
-def link(model: nn.Module, early: str, late: str, x: torch.Tensor) -> Link:
+def link(model: nn.Module, anatomy: Anatomy, early: str, late: str, x: torch.Tensor) -> Link:
     """How `early` and `late` of `model` hang together, from one forward pass over `x` (two samples are enough).
 
     The model must be in eval mode, without gradients. Raises InputError when `early` does not finish before `late`.
@@ -69,10 +69,10 @@ def link(model: nn.Module, early: str, late: str, x: torch.Tensor) -> Link:
         )
     between = [n for n in order[order.index(early) + 1 : order.index(late) + 1] if n in weighted]
     first, last = capture[early], capture[late]
-    axes = unit_axis(model, early, first), unit_axis(model, late, last)
+    axes = anatomy.unit_axis(model, early, first), anatomy.unit_axis(model, late, last)
     direct = bool(read) and isinstance(read[0], torch.Tensor) and read[0].shape == first.shape
     return Link(
-        model, early, late, tuple(weighted[n] for n in between),
+        model, anatomy, early, late, tuple(weighted[n] for n in between),
         direct and bool(torch.equal(read[0], first)), axes, first.shape[axes[0]],
     )  # fmt: skip
 
@@ -93,12 +93,12 @@ def effects(found: Link, x: torch.Tensor, first: torch.Tensor, donors: torch.Ten
     Between 0 and about 1.1 where early units are independent (2/sqrt(pi) for the sole Gaussian source of h_j). The
     model must be in eval mode, without gradients.
     """
-    parts = step_of(found.model.get_submodule(found.late)) if found.direct and first.ndim in (2, 4) else None
+    late = found.model.get_submodule(found.late)
+    parts = step_of(late, found.anatomy) if found.direct and first.ndim in (2, 4) else None
     if parts is not None and _fits(parts, first):
         whole, changed = _through_weights(parts, first, donors)
     elif found.direct:
-        module = found.model.get_submodule(found.late)
-        whole, changed = pooled(module(first), found.axes[1]), _through_module(found, first, donors)
+        whole, changed = pooled(late(first), found.axes[1]), _through_module(found, first, donors)
     else:
         with ActivationCapture(found.model, [found.late]) as capture:
             found.model(x)
@@ -152,10 +152,10 @@ def rotation(count: int, rng: np.random.Generator) -> np.ndarray:
     return flat + beside.T @ (q * np.sign(np.diag(r))) @ beside
 
 
-def step_of(module: nn.Module) -> Step | None:
+def step_of(module: nn.Module, anatomy: Anatomy) -> Step | None:
     """`module` as one linear or convolutional step with unweighted parts around it; None when it is anything else."""
-    residual = isinstance(module, Residual)
-    inner = module.inner if isinstance(module, Residual) else module
+    around = anatomy.around(module)
+    inner = module if around is None else around
     parts = list(inner) if isinstance(inner, nn.Sequential) else [inner]
     flatten = bool(parts) and isinstance(parts[0], nn.Flatten)
     parts = parts[1:] if flatten else parts
@@ -163,7 +163,7 @@ def step_of(module: nn.Module) -> Step | None:
         return None
     if any(_is_weight(*item) for part in parts[1:] for item in part.named_parameters()):
         return None
-    return Step(flatten, parts[0], tuple(parts[1:]), residual)
+    return Step(flatten, parts[0], tuple(parts[1:]), around is not None)
 
 
 def _fits(step: Step, first: torch.Tensor) -> bool:

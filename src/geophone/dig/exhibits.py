@@ -11,10 +11,9 @@ from geophone.dig.attribution import attribution
 from geophone.dig.moment import Moment
 from geophone.dig.pictures import contact_sheet, heatmap, write_png
 from geophone.dig.samples import answers
-from geophone.dig.subject import Subject
+from geophone.dig.subject import Specimen
 from geophone.dig.visualize import Canvas, Style, chosen_units, top_inputs, units_of, visualize
 from geophone.records import Target
-from geophone.zoo.data import english
 
 _TOP = 9
 _SNIPPETS = 3
@@ -31,7 +30,7 @@ class Exhibits:
 
 
 def exhibits(
-    subject: Subject,
+    specimen: Specimen,
     target: Target,
     models: Mapping[str, nn.Module],
     moments: Mapping[str, Moment],
@@ -50,45 +49,45 @@ def exhibits(
         write_png(out / name, pixels)
         images[title] = f"{out.name}/{name}"
 
-    if subject.task.kind == "image":
+    if specimen.kind == "image":
         made = visualize(
-            list(models.values()), layer, units_of(shown, count), Canvas.of(subject.samples.x), rng=rng,
+            list(models.values()), layer, units_of(shown, count), Canvas.of(specimen.samples.x), rng=rng,
             style=Style(steps=steps),
         )  # fmt: skip
         for name, pictures in zip(models, made, strict=True):
             keep(f"what excites units, {name}", f"preferred-{name}.png", contact_sheet(pictures, columns=10))
         for name, model in models.items():
-            best = top_inputs(model, layer, shown, subject.samples.x, most=_TOP)
-            own = subject.samples.x.numpy()[best.reshape(-1)]
+            best = top_inputs(model, layer, shown, specimen.samples.x, most=_TOP)
+            own = specimen.samples.x.numpy()[best.reshape(-1)]
             keep(f"top images a unit, {name}", f"top-{name}.png", contact_sheet(own, columns=_TOP, tile=32))
-    if subject.samples.y.ndim == 1:
-        _by_class(subject, layer, models, keep)
-    snippets = _snippets(subject, layer, models["after"], shown) if subject.task.kind == "sequence" else {}
+    if specimen.samples.y.ndim == 1:
+        _by_class(specimen, layer, models, keep)
+    snippets = _snippets(specimen, layer, models["after"], shown) if specimen.kind == "sequence" else {}
     return Exhibits(shown, images, snippets)
 
 
-def _by_class(subject: Subject, layer: str, models: Mapping[str, nn.Module], keep) -> None:
+def _by_class(specimen: Specimen, layer: str, models: Mapping[str, nn.Module], keep) -> None:
     """Mean answers class by class as a heatmap (rows are classes, columns units), and where the class is decided."""
-    y, classes = subject.samples.y.numpy(), subject.samples.classes
+    y, classes = specimen.samples.y.numpy(), specimen.samples.classes
     first = [int(np.flatnonzero(y == label)[0]) for label in range(classes)]
     for name, model in models.items():
-        a = answers(model, [layer], subject.samples.x)[layer]
+        a = answers(model, [layer], specimen.samples.x)[layer]
         means = np.stack([a[y == label].mean(0) for label in range(classes)])
         keep(f"mean answer of units to classes, {name}", f"classes-{name}.png", heatmap(means))
-        if subject.task.kind == "image":
-            where = attribution(model, layer, subject.samples.x[first], range(classes))
-            if where.shape[1:] == subject.samples.x.shape[2:]:
-                pairs = np.concatenate([subject.samples.x[first].mean(1).numpy(), where])
+        if specimen.kind == "image":
+            where = attribution(model, layer, specimen.samples.x[first], range(classes))
+            if where.shape[1:] == specimen.samples.x.shape[2:]:
+                pairs = np.concatenate([specimen.samples.x[first].mean(1).numpy(), where])
                 keep(f"where a class is decided, {name}", f"decided-{name}.png", contact_sheet(pairs, columns=classes))
 
 
-def _snippets(subject: Subject, layer: str, model: nn.Module, units: list[int]) -> dict[int, list[str]]:
+def _snippets(specimen: Specimen, layer: str, model: nn.Module, units: list[int]) -> dict[int, list[str]]:
     """For each unit the places it answers to most, the token in [brackets] with what comes before it."""
-    x = subject.samples.x.numpy()
-    if x.ndim != 2 or subject.samples.y.ndim != 2:
+    x = specimen.samples.x.numpy()
+    if x.ndim != 2 or specimen.samples.y.ndim != 2:
         return {}
-    symbols = english().symbols if subject.task.name == "text" else None
-    a = answers(model, [layer], subject.samples.x, reduce="tokens")[layer].reshape(*x.shape, -1)
+    symbols = specimen.names
+    a = answers(model, [layer], specimen.samples.x, reduce="tokens")[layer].reshape(*x.shape, -1)
     found = {}
     for unit in units:
         flat = np.argsort(-a[:, :, unit], axis=None, kind="stable")[:_SNIPPETS]
@@ -98,7 +97,7 @@ def _snippets(subject: Subject, layer: str, model: nn.Module, units: list[int]) 
     return found
 
 
-def _snippet(tokens: np.ndarray, at: int, symbols: str | None) -> str:
+def _snippet(tokens: np.ndarray, at: int, symbols: Sequence[str] | None) -> str:
     words = [str(t) if symbols is None else symbols[t] for t in tokens[max(0, at - _AROUND) : at + 1]]
     joint = " " if symbols is None else ""
     return (joint.join(words[:-1]) + joint + f"[{words[-1]}]").replace("\n", "⏎").replace("`", "'")

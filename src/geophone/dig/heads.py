@@ -1,6 +1,5 @@
 """What attention heads do: look back one token, find the same token, continue what followed it, copy."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,10 +7,8 @@ import pandas as pd
 import torch
 from torch import nn
 
+from geophone.dig.anatomy import Anatomy, anatomy_of
 from geophone.errors import InputError
-from geophone.record.capture import ActivationCapture
-from geophone.record.probe import undisturbed
-from geophone.zoo.transformer import Attention, Block, TokenEmbedding
 
 OFFSETS = (1, 2, 3, 4)
 LEAST = 0.3
@@ -38,13 +35,10 @@ def repeats(symbols: int, length: int, *, rng: np.random.Generator, count: int =
     return Repeated(np.array(rows), periods)
 
 
-def attention_layers(model: nn.Module) -> dict[str, Attention]:
-    """The zoo's attention modules of `model` by path, in order."""
-    return {name: module for name, module in model.named_modules() if isinstance(module, Attention)}
-
-
-def head_scores(model: nn.Module, *, symbols: int, length: int, rng: np.random.Generator) -> pd.DataFrame:
-    """A row a head of every attention layer of a causal `model` on tokens below `symbols`.
+def head_scores(
+    model: nn.Module, *, symbols: int, length: int, rng: np.random.Generator, anatomy: Anatomy | None = None
+) -> pd.DataFrame:
+    """One row per head of every attention layer of a causal `model` on tokens below `symbols`.
 
     All are mean attention weights on random tokens that repeat with random periods, over the positions at which the
     thing attended to exists. previous: to the token before. duplicate: to the earlier same token. induction_1 to
@@ -55,17 +49,20 @@ def head_scores(model: nn.Module, *, symbols: int, length: int, rng: np.random.G
     other tokens that it raises less, minus 0.5 (0 by chance, 0.5 at most). Chance for an attention weight is about 1
     / t at position t.
     """
-    layers = attention_layers(model)
+    anatomy = anatomy or anatomy_of(model)
+    layers = anatomy.heads(model)
     if not layers:
-        raise InputError("the model has no attention layer of the zoo; heads cannot be scored.")
+        raise InputError("the model has no attention layer that is known; heads cannot be scored.")
     repeated = repeats(symbols, length, rng=rng)
     plain = rng.integers(symbols, size=repeated.tokens.shape)
-    looped, straight = (_patterns(model, list(layers), t) for t in (repeated.tokens, plain))
+    looped, straight = (anatomy.patterns(model, torch.from_numpy(t)) for t in (repeated.tokens, plain))
     rows = []
-    for depth, (name, layer) in enumerate(layers.items()):
-        copying = _copying(model, name, layer, symbols)
+    for depth, (name, heads) in enumerate(layers.items()):
+        if name not in looped:
+            continue
+        copying = _copying(anatomy.copying(model, name, symbols), heads)
         lags = _lags(straight[name])
-        for head in range(layer.heads):
+        for head in range(heads):
             found = _content(looped[name][:, head], repeated.periods)
             best = int(np.argmax([found[f"induction_{k}"] for k in OFFSETS]))
             lag = int(lags[head].argmax())
@@ -99,13 +96,6 @@ def head_types(scores: pd.DataFrame, untrained: pd.DataFrame) -> list[str]:
     return found
 
 
-def _patterns(model: nn.Module, layers: Sequence[str], tokens: np.ndarray) -> dict[str, np.ndarray]:
-    names = [f"{name}.pattern" for name in layers]
-    with undisturbed(model), torch.no_grad(), ActivationCapture(model, names) as capture:
-        model(torch.from_numpy(tokens))
-        return {layer: capture[name].numpy() for layer, name in zip(layers, names, strict=True)}
-
-
 def _content(pattern: np.ndarray, periods: np.ndarray) -> dict[str, float]:
     """Mean attention of one head, `pattern` (N, T, T), by what is attended to."""
     found = {"previous": float(np.mean([np.diagonal(p, -1).mean() for p in pattern]))}
@@ -131,19 +121,10 @@ def _lags(pattern: np.ndarray) -> np.ndarray:
     )
 
 
-def _copying(model: nn.Module, name: str, layer: Attention, symbols: int) -> np.ndarray:
-    """From embedding through one head's values and output to the logits, with the norms as they are for that input."""
-    embed, head = getattr(model, "embed", None), getattr(model, "head", None)
-    block = model.get_submodule(name.rpartition(".")[0])
-    if not (isinstance(embed, TokenEmbedding) and isinstance(head, nn.Linear) and isinstance(block, Block)):
-        return np.full(layer.heads, np.nan)
-    if head.out_features < symbols:
-        return np.full(layer.heads, np.nan)
-    with torch.no_grad():
-        width = embed.token.weight.shape[1]
-        tokens = embed.token.weight[:symbols] if block.post else block.norm1(embed.token.weight[:symbols])
-        values = layer.project_in(tokens)[:, 2 * width :].view(symbols, layer.heads, -1)
-        out = layer.project_out.weight.view(width, layer.heads, -1)
-        effect = torch.einsum("shd,whd->hsw", values, out) @ head.weight[:symbols].T
-        own = effect.diagonal(dim1=1, dim2=2)[:, :, None]
-        return ((effect < own).float().sum(2) / (symbols - 1)).mean(1).numpy() - 0.5
+def _copying(effect: torch.Tensor, heads: int) -> np.ndarray:
+    """The share of other tokens whose logit each token read raises less than its own, minus 0.5, mean over tokens;
+    `effect` as `Anatomy.copying` gives it."""
+    if not len(effect):
+        return np.full(heads, np.nan)
+    own = effect.diagonal(dim1=1, dim2=2)[:, :, None]
+    return ((effect < own).float().sum(2) / (effect.shape[1] - 1)).mean(1).numpy() - 0.5

@@ -11,10 +11,10 @@ from geophone.dig import features
 from geophone.dig.activations import code_diversity, grouping, unit_statistics
 from geophone.dig.factors import factors_of, tuned_to
 from geophone.dig.features import UNTYPED, Thresholds, Tuning
-from geophone.dig.heads import attention_layers, head_scores, head_types
+from geophone.dig.heads import head_scores, head_types
 from geophone.dig.samples import read
 from geophone.dig.stimuli import LEAST_SIDE, Stimuli, bank
-from geophone.dig.subject import Subject
+from geophone.dig.subject import Specimen
 
 _UNTRAINED_UNITS = 128
 _MOST_UNTRAINED = 16
@@ -45,42 +45,43 @@ class Moment:
     heads: pd.DataFrame | None
 
 
-def untrained_reference(subject: Subject, layer: str, *, rng: np.random.Generator) -> UntrainedReference:
+def untrained_reference(specimen: Specimen, layer: str, *, rng: np.random.Generator) -> UntrainedReference:
     """Measure as many untrained networks as it takes for 128 units of `layer`, 16 at most."""
-    x = subject.samples.x
-    images = subject.task.kind == "image" and x.shape[-1] >= LEAST_SIDE
+    x = specimen.samples.x
+    drawable = x.ndim == 4 and x.shape[1] in (1, 3) and x.shape[2] == x.shape[3] >= LEAST_SIDE
+    images = specimen.kind == "image" and drawable
     stimuli = bank(x.shape[1], x.shape[-1], rng=rng) if images else None
-    tunings, d_primes, first = [], [], subject.untrained(0)
-    names = features.TYPES if images else tuple(_factors(subject))
+    tunings, d_primes, first = [], [], specimen.untrained(0)
+    names = features.TYPES if images else tuple(_factors(specimen))
     number, units, model = 0, 0, first
     while units < _UNTRAINED_UNITS and number < _MOST_UNTRAINED:
-        model = first if number == 0 else subject.untrained(number)
-        reading = _reading(model, layer, subject)
+        model = first if number == 0 else specimen.untrained(number)
+        reading = _reading(model, layer, specimen)
         scored = reading.y >= 0
-        tunings.append(_tuning(model, layer, subject, stimuli, reading, rng))
+        tunings.append(_tuning(model, layer, specimen, stimuli, reading, rng))
         d_primes.append(unit_statistics(reading.a[scored], reading.y[scored], rng=rng, draws=1)["d_prime"])
         units, number = units + len(tunings[-1].vectors), number + 1
     return UntrainedReference(
         layer, stimuli, names, features.thresholds(tunings),
-        float(np.nanquantile(np.concatenate(d_primes), features.QUANTILE)), _heads(first, layer, subject, rng),
+        float(np.nanquantile(np.concatenate(d_primes), features.QUANTILE)), _heads(first, layer, specimen, rng),
     )  # fmt: skip
 
 
 def measure(
     model: nn.Module,
     step: int,
-    subject: Subject,
+    specimen: Specimen,
     against: UntrainedReference,
     *,
     before: Moment | None,
     rng: np.random.Generator,
 ) -> Moment:
     """Everything about the layer at this moment; turnover and new features are since `before` (NaN without one)."""
-    reading = _reading(model, against.layer, subject)
+    reading = _reading(model, against.layer, specimen)
     scored = reading.y >= 0
     a, y = reading.a[scored], reading.y[scored]
     units = unit_statistics(a, y, rng=rng)
-    tuning = _tuning(model, against.layer, subject, against.stimuli, reading, rng)
+    tuning = _tuning(model, against.layer, specimen, against.stimuli, reading, rng)
     units["type"] = features.types(tuning, against.thresholds, against.names)
     units["angle"] = _angles(units["type"].to_numpy(), tuning, against.stimuli)
     units["class_unit"] = (units["d_prime"] > against.d_prime) & ~units["dead"]
@@ -97,7 +98,7 @@ def measure(
         "probe_accuracy": groups.probe_accuracy, "probe_null": groups.probe_null, "probe_p": groups.probe_p,
         "silhouette": groups.silhouette, "silhouette_null": groups.silhouette_null, "silhouette_p": groups.silhouette_p,
     }  # fmt: skip
-    heads = _heads(model, against.layer, subject, rng)
+    heads = _heads(model, against.layer, specimen, rng)
     if heads is not None and against.heads is not None:
         heads["type"] = head_types(heads, against.heads)
     return Moment(step, row, units, tuning, heads)
@@ -136,26 +137,26 @@ class _Answers:
     loss: float
 
 
-def _reading(model: nn.Module, layer: str, subject: Subject) -> _Answers:
-    samples, kind = subject.samples, subject.task
+def _reading(model: nn.Module, layer: str, specimen: Specimen) -> _Answers:
+    samples, kind = specimen.samples, specimen.task
     found = read(model, [layer], samples.x, reduce="tokens" if samples.y.ndim == 2 else "mean")
     y = samples.y.numpy().reshape(-1)
     return _Answers(
-        found.answers[layer], np.where(y < 0, -1, y), float(kind.accuracy(found.output, samples.y)),
-        float(kind.loss(found.output, samples.y)),
+        found.answers[layer], np.where(y < 0, -1, y), float(kind.accuracy(found.output, samples.answers)),
+        float(kind.loss(found.output, samples.answers)),
     )  # fmt: skip
 
 
-def _factors(subject: Subject) -> dict[str, np.ndarray]:
-    return factors_of(subject.samples.x.numpy(), subject.samples.y.numpy())
+def _factors(specimen: Specimen) -> dict[str, np.ndarray]:
+    return factors_of(specimen.samples.x.numpy(), specimen.samples.y.numpy())
 
 
 def _tuning(
-    model: nn.Module, layer: str, subject: Subject, stimuli: Stimuli | None, found: _Answers, rng: np.random.Generator
+    model: nn.Module, layer: str, specimen: Specimen, stimuli: Stimuli | None, found: _Answers, rng: np.random.Generator
 ) -> Tuning:
     if stimuli is not None:
         return features.tuning(model, [layer], stimuli)[layer]
-    return tuned_to(found.a, _factors(subject), rng=rng)
+    return tuned_to(found.a, _factors(specimen), rng=rng)
 
 
 def _angles(types: np.ndarray, tuning: Tuning, stimuli: Stimuli | None) -> np.ndarray:
@@ -167,10 +168,11 @@ def _angles(types: np.ndarray, tuning: Tuning, stimuli: Stimuli | None) -> np.nd
     return angles
 
 
-def _heads(model: nn.Module, layer: str, subject: Subject, rng: np.random.Generator) -> pd.DataFrame | None:
+def _heads(model: nn.Module, layer: str, specimen: Specimen, rng: np.random.Generator) -> pd.DataFrame | None:
     """Scores of the heads inside `layer`, of a network on sequences with an answer at every position."""
-    if subject.samples.y.ndim != 2 or not any(n.startswith(f"{layer}.") for n in attention_layers(model)):
+    x, anatomy = specimen.samples.x, specimen.anatomy
+    inside = [n for n in anatomy.heads(model) if n.startswith(f"{layer}.")]
+    if specimen.samples.y.ndim != 2 or specimen.kind != "sequence" or not inside:
         return None
-    x = subject.samples.x
-    scores = head_scores(model, symbols=int(x.max()) + 1, length=x.shape[1], rng=rng)
-    return scores[scores["layer"].str.startswith(f"{layer}.")].reset_index(drop=True)
+    scores = head_scores(model, symbols=int(x.max()) + 1, length=x.shape[1], rng=rng, anatomy=anatomy)
+    return scores[scores["layer"].isin(inside)].reset_index(drop=True)

@@ -17,7 +17,7 @@ from geophone.dig.moment import Moment, measure, untrained_reference
 from geophone.dig.notes import field_notes
 from geophone.dig.recovery import recover
 from geophone.dig.samples import answers
-from geophone.dig.subject import Subject, subject_of
+from geophone.dig.subject import Specimen, Subject, moments_had, specimen_of
 from geophone.dig.visualize import units_of
 from geophone.errors import StoreError
 from geophone.records import DigOptions, Target
@@ -56,17 +56,17 @@ def dig(
         return there
     rng = np.random.default_rng([options.seed, zlib.crc32(folder.name.encode())])
     run = study.run(target.run)
-    subject = subject or subject_of(run, rng=rng, per_class=options.per_class)
-    steps = {role: window.steps for role, window in target.windows.items()}
-    models = subject.at([s for role in steps.values() for s in role.values()])
+    specimen = specimen_of(run, subject, rng=rng, per_class=options.per_class)
+    steps = moments_had(specimen, _steps(target))
+    models = specimen.at([s for role in steps.values() for s in role.values()])
     if not isinstance(options.units, int):
         # Asked before what takes long, so that a wrong number is told at once.
-        few = answers(models[target.window.step], [target.layer], subject.samples.x[:2])[target.layer]
+        few = answers(models[steps["target"]["during"]], [target.layer], specimen.samples.x[:2])[target.layer]
         units_of(options.units, few.shape[1])
-    found = _measure(subject, target, steps, models, rng=rng, on_moment=on_moment)
+    found = _measure(specimen, target, steps, models, rng=rng, on_moment=on_moment)
     with replace_folder(folder) as made:
         shown = exhibits(
-            subject, target, {m: models[s] for m, s in steps["target"].items()}, found.moments["target"],
+            specimen, target, {m: models[s] for m, s in steps["target"].items()}, found.moments["target"],
             out=made / "images", units=options.units, steps=options.steps, rng=rng,
         )  # fmt: skip
         recovered = _recovered(run, target, steps, options.horizons, rng) if options.recovery else {}
@@ -75,6 +75,10 @@ def dig(
         write_text(made / "notes.md", field_notes(target, found.moments, found.tables, shown))
         write_document(made / DIG, about)
     return Dig(folder)
+
+
+def _steps(target: Target) -> dict[str, dict[str, int]]:
+    return {role: window.steps for role, window in target.windows.items()}
 
 
 def _recovered(
@@ -127,7 +131,7 @@ class _Found:
 
 
 def _measure(
-    subject: Subject,
+    specimen: Specimen,
     target: Target,
     steps: Mapping[str, Mapping[str, int]],
     models: Mapping[int, nn.Module],
@@ -135,7 +139,7 @@ def _measure(
     rng: np.random.Generator,
     on_moment: Callable[[int, int], None],
 ) -> _Found:
-    against = untrained_reference(subject, target.layer, rng=rng)
+    against = untrained_reference(specimen, target.layer, rng=rng)
     moments: dict[str, dict[str, Moment]] = {}
     parts: dict[str, list[pd.DataFrame]] = {}
     of = sum(map(len, steps.values()))
@@ -143,13 +147,13 @@ def _measure(
         moments[role] = {}
         for name, step in at.items():
             before = moments[role].get("before")
-            found = measure(models[step], step, subject, against, before=before, rng=rng)
+            found = measure(models[step], step, specimen, against, before=before, rng=rng)
             moments[role][name] = found
             key = {"role": role, "moment": name, "step": step}
             tables = {
                 "moments": pd.DataFrame([found.row]),
                 "units": found.units,
-                **_effects(models[step], subject, rng),
+                **_effects(models[step], specimen, rng),
             } | ({} if found.heads is None else {"heads": found.heads})
             for kind, table in tables.items():
                 parts.setdefault(kind, []).append(pd.DataFrame([key]).merge(table, how="cross"))
@@ -157,12 +161,15 @@ def _measure(
     return _Found(moments, {kind: pd.concat(tables, ignore_index=True) for kind, tables in parts.items()})
 
 
-def _effects(model: nn.Module, subject: Subject, rng: np.random.Generator) -> dict[str, pd.DataFrame]:
-    x, y = subject.samples.x, subject.samples.y
+def _effects(model: nn.Module, specimen: Specimen, rng: np.random.Generator) -> dict[str, pd.DataFrame]:
+    x, y, right = specimen.samples.x, specimen.samples.y, specimen.samples.answers
     found = {
-        "ablation": ablation_impact(model, subject.layers, x[:_ABLATED_ON], y[:_ABLATED_ON], subject.task, rng=rng)
-    }
-    if len(subject.layers) > 1:
-        climbed = rungs(model, list(subject.layers), x, y, rng=rng)
+        "ablation": ablation_impact(
+            model, specimen.layers, x[:_ABLATED_ON], right[:_ABLATED_ON], specimen.task, rng=rng,
+            anatomy=specimen.anatomy,
+        )
+    }  # fmt: skip
+    if len(specimen.layers) > 1:
+        climbed = rungs(model, list(specimen.layers), x, y, rng=rng, anatomy=specimen.anatomy)
         found |= {"composition": composition_table(climbed), "edges": edge_table(climbed)}
     return found

@@ -1,7 +1,8 @@
 """What a layer is dug with: inputs in equal numbers of each class, and each unit's answer to them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from geophone.zoo.tasks import Stored, Task
 PER_CLASS = 200
 _SEQUENCES = 256
 _CHUNK = 256
+_GROUPS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +24,24 @@ class Samples:
     """Inputs x (N, ...) with labels y (N,), or (N, T) where every position has an answer.
 
     `per_class` is how many of each class there are (0 for sequences), `held_out` how many of all N the network
-    was never trained on.
+    was never trained on. Where the right answers are no labels, y are groups of them, and `values` are the answers
+    themselves.
     """
 
     x: torch.Tensor
     y: torch.Tensor
     per_class: int
     held_out: int
+    values: torch.Tensor | None = None
 
     @property
     def classes(self) -> int:
         return int(self.y.max()) + 1
+
+    @property
+    def answers(self) -> torch.Tensor:
+        """What the network is to answer."""
+        return self.y if self.values is None else self.values
 
 
 def balanced(task: Task, *, rng: np.random.Generator, per_class: int = PER_CLASS) -> Samples:
@@ -63,12 +72,38 @@ def balanced(task: Task, *, rng: np.random.Generator, per_class: int = PER_CLASS
     return Samples(x[chosen], y[chosen], count, int((chosen < held_out).sum()))
 
 
+def samples_of(x: torch.Tensor, y: torch.Tensor | None, *, per_class: int = PER_CLASS) -> Samples:
+    """The first `per_class` samples of each class of data x (N, ...) with labels y (N,), as many of each as the rarest
+    has; the first 256 sequences where y is (N, T). Real answers (N, ...) are cut into four equal groups by their first
+    number; without answers all are one group. All count as held out. Raises InputError where x and y do not fit, or a
+    class has fewer than 2 samples."""
+    if not isinstance(x, torch.Tensor) or x.ndim < 2 or len(x) < 2 or (y is not None and len(y) != len(x)):
+        raise InputError("data= gives (x, y): a tensor of two samples or more, and one answer for each, or None.")
+    if y is not None and not y.is_floating_point() and y.ndim == 2:
+        return Samples(x[:_SEQUENCES], y[:_SEQUENCES].long(), 0, min(len(y), _SEQUENCES))
+    if y is None or y.is_floating_point():
+        count = min(len(x), _GROUPS * per_class)
+        groups = torch.zeros(count, dtype=torch.long)
+        if y is not None:
+            groups = y[:count].reshape(count, -1)[:, 0].argsort().argsort() * _GROUPS // count
+        return Samples(x[:count], groups, count // _GROUPS, count, None if y is None else y[:count])
+    if y.ndim != 1 or int(y.min()) < 0:
+        raise InputError(f"labels of shape {tuple(y.shape)} from {int(y.min())}: give (N,), or (N, T), from 0.")
+    labels, codes = torch.unique(y, return_inverse=True)
+    count = min(per_class, int(torch.bincount(codes).min()))
+    if count < 2 or len(labels) < 2:
+        raise InputError(f"{len(labels)} classes, the rarest with {count} samples: give 2 or more of each.")
+    chosen = torch.cat([torch.nonzero(codes == code)[:count, 0] for code in range(len(labels))])
+    chosen = chosen.view(len(labels), count).T.flatten()
+    return Samples(x[chosen], y[chosen].long(), count, len(chosen))
+
+
 @dataclass(frozen=True)
 class ForwardPass:
-    """One pass over inputs: `answers` (N, units) float32 of each layer, and the network's `output` (N, ...)."""
+    """One pass over inputs: `answers` (N, units) float32 of each layer, and the network's `output` on all of them."""
 
     answers: dict[str, np.ndarray]
-    output: torch.Tensor
+    output: Any
 
 
 def read(model: nn.Module, layers: Sequence[str], x: torch.Tensor, *, reduce: str = "mean") -> ForwardPass:
@@ -86,9 +121,18 @@ def read(model: nn.Module, layers: Sequence[str], x: torch.Tensor, *, reduce: st
                 outputs.append(model(chunk))
             for name in layers:
                 parts[name].append(_reduced(capture[name], reduce))
-    return ForwardPass(
-        {name: torch.cat(found).float().cpu().numpy() for name, found in parts.items()}, torch.cat(outputs)
-    )
+    matrices = {name: torch.cat(chunks).float().cpu().numpy() for name, chunks in parts.items()}
+    return ForwardPass(matrices, _joined(outputs))
+
+
+def _joined(outputs: Sequence[Any]) -> Any:
+    """Outputs of several batches as one: their tensors in a row, wherever they are."""
+    first = outputs[0]
+    if len(outputs) == 1 or isinstance(first, torch.Tensor):
+        return first if len(outputs) == 1 else torch.cat(list(outputs))
+    if isinstance(first, Mapping):
+        return type(first)(**{key: _joined([output[key] for output in outputs]) for key in first})
+    return tuple(map(_joined, zip(*outputs, strict=True))) if isinstance(first, tuple | list) else first
 
 
 def answers(model: nn.Module, layers: Sequence[str], x: torch.Tensor, *, reduce: str = "mean") -> dict[str, np.ndarray]:

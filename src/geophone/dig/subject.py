@@ -1,64 +1,194 @@
 """What is dug: a run's network at any moment, an untrained one like it, and what to show them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
 from geophone._train import replays
-from geophone.dig.samples import PER_CLASS, Samples, balanced
+from geophone.dig.anatomy import Anatomy, anatomy_of
+from geophone.dig.samples import PER_CLASS, Samples, balanced, samples_of
+from geophone.dig.scoring import Score, Scored, Scoring, default_score
 from geophone.errors import InputError
+from geophone.measure import read_weights
+from geophone.store.check import checkpoint_path
 from geophone.store.run import Run
+from geophone.training import own_state
 from geophone.zoo.catalogue import experiment
-from geophone.zoo.tasks import Task, task
+from geophone.zoo.data import english
+from geophone.zoo.tasks import task
+
+Weights = Mapping[str, torch.Tensor]
+Data = tuple[torch.Tensor, torch.Tensor | None]
+_UNTRAINED_SEED = 2**31  # no run of a study has a seed as great
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Subject:
-    """A run as the digging tools see it.
+    """What `dig` needs to know of a run of your own: its network, what to show it, and how well it answers.
+
+    `model()` builds the network with fresh weights, drawn from torch's random state; the weights of a moment are then
+    loaded into it, and networks as they are built are the untrained ones that units are held against. `data` is (x, y),
+    or a function that returns them: x (N, ...), a tensor that the network takes as its one argument (images (N, C, H,
+    W), whole numbers as tokens (N, T), anything else counts as vectors); y labels (N,) from 0, right tokens (N, T) with
+    -100 where none is asked for, real answers (N, ...), or None. `score(output, y)` says how well each sample is
+    answered, (N,) or (scored positions,), rising where something is learned: by default the probability of the right
+    answer, or minus the squared error; wanted where y is None. `weights(step)` gives the state dict after that many
+    updates; by default the run's own checkpoints are read. `anatomy` is for networks that no adapter knows. `names`
+    are the texts of the tokens. Not for networks that want several arguments: wrap them in a module that takes one.
+    """
+
+    model: Callable[[], nn.Module]
+    data: Data | Callable[[], Data]
+    score: Score | None = None
+    weights: Callable[[int], Weights] | None = None
+    anatomy: Anatomy | None = None
+    names: Sequence[str] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Specimen:
+    """A run with its subject, as the digging tools see it.
 
     `at(steps)` gives the network after each of `steps` updates, in eval mode; `untrained(number)` the number-th
-    untrained network of the same shape; `layers` are the recorded ones in depth order. `task` has the
-    loss and the accuracy.
+    untrained network of the same shape; `layers` are the recorded ones in depth order. `task` has loss and accuracy,
+    `score` a number per sample. `kept` are the steps whose weights there are, None where any step can be had.
     """
 
     name: str
     layers: tuple[str, ...]
-    task: Task
+    task: Scoring
+    score: Score
     samples: Samples
-    at: Callable[[list[int]], dict[int, nn.Module]]
+    at: Callable[[Sequence[int]], dict[int, nn.Module]]
     untrained: Callable[[int], nn.Module]
+    anatomy: Anatomy
+    names: Sequence[str] | None
+    kept: tuple[int, ...] | None = None
+
+    @property
+    def kind(self) -> str:
+        """ "image", "sequence" or "vector"."""
+        x = self.samples.x
+        return "sequence" if not x.is_floating_point() else "image" if x.ndim == 4 else "vector"
 
 
-def subject_of(run: Run, *, rng: np.random.Generator, per_class: int = PER_CLASS) -> Subject:
-    """The subject of a run that geophone trained. Raises InputError for one of the user's own loop, which has only
-    checkpoints: build its Subject by hand and pass it on."""
+def specimen_of(
+    run: Run, subject: Subject | None = None, *, rng: np.random.Generator, per_class: int = PER_CLASS
+) -> Specimen:
+    """The specimen of a run that geophone trained, or of one of the user's own loop with its `subject`.
+
+    Raises InputError where a subject is needed and there is none, where its parts do not fit each other, or the
+    network's layers are not those of the run.
+    """
+    layers = tuple(layer.name for layer in run.layers)
     name = run.manifest.about.get("experiment")
+    if subject is not None:
+        return _own(run, layers, subject, per_class)
     if name is None:
         raise InputError(
-            f"{run.name} was not trained by geophone, so its network and data are not known here; pass "
-            "subject=geophone.dig.subject.Subject(...) with both."
+            f"{run.name} was not trained by geophone, so its network and data are not known here: pass "
+            "subject=geophone.Subject(model=..., data=...), or --model and --data on the command line."
         )
     spec = experiment(name)
     kind = task(spec.task)
-    seed = int(run.manifest.about["seed"])
+    samples = balanced(kind, rng=rng, per_class=per_class)
+    untrained = _untrained(spec.build, 1000 * int(run.manifest.about["seed"]))
+    return Specimen(
+        run.name, layers, kind, default_score(samples.y), samples, lambda steps: replays(run, list(steps)), untrained,
+        anatomy_of(untrained(0)), english().symbols if kind.name == "text" else None,
+    )  # fmt: skip
 
+
+def _own(run: Run, layers: tuple[str, ...], subject: Subject, per_class: int) -> Specimen:
+    x, y = subject.data() if callable(subject.data) else subject.data
+    if y is None and subject.score is None:
+        raise InputError("data without answers (y is None) wants score=, a function of the output for each sample.")
+    samples = samples_of(x, y, per_class=per_class)
+    score = subject.score or default_score(samples.answers)
+    untrained = _untrained(subject.model, 0)
+    first = untrained(0)
+    absent = [layer for layer in layers if layer.partition("@")[0] not in dict(first.named_modules())]
+    if absent:
+        raise InputError(f"the network that model= builds has no layer {', '.join(absent[:4])}, which {run.name} has.")
+    with torch.no_grad():
+        values = torch.as_tensor(score(first(samples.x[:2]), samples.answers[:2]))
+    if values.ndim != 1:
+        raise InputError(f"the score of 2 samples has shape {tuple(values.shape)}; give one number per sample.")
+    kept, weights = (None, subject.weights) if subject.weights else _kept(run)
+
+    def at(steps: Sequence[int]) -> dict[int, nn.Module]:
+        networks = {step: untrained(0) for step in sorted(set(steps))}
+        for step, network in networks.items():
+            _load(network, weights(step), f"{run.name} at step {step}")
+        return networks
+
+    return Specimen(
+        run.name, layers, Scored(score, own=subject.score is not None), score, samples, at, untrained,
+        subject.anatomy or anatomy_of(first), subject.names, kept,
+    )  # fmt: skip
+
+
+def moments_had(specimen: Specimen, windows: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+    """`windows` (role -> moment -> step) with every step that is to be had; where only some checkpoints were kept, the
+    nearest kept one in place of each. A control that has one checkpoint alone is left out. Raises InputError where the
+    target has."""
+    if specimen.kept is None:
+        return {role: dict(at) for role, at in windows.items()}
+    kept = specimen.kept
+
+    def nearest(step: int) -> int:
+        return min(kept, key=lambda other: abs(other - step))
+
+    moved = {role: {moment: nearest(step) for moment, step in at.items()} for role, at in windows.items()}
+    had = {role: at for role, at in moved.items() if at["before"] < at["after"]}
+    if "target" not in had:
+        wanted = ", ".join(map(str, windows["target"].values()))
+        raise InputError(
+            f"{specimen.name} kept weights at step {', '.join(map(str, kept))} only, and a dig there wants those at "
+            f"about steps {wanted}: record with snapshots, or pass weights=, a function of the step."
+        )
+    return had
+
+
+def _untrained(build: Callable[[], nn.Module], first: int) -> Callable[[int], nn.Module]:
     def untrained(number: int) -> nn.Module:
-        state = torch.get_rng_state()
-        try:
-            # Seeds that no run of a study has.
-            torch.manual_seed(2**31 + 1000 * seed + number)
-            return spec.build().eval()
-        finally:
-            torch.set_rng_state(state)
+        with own_state():
+            torch.manual_seed(_UNTRAINED_SEED + first + number)
+            model = build()
+            if not isinstance(model, nn.Module):
+                raise InputError(f"model= must return a torch.nn.Module; it returned {type(model).__name__}.")
+            return model.eval()
 
-    return Subject(
-        name=run.name,
-        layers=tuple(layer.name for layer in run.layers),
-        task=kind,
-        samples=balanced(kind, rng=rng, per_class=per_class),
-        at=lambda steps: replays(run, steps),
-        untrained=untrained,
-    )
+    return untrained
+
+
+def _kept(run: Run) -> tuple[tuple[int, ...], Callable[[int], Weights]]:
+    """The steps whose weights the run has, and how to read them: its own checkpoints, or the files it was measured on.
+    Raises InputError where it has none."""
+    if run.manifest.checkpoints:
+        return tuple(sorted(run.manifest.checkpoints)), lambda step: read_weights(checkpoint_path(run.folder, step))
+    files = {int(step): Path(file) for step, file in run.manifest.about.get("checkpoints", {}).items()}
+    if not files:
+        raise InputError(
+            f"{run.name} kept no weights: pass weights=, a function that gives the state dict after a step (on the "
+            "command line --weights module:function), or record with snapshots."
+        )
+    return tuple(sorted(files)), lambda step: read_weights(files[step])
+
+
+def _load(model: nn.Module, weights: Weights, where: str) -> None:
+    """Put `weights` into `model`. A tied entry may be there once. Raises InputError where they do not fit."""
+    try:
+        result = model.load_state_dict(dict(weights), strict=False)
+    except RuntimeError as error:
+        raise InputError(f"the weights of {where} do not fit: {str(error).splitlines()[-1].strip()}") from error
+    entries = model.state_dict(keep_vars=True)
+    places = {entries[name].data_ptr() for name in weights if name in entries}
+    absent = [name for name in result.missing_keys if entries[name].data_ptr() not in places]
+    if absent or result.unexpected_keys:
+        names = ", ".join([*absent, *result.unexpected_keys][:4])
+        raise InputError(f"the weights of {where} are not those of the network that model= builds: see {names}.")

@@ -1,0 +1,212 @@
+"""What a layer is made of: units, attention heads and the path around it, for tools that know no module classes."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from geophone.record.capture import ActivationCapture
+from geophone.record.layers import CHANNELS_FIRST
+from geophone.record.probe import bare, undisturbed
+from geophone.zoo.mlp import Residual
+from geophone.zoo.transformer import Attention, Block, TokenEmbedding
+
+Rows = tuple[tuple[str, slice | None], ...]
+_PROJECTIONS = ("q", "k", "v", "query", "key", "value", "q_proj", "k_proj", "v_proj", "q_lin", "k_lin", "v_lin")
+_TOGETHER = "query_key_value"
+
+
+class Anatomy(Protocol):
+    """What the digging tools ask of an architecture. `PlainAnatomy` answers for any network of torch's own modules;
+    write a class of your own, or one below it, where its answers are wrong. A layer is a module path."""
+
+    def unit_axis(self, model: nn.Module, layer: str, output: torch.Tensor) -> int:
+        """The axis of the layer's `output` (N, ...) that counts its units."""
+        ...
+
+    def heads(self, model: nn.Module) -> Mapping[str, int]:
+        """How many heads each attention layer has, by its path, in order of depth; empty without attention."""
+        ...
+
+    def patterns(self, model: nn.Module, tokens: torch.Tensor) -> Mapping[str, np.ndarray]:
+        """What each head of each attention layer attends to on `tokens` (N, T): (N, heads, T, T), queries first."""
+        ...
+
+    def copying(self, model: nn.Module, layer: str, symbols: int) -> torch.Tensor:
+        """From the embedding of each of `symbols` tokens through one head's values and output to the logits, (heads,
+        symbols, symbols); empty where that path cannot be read off."""
+        ...
+
+    def head_rows(self, model: nn.Module, layer: str) -> tuple[Rows, ...]:
+        """Per head of an attention layer, the rows (along axis 0) of the entries of the state dict that are its own;
+        empty where they cannot be told apart."""
+        ...
+
+    def around(self, module: nn.Module) -> nn.Module | None:
+        """The part f of a module that puts out x + f(x); None for any other."""
+        ...
+
+
+class PlainAnatomy:
+    """Networks of torch's own linear and convolutional modules, recurrent ones, and anything else that puts out a
+    tensor: units are channels of images (N, C, ...), dimensions of a stream (N, T, D), features of vectors (N, D).
+    Heads and residual paths are not known."""
+
+    def unit_axis(self, model: nn.Module, layer: str, output: torch.Tensor) -> int:
+        """The last axis of (N, T, D), else the first after the samples."""
+        return 2 if output.ndim == 3 and not isinstance(model.get_submodule(layer), CHANNELS_FIRST) else 1
+
+    def heads(self, model: nn.Module) -> Mapping[str, int]:
+        """None are known."""
+        return {}
+
+    def patterns(self, model: nn.Module, tokens: torch.Tensor) -> Mapping[str, np.ndarray]:
+        """None are known."""
+        return {}
+
+    def copying(self, model: nn.Module, layer: str, symbols: int) -> torch.Tensor:
+        """Not known."""
+        return torch.empty(0, symbols, symbols)
+
+    def head_rows(self, model: nn.Module, layer: str) -> tuple[Rows, ...]:
+        """Not known."""
+        return ()
+
+    def around(self, module: nn.Module) -> nn.Module | None:
+        """Not known."""
+        return None
+
+
+class ZooAnatomy(PlainAnatomy):
+    """The zoo's networks: a layer `heads_out` counts heads, `Attention` puts its pattern through a module of that
+    name, `Residual` adds what is inside it to what comes in."""
+
+    def unit_axis(self, model: nn.Module, layer: str, output: torch.Tensor) -> int:
+        """Axis 2 of `heads_out` (N, T, heads, width / heads), else as in any network."""
+        heads = layer.rpartition(".")[2] == "heads_out" and output.ndim == 4
+        return 2 if heads else super().unit_axis(model, layer, output)
+
+    def heads(self, model: nn.Module) -> Mapping[str, int]:
+        """Of every `Attention`."""
+        return {name: module.heads for name, module in model.named_modules() if isinstance(module, Attention)}
+
+    def patterns(self, model: nn.Module, tokens: torch.Tensor) -> Mapping[str, np.ndarray]:
+        """What passes through each `Attention`'s module `pattern`."""
+        names = {f"{name}.pattern": name for name in self.heads(model)}
+        with undisturbed(model), torch.no_grad(), ActivationCapture(model, list(names)) as capture:
+            model(tokens)
+            return {layer: capture[name].numpy() for name, layer in names.items()}
+
+    def copying(self, model: nn.Module, layer: str, symbols: int) -> torch.Tensor:
+        """With the norms as they are for the token's embedding alone."""
+        embed, head = getattr(model, "embed", None), getattr(model, "head", None)
+        block, attention = model.get_submodule(layer.rpartition(".")[0]), model.get_submodule(layer)
+        if not (isinstance(block, Block) and isinstance(attention, Attention) and isinstance(embed, TokenEmbedding)):
+            return super().copying(model, layer, symbols)
+        if not isinstance(head, nn.Linear) or head.out_features < symbols:
+            return super().copying(model, layer, symbols)
+        with torch.no_grad():
+            width = embed.token.weight.shape[1]
+            tokens = embed.token.weight[:symbols] if block.post else block.norm1(embed.token.weight[:symbols])
+            values = attention.project_in(tokens)[:, 2 * width :].view(symbols, attention.heads, -1)
+            out = attention.project_out.weight.view(width, attention.heads, -1)
+            return torch.einsum("shd,whd->hsw", values, out) @ head.weight[:symbols].T
+
+    def head_rows(self, model: nn.Module, layer: str) -> tuple[Rows, ...]:
+        """A head's rows of queries, keys and values in `project_in`."""
+        attention = model.get_submodule(layer)
+        if not isinstance(attention, Attention):
+            return ()
+        width = attention.project_out.in_features
+        each = width // attention.heads
+        starts = [[part * width + head * each for part in range(3)] for head in range(attention.heads)]
+        entries = [f"{layer}.project_in.{name}" for name in ("weight", "bias")]
+        return tuple(
+            tuple((entry, slice(start, start + each)) for entry in entries for start in rows) for rows in starts
+        )
+
+    def around(self, module: nn.Module) -> nn.Module | None:
+        """What is inside a `Residual`."""
+        return module.inner if isinstance(module, Residual) else None
+
+
+class HuggingFaceAnatomy(PlainAnatomy):
+    """Models of transformers, also inside a module of your own: decoders, encoders and image models whose attention
+    layers can give their weights (`output_attentions`). Heads are told apart in the weights where queries, keys and
+    values are linear layers of their own with as many rows for each head (BERT, ViT, OPT, Llama without groups), or
+    one with a head's three beside each other (GPT-NeoX)."""
+
+    def heads(self, model: nn.Module) -> Mapping[str, int]:
+        """Of every attention layer: the outermost modules called ...Attention."""
+        found: dict[str, int] = {}
+        for name, module in model.named_modules():
+            inside = any(name.startswith(other + ".") for other in found)
+            count = getattr(getattr(module, "config", None), "num_attention_heads", None)
+            if count is None and type(module).__name__.endswith("Attention"):
+                count = _config(model).num_attention_heads
+            if type(module).__name__.endswith("Attention") and not inside and count:
+                found[name] = int(count)
+        return found
+
+    def patterns(self, model: nn.Module, tokens: torch.Tensor) -> Mapping[str, np.ndarray]:
+        """The weights that transformers' own `output_attentions` gives, in eager attention."""
+        inner = _pretrained(model)
+        layers = list(self.heads(model))
+        with undisturbed(model), torch.no_grad(), _eager_attention(inner):
+            weights = inner(tokens, output_attentions=True).attentions or ()
+        if len(weights) != len(layers) or any(w is None for w in weights):
+            return {}
+        return {layer: weight.float().numpy() for layer, weight in zip(layers, weights, strict=True)}
+
+    def head_rows(self, model: nn.Module, layer: str) -> tuple[Rows, ...]:
+        """A head's rows of queries, keys and values."""
+        count = self.heads(model)[layer]
+        own = [
+            (f"{layer}.{name}", module)
+            for name, module in model.get_submodule(layer).named_modules()
+            if isinstance(module, nn.Linear) and name.rpartition(".")[2] in (*_PROJECTIONS, _TOGETHER)
+        ]
+        together = len(own) == 1 and own[0][0].endswith(_TOGETHER)
+        if not together and (len(own) != 3 or len({module.out_features for _, module in own}) != 1):
+            return ()
+        each = own[0][1].out_features // count
+        entries = [f"{name}.{entry}" for name, module in own for entry, _ in module.named_parameters(recurse=False)]
+        return tuple(
+            tuple((entry, slice(head * each, (head + 1) * each)) for entry in entries) for head in range(count)
+        )
+
+
+def anatomy_of(model: nn.Module) -> Anatomy:
+    """The adapter for `model`, by the modules in it: Hugging Face's, the zoo's, or the plain one."""
+    inner = bare(model)
+    if any(_is_pretrained(module) for module in inner.modules()):
+        return HuggingFaceAnatomy()
+    zoo = any(isinstance(module, Attention | Residual) for module in inner.modules())
+    return ZooAnatomy() if zoo else PlainAnatomy()
+
+
+def _is_pretrained(module: nn.Module) -> bool:
+    # By name: transformers takes seconds to import, and is not there at all where nobody needs it.
+    return any(base.__name__ == "PreTrainedModel" for base in type(module).__mro__)
+
+
+def _pretrained(model: nn.Module) -> Any:
+    return next(module for module in bare(model).modules() if _is_pretrained(module))
+
+
+def _config(model: nn.Module) -> Any:
+    return _pretrained(model).config
+
+
+@contextmanager
+def _eager_attention(model: Any) -> Iterator[None]:
+    """Attention computed step by step, since fused kernels keep no weights; as it was on leaving."""
+    before = model.config._attn_implementation
+    model.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
