@@ -150,9 +150,15 @@ def test_samples_are_as_many_of_each_class():
         balanced(task("mnist"), rng=seeded(), per_class=1)
 
 
+def test_of_one_class_alone_nothing_is_said_of_classes_and_the_rest_is_as_ever():
+    a = seeded().random((40, 3))
+    alone, two = (unit_statistics(a, y, rng=seeded(), draws=2) for y in (np.zeros(40, int), np.arange(40) % 2))
+    assert alone[["preferred", "selectivity", "d_prime", "mutual_information"]].isna().all().all()
+    columns = ["unit", "sparsity", "treves_rolls", "hoyer", "dead", "signed"]
+    assert alone[columns].equals(two[columns]) and np.isnan(grouping(a, np.zeros(40, int), rng=seeded()).silhouette)
+
+
 def test_answers_that_cannot_be_read_are_refused():
-    with pytest.raises(InputError, match="two classes"):
-        unit_statistics(np.ones((4, 2)), np.zeros(4, int), rng=seeded())
     with pytest.raises(InputError, match="labels"):
         unit_statistics(np.ones((4, 2)), np.zeros(3, int), rng=seeded())
 

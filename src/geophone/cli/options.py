@@ -13,3 +13,13 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no words: 
 Ray = Annotated[
     str | None, typer.Option(metavar="ADDRESS", help="Work on Ray: auto, local, or the address of a cluster.")
 ]
+
+
+def _own(text: str) -> typer.models.OptionInfo:
+    return typer.Option(metavar="MODULE:FUNCTION", help=text)
+
+
+OwnModel = Annotated[str | None, _own("Of a run of your own loop: builds its network.")]
+OwnData = Annotated[str | None, _own("Of a run of your own loop: gives (x, y).")]
+OwnScore = Annotated[str | None, _own("How well (output, y) answers each sample; default: by what y is.")]
+OwnWeights = Annotated[str | None, _own("The state dict after a step; default: what the run kept.")]

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from geophone.cli.options import Folder, Json, Quiet, Ray
+from geophone.cli.options import Folder, Json, OwnData, OwnModel, OwnScore, OwnWeights, Quiet, Ray
 from geophone.errors import InputError
 from geophone.terminal.voice import Voice
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    from geophone.store.study import Study
+    from geophone.study.file import DigSettings
 
 
 def detect(folder: Folder, as_json: Json = False, quiet: Quiet = False) -> None:
@@ -63,6 +66,10 @@ def dig(
     seed_mode: Annotated[
         bool, typer.Option("--seed-mode", help="Ten images a class, as in the founding document, not 200.")
     ] = False,
+    model: OwnModel = None,
+    data: OwnData = None,
+    score: OwnScore = None,
+    weights: OwnWeights = None,
     workers: Annotated[int, typer.Option(min=1, help="Digs at a time.")] = 2,
     ray: Ray = None,
     as_json: Json = False,
@@ -70,14 +77,16 @@ def dig(
 ) -> None:
     """Look at what units do before, during and after a target.
 
-    And at its control. Needs `geophone targets` first. Writes digs/TARGET/ with tables, pictures and notes.md; what is
-    dug already is left alone.
+    And at its control. DIR is a study, or one run in its runs/. Needs `geophone targets` first; a run of your own loop
+    wants --model and --data too. Writes digs/TARGET/ with tables, pictures and notes.md; what is dug already is left
+    alone.
 
     Example: geophone dig geophone-demo --target 1
     """
-    from geophone.dig.select import selected
-    from geophone.study import open_study
-    from geophone.study.digging import chosen_targets, dig_stage, options_of
+    from geophone._open import open as open_folder
+    from geophone.dig.run import study_of
+    from geophone.store.run import Run
+    from geophone.study.digging import dig_stage, options_of
     from geophone.study.file import stage_settings
     from geophone.terminal.documents import digs_document
     from geophone.terminal.progress import StageProgress
@@ -85,22 +94,35 @@ def dig(
 
     if units is not None and target is None:
         raise InputError("--units are those of one layer: give --target with it.")
+    parts = {"model": model, "data": data, "score": score, "weights": weights}
+    subject = {part: name for part, name in parts.items() if name is not None} or None
     asked = ({} if units is None else {"units": _numbers(units)}) | ({"per_class": 10} if seed_mode else {})
     with Voice(as_json=as_json, quiet=quiet) as voice:
-        study = open_study(folder)
-        settings = stage_settings(folder).dig
+        place = open_folder(folder)
+        study = study_of(place) if isinstance(place, Run) else place
+        settings = stage_settings(study.folder).dig
         settings = settings.model_copy(
             update={"recovery": recovery or settings.recovery, "every": every or settings.every}
         )
         options = replace(options_of(settings), **asked)
-        # A target that the study file selects is dug as it says; any other by its rank.
-        chosen = chosen_targets(study, settings)
-        chosen = chosen if target is None or chosen.empty else chosen[chosen["rank"] == target]
-        if chosen.empty:
-            chosen = selected(study, every=settings.every, number=target)
+        chosen = _chosen(study, settings, target)
+        if isinstance(place, Run):
+            chosen = chosen[chosen["run"] == place.name]
         with StageProgress(quiet=quiet) as progress:
-            digs = dig_stage(study, options, chosen, workers=workers, ray=ray, on_progress=progress.training)
+            digs = dig_stage(
+                study, options, chosen, subject=subject, workers=workers, ray=ray, on_progress=progress.training
+            )
         voice.say(lambda: say_digs(digs), lambda: digs_document(folder, digs))
+
+
+def _chosen(study: "Study", settings: "DigSettings", target: int | None) -> "DataFrame":
+    """A target that the study file selects is dug as it says; any other by its rank."""
+    from geophone.dig.select import selected
+    from geophone.study.digging import chosen_targets
+
+    chosen = chosen_targets(study, settings)
+    chosen = chosen if target is None or chosen.empty else chosen[chosen["rank"] == target]
+    return selected(study, every=settings.every, number=target) if chosen.empty else chosen
 
 
 def _numbers(units: str) -> tuple[int, ...]:

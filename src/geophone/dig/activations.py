@@ -10,6 +10,9 @@ from geophone.errors import InputError
 NULL_DRAWS = 20
 _BINS = 8
 _FOLDS = 5
+_OF_CLASSES = (
+    "preferred", "selectivity", "selectivity_raw", "selectivity_null", "d_prime", "mutual_information",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +67,8 @@ def unit_statistics(a: np.ndarray, y: np.ndarray, *, rng: np.random.Generator, d
     mutual_information: of class and answer in 8 bins of equal count, nats, minus its mean under permuted labels.
     sparsity: share of samples with an answer above 0, or above the middle of its range where it is above 0 always (a
     mean over positions). treves_rolls: (1 - mean(|a|)^2 / mean(a^2)) / (1 - 1/n) (Rolls & Tovee 1995). hoyer: (root
-    n - L1/L2) / (root n - 1) (Hoyer 2004). dead: the answer never changes; everything else is then NaN. Raises
-    InputError for fewer than two classes or a shape that does not fit.
+    n - L1/L2) / (root n - 1) (Hoyer 2004). dead: the answer never changes; everything else is then NaN. Of one class
+    alone, what is said of classes is NaN. Raises InputError for a shape that does not fit.
     """
     a, y = np.asarray(a, dtype=np.float64), np.asarray(y)
     if a.ndim != 2 or y.shape != (len(a),):
@@ -73,7 +76,8 @@ def unit_statistics(a: np.ndarray, y: np.ndarray, *, rng: np.random.Generator, d
     labels, y = np.unique(y, return_inverse=True)
     classes = len(labels)
     if classes < 2:
-        raise InputError("selectivity needs samples of two classes or more.")
+        halves = np.arange(len(a)) % 2
+        return unit_statistics(a, halves, rng=rng, draws=0).assign(**dict.fromkeys(_OF_CLASSES, np.nan))
     dead = np.ptp(a, axis=0) == 0
     signed = (a < 0).any(0)
     halves = rng.permutation(len(a)) % 2
@@ -177,9 +181,9 @@ def code_diversity(a: np.ndarray) -> dict[str, float]:
 
 def grouping(a: np.ndarray, y: np.ndarray, *, rng: np.random.Generator, draws: int = NULL_DRAWS) -> Grouping:
     """Whether the answers `a` (n, units) group by the classes `y` (n,); see Grouping. Features are standardised first,
-    dead ones left out; NaN throughout when none is left."""
+    dead ones left out; NaN throughout when none is left, or there is one class alone."""
     live = a[:, np.ptp(a, axis=0) > 0].astype(np.float64)
-    if live.shape[1] == 0:
+    if live.shape[1] == 0 or len(np.unique(y)) < 2:
         return Grouping(*[float("nan")] * 6)
     live = (live - live.mean(0)) / live.std(0)
     labels = np.stack([y, *(rng.permutation(y) for _ in range(draws))])

@@ -60,7 +60,7 @@ def exhibits(
             best = top_inputs(model, layer, shown, specimen.samples.x, most=_TOP)
             own = specimen.samples.x.numpy()[best.reshape(-1)]
             keep(f"top images a unit, {name}", f"top-{name}.png", contact_sheet(own, columns=_TOP, tile=32))
-    if specimen.samples.y.ndim == 1:
+    if specimen.samples.y.ndim == 1 and specimen.samples.classes > 1:
         _by_class(specimen, layer, models, keep)
     snippets = _snippets(specimen, layer, models["after"], shown) if specimen.kind == "sequence" else {}
     return Exhibits(shown, images, snippets)
@@ -69,16 +69,21 @@ def exhibits(
 def _by_class(specimen: Specimen, layer: str, models: Mapping[str, nn.Module], keep) -> None:
     """Mean answers class by class as a heatmap (rows are classes, columns units), and where the class is decided."""
     y, classes = specimen.samples.y.numpy(), specimen.samples.classes
-    first = [int(np.flatnonzero(y == label)[0]) for label in range(classes)]
+    labels = [label for label in range(classes) if (y == label).any()]
+    first = [int(np.flatnonzero(y == label)[0]) for label in labels]
     for name, model in models.items():
         a = answers(model, [layer], specimen.samples.x)[layer]
-        means = np.stack([a[y == label].mean(0) for label in range(classes)])
+        means = np.stack([a[y == label].mean(0) for label in labels])
         keep(f"mean answer of units to classes, {name}", f"classes-{name}.png", heatmap(means))
-        if specimen.kind == "image":
-            where = attribution(model, layer, specimen.samples.x[first], range(classes))
+        if specimen.kind == "image" and specimen.samples.labelled:
+            where = attribution(model, layer, specimen.samples.x[first], labels)
             if where.shape[1:] == specimen.samples.x.shape[2:]:
                 pairs = np.concatenate([specimen.samples.x[first].mean(1).numpy(), where])
-                keep(f"where a class is decided, {name}", f"decided-{name}.png", contact_sheet(pairs, columns=classes))
+                keep(
+                    f"where a class is decided, {name}",
+                    f"decided-{name}.png",
+                    contact_sheet(pairs, columns=len(labels)),
+                )
 
 
 def _snippets(specimen: Specimen, layer: str, model: nn.Module, units: list[int]) -> dict[int, list[str]]:

@@ -61,10 +61,10 @@ def untrained_reference(specimen: Specimen, layer: str, *, rng: np.random.Genera
         tunings.append(_tuning(model, layer, specimen, stimuli, reading, rng))
         d_primes.append(unit_statistics(reading.a[scored], reading.y[scored], rng=rng, draws=1)["d_prime"])
         units, number = units + len(tunings[-1].vectors), number + 1
-    return UntrainedReference(
-        layer, stimuli, names, features.thresholds(tunings),
-        float(np.nanquantile(np.concatenate(d_primes), features.QUANTILE)), _heads(first, layer, specimen, rng),
-    )  # fmt: skip
+    reached = np.concatenate(d_primes)
+    d_prime = float(np.nanquantile(reached, features.QUANTILE)) if np.isfinite(reached).any() else np.nan
+    heads = _heads(first, layer, specimen, rng)
+    return UntrainedReference(layer, stimuli, names, features.thresholds(tunings), d_prime, heads)
 
 
 def measure(

@@ -19,7 +19,7 @@ from geophone.dig.recovery import recover
 from geophone.dig.samples import answers
 from geophone.dig.subject import Specimen, Subject, moments_had, specimen_of
 from geophone.dig.visualize import units_of
-from geophone.errors import StoreError
+from geophone.errors import InputError, StoreError
 from geophone.records import DigOptions, Target
 from geophone.rows import DUG
 from geophone.store.code import code_digest
@@ -35,20 +35,22 @@ _ABLATED_ON = 200
 
 
 def dig(
-    study: Study,
-    target: Target | int,
+    place: Study | Run,
+    target: Target | int = 1,
     *,
     options: DigOptions | None = None,
     subject: Subject | None = None,
     on_moment: Callable[[int, int], None] = lambda done, of: None,
 ) -> Dig:
-    """Dig at `target` (a Target, or its rank) and at its control, and leave `digs/TARGET/`.
+    """Dig at `target` (a Target, or its rank) of a study, or of a run in one, and at its control: leaves digs/TARGET/.
 
-    A dig that is there, made by the same code with the same options, is returned as it is. `subject` gives network and
-    data of a run of your own loop. Raises InputError for a rank that is not there or units that the layer does not
-    have, ReplayError when a network cannot be had again.
+    A run of your own loop wants a `subject`: its network, what to show it, and how well it answers. A dig that is
+    there, made by the same code with the same options, is returned as it is. Raises InputError for a rank that is not
+    there, units that the layer does not have, or where something of the subject is missing, before any work;
+    ReplayError when a network cannot be had again.
     """
     options = options or DigOptions()
+    study = place if isinstance(place, Study) else study_of(place)
     target = study.target(target) if isinstance(target, int) else target
     folder = study.places.dig(target.name)
     about = _about(target, options)
@@ -75,6 +77,25 @@ def dig(
         write_text(made / "notes.md", field_notes(target, found.moments, found.tables, shown))
         write_document(made / DIG, about)
     return Dig(folder)
+
+
+def study_of(run: Run) -> Study:
+    """The study in whose runs/ the run lies. Raises InputError where it lies in none."""
+    folder = run.folder.resolve().parent
+    if folder.name != "runs":
+        raise InputError(f"{run.folder} lies in no study: put it into STUDY/runs/, where its targets and digs can be.")
+    return Study(folder.parent)
+
+
+def ready(study: Study, targets: Sequence[Target], subject: Subject | None, options: DigOptions) -> None:
+    """Raises InputError for what is missing to dig at `targets`, from a look at the networks and no more."""
+    for name in dict.fromkeys(target.run for target in targets):
+        run = study.run(name)
+        if run.manifest.about.get("experiment") is None or subject is not None:
+            specimen = specimen_of(run, subject, rng=np.random.default_rng(0), per_class=options.per_class)
+            for target in targets:
+                if target.run == name:
+                    moments_had(specimen, _steps(target))
 
 
 def _steps(target: Target) -> dict[str, dict[str, int]]:

@@ -39,6 +39,11 @@ class Samples:
         return int(self.y.max()) + 1
 
     @property
+    def labelled(self) -> bool:
+        """Whether y are the answers themselves: labels of two classes or more, or tokens."""
+        return self.values is None and self.classes > 1
+
+    @property
     def answers(self) -> torch.Tensor:
         """What the network is to answer."""
         return self.y if self.values is None else self.values

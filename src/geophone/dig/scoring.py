@@ -29,15 +29,16 @@ class Scoring(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """The Scoring of a score per sample: its loss is cross-entropy where answers are labels and the score is their
-    probability, else minus the mean score."""
+    """The Scoring of a score per sample: its loss is cross-entropy where answers are labels and the score is not the
+    user's own, else minus the mean score."""
 
     score: Score
     own: bool
+    labels: bool
 
     def loss(self, output: Any, y: torch.Tensor) -> torch.Tensor:
         """Mean cross-entropy in nats over the answers that count, or minus the mean score."""
-        if self.own or y.is_floating_point():
+        if self.own or not self.labels:
             return -self.score(output, y).mean()
         logits = answer_of(output)
         return torch.nn.functional.cross_entropy(logits.flatten(0, -2), y.flatten(), ignore_index=UNSCORED)
@@ -45,7 +46,7 @@ class Scored:
     def accuracy(self, output: Any, y: torch.Tensor) -> torch.Tensor:
         """The share of labels whose output is the greatest; NaN for answers that are no labels."""
         logits = first_tensor(output)
-        if y.is_floating_point() or logits is None or logits.shape[:-1] != y.shape:
+        if not self.labels or logits is None or logits.shape[:-1] != y.shape:
             return torch.tensor(float("nan"))
         return (logits.argmax(-1) == y).sum() / (y != UNSCORED).sum()
 

@@ -13,16 +13,18 @@ from geophone.dig.anatomy import Anatomy, anatomy_of
 from geophone.dig.samples import PER_CLASS, Samples, balanced, samples_of
 from geophone.dig.scoring import Score, Scored, Scoring, default_score
 from geophone.errors import InputError
-from geophone.measure import read_weights
+from geophone.ingest.weights import read_weights
 from geophone.store.check import checkpoint_path
 from geophone.store.run import Run
 from geophone.training import own_state
 from geophone.zoo.catalogue import experiment
 from geophone.zoo.data import english
+from geophone.zoo.generated import UNSCORED
+from geophone.zoo.named import imported
 from geophone.zoo.tasks import task
 
 Weights = Mapping[str, torch.Tensor]
-Data = tuple[torch.Tensor, torch.Tensor | None]
+Data = tuple[torch.Tensor, torch.Tensor | str | None]
 _UNTRAINED_SEED = 2**31  # no run of a study has a seed as great
 
 
@@ -34,10 +36,10 @@ class Subject:
     loaded into it, and networks as they are built are the untrained ones that units are held against. `data` is (x, y),
     or a function that returns them: x (N, ...), a tensor that the network takes as its one argument (images (N, C, H,
     W), whole numbers as tokens (N, T), anything else counts as vectors); y labels (N,) from 0, right tokens (N, T) with
-    -100 where none is asked for, real answers (N, ...), or None. `score(output, y)` says how well each sample is
-    answered, (N,) or (scored positions,), rising where something is learned: by default the probability of the right
-    answer, or minus the squared error; wanted where y is None. `weights(step)` gives the state dict after that many
-    updates; by default the run's own checkpoints are read. `anatomy` is for networks that no adapter knows. `names`
+    -100 where none is asked for ("next-token": those of x), real answers (N, ...), or None. `score(output, y)` says how
+    well each sample is answered, (N,) or (scored positions,), rising where something is learned: by default the
+    probability of the right answer, or minus the squared error; wanted where y is None. `weights(step)` gives the state
+    dict after that many updates; by default what the run kept. `anatomy` is for networks that no adapter knows. `names`
     are the texts of the tokens. Not for networks that want several arguments: wrap them in a module that takes one.
     """
 
@@ -105,6 +107,10 @@ def specimen_of(
 
 def _own(run: Run, layers: tuple[str, ...], subject: Subject, per_class: int) -> Specimen:
     x, y = subject.data() if callable(subject.data) else subject.data
+    if isinstance(y, str):
+        if y != "next-token" or x.ndim != 2:
+            raise InputError(f'answers {y!r}: give a tensor, None, or "next-token" for tokens x (N, T).')
+        y = torch.cat([x[:, 1:], torch.full_like(x[:, :1], UNSCORED)], dim=1)
     if y is None and subject.score is None:
         raise InputError("data without answers (y is None) wants score=, a function of the output for each sample.")
     samples = samples_of(x, y, per_class=per_class)
@@ -118,7 +124,8 @@ def _own(run: Run, layers: tuple[str, ...], subject: Subject, per_class: int) ->
         values = torch.as_tensor(score(first(samples.x[:2]), samples.answers[:2]))
     if values.ndim != 1:
         raise InputError(f"the score of 2 samples has shape {tuple(values.shape)}; give one number per sample.")
-    kept, weights = (None, subject.weights) if subject.weights else _kept(run)
+    shapes = {name: tensor.shape for name, tensor in first.state_dict().items()}
+    kept, weights = (None, subject.weights) if subject.weights else _kept(run, shapes)
 
     def at(steps: Sequence[int]) -> dict[int, nn.Module]:
         networks = {step: untrained(0) for step in sorted(set(steps))}
@@ -127,9 +134,19 @@ def _own(run: Run, layers: tuple[str, ...], subject: Subject, per_class: int) ->
         return networks
 
     return Specimen(
-        run.name, layers, Scored(score, own=subject.score is not None), score, samples, at, untrained,
+        run.name, layers, Scored(score, subject.score is not None, samples.labelled), score, samples, at, untrained,
         subject.anatomy or anatomy_of(first), subject.names, kept,
     )  # fmt: skip
+
+
+def named_subject(names: Mapping[str, str]) -> Subject:
+    """The subject whose parts are functions named as "module:function": "model" and "data" (called for (x, y)), and
+    where they are there "score" and "weights". Raises InputError for a part that is missing or cannot be had."""
+    absent = [f"--{part} module:function" for part in ("model", "data") if part not in names]
+    if absent:
+        raise InputError(f"a run of your own loop is dug with {' and '.join(absent)} as well.")
+    made = {part: imported(name) for part, name in names.items()}
+    return Subject(made["model"], made["data"], score=made.get("score"), weights=made.get("weights"))
 
 
 def moments_had(specimen: Specimen, windows: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
@@ -166,18 +183,20 @@ def _untrained(build: Callable[[], nn.Module], first: int) -> Callable[[int], nn
     return untrained
 
 
-def _kept(run: Run) -> tuple[tuple[int, ...], Callable[[int], Weights]]:
-    """The steps whose weights the run has, and how to read them: its own checkpoints, or the files it was measured on.
-    Raises InputError where it has none."""
-    if run.manifest.checkpoints:
-        return tuple(sorted(run.manifest.checkpoints)), lambda step: read_weights(checkpoint_path(run.folder, step))
-    files = {int(step): Path(file) for step, file in run.manifest.about.get("checkpoints", {}).items()}
-    if not files:
+def _kept(run: Run, shapes: Mapping[str, torch.Size]) -> tuple[tuple[int, ...], Callable[[int], Weights]]:
+    """The steps whose weights there are, and how to read them for a network of `shapes`: the run's own checkpoints, or
+    those that it was measured on. Raises InputError where there are none."""
+    about = run.manifest.about
+    folder = Path(about["model"]) if about.get("source") == "Hugging Face revisions" else Path()
+    places = {int(step): folder / place for step, place in about.get("checkpoints", {}).items()}
+    places |= {step: checkpoint_path(run.folder, step) for step in run.manifest.checkpoints}
+    there = {step: place for step, place in sorted(places.items()) if place.exists()}
+    if not there:
         raise InputError(
-            f"{run.name} kept no weights: pass weights=, a function that gives the state dict after a step (on the "
-            "command line --weights module:function), or record with snapshots."
+            f"{run.name} kept no weights that are still there: pass weights=, a function that gives the state dict "
+            "after a step (--weights module:function), or record with snapshots."
         )
-    return tuple(sorted(files)), lambda step: read_weights(files[step])
+    return tuple(there), lambda step: read_weights(there[step], shapes=shapes)
 
 
 def _load(model: nn.Module, weights: Weights, where: str) -> None:

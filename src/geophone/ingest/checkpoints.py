@@ -106,7 +106,7 @@ def _writer(folder: Path, made: Plan, probe: Probe, source: Source, *, resume: b
     if not resume:
         manifest = new_manifest(
             folder.name,
-            about=source.about,
+            about={**source.about, "checkpoints": _places(source)},
             schedule={"steps": [step for step, _ in source.keys]},
             layers=made.layers,
             rows=rows,
@@ -119,4 +119,12 @@ def _writer(folder: Path, made: Plan, probe: Probe, source: Source, *, resume: b
     if writer.manifest.layers != made.layers:
         writer.finish(writer.manifest.status)
         raise InputError(f"{folder} was measured with other layers, views or rows; measure into a new folder.")
+    about = writer.manifest.about
+    known = {**about, "checkpoints": {**about.get("checkpoints", {}), **_places(source)}}
+    writer.manifest = writer.manifest.model_copy(update={"about": known})
     return writer
+
+
+def _places(source: Source) -> dict[str, str]:
+    """Where the weights of each step are, as they were given."""
+    return {str(step): key for step, key in source.keys}

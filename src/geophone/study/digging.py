@@ -1,14 +1,15 @@
 """The digs of a study: which there are to be, and the task that makes one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from geophone._open import open as open_folder
-from geophone.dig.run import dig, is_dug
+from geophone.dig.run import dig, is_dug, ready
 from geophone.dig.select import selected
+from geophone.dig.subject import named_subject
 from geophone.engine import Ended, Outcome, Progress, Task, run_local, run_ray
 from geophone.errors import PartlyDone
 from geophone.records import DigOptions, Target
@@ -26,20 +27,23 @@ def dig_stage(
     options: DigOptions,
     chosen: pd.DataFrame,
     *,
+    subject: Mapping[str, str] | None = None,
     workers: int = 1,
     ray: str | None = None,
     on_progress: Progress = lambda name, done, of: None,
     on_end: Ended = lambda outcome: None,
 ) -> list[Path]:
     """Dig at the targets in `chosen` (as `chosen_targets` gives them) that are not there yet, `workers` at a time or on
-    the Ray cluster at `ray`, and return the digs' folders. Raises PartlyDone when some failed; the others are
-    complete."""
+    the Ray cluster at `ray`, and return the digs' folders. `subject` names the functions of a run of the user's own
+    loop ("model", "data", "score", "weights" -> "module:function"). Raises InputError, before any work, for what is
+    missing there, and PartlyDone when some digs failed; the others are complete."""
     also = chosen["recovery"] if "recovery" in chosen else [False] * len(chosen)
     wanted = [
         (target, replace(options, recovery=options.recovery or bool(recovered)))
         for target, recovered in zip(targets_in(chosen), also, strict=True)
     ]
-    tasks = dig_tasks(study, wanted)
+    ready(study, [target for target, _ in wanted], None if subject is None else named_subject(subject), options)
+    tasks = dig_tasks(study, wanted, subject)
     told = {"on_progress": on_progress, "on_end": on_end}
     if ray is not None and tasks:
         outcomes = run_ray(tasks, address=ray, **told)
@@ -55,22 +59,32 @@ def forget_digs(study: Study, chosen: pd.DataFrame) -> None:
         (study.places.dig(target.name) / DIG).unlink(missing_ok=True)
 
 
-def dig_tasks(study: Study, wanted: Sequence[tuple[Target, DigOptions]]) -> list[Task]:
+def dig_tasks(
+    study: Study, wanted: Sequence[tuple[Target, DigOptions]], subject: Mapping[str, str] | None = None
+) -> list[Task]:
     """A task for each of the `wanted` that is not dug yet."""
     return [
         Task(
             t.name,
             ensure_dug,
-            {"folder": study.folder.resolve(), "target": t, "options": options},
+            {"folder": study.folder.resolve(), "target": t, "options": options, "subject": subject},
         )
         for t, options in wanted
         if not is_dug(study, t, options)
     ]
 
 
-def ensure_dug(folder: Path, target: Target, options: DigOptions, *, tell: Callable[[int, int], None]) -> None:
+def ensure_dug(
+    folder: Path,
+    target: Target,
+    options: DigOptions,
+    subject: Mapping[str, str] | None,
+    *,
+    tell: Callable[[int, int], None],
+) -> None:
     """Leave the dig of `target` finished; nothing if it is there."""
-    dig(open_folder(folder), target, options=options, on_moment=tell)
+    own = None if subject is None else named_subject(subject)
+    dig(open_folder(folder), target, options=options, subject=own, on_moment=tell)
 
 
 def chosen_targets(study: Study, settings: DigSettings) -> pd.DataFrame:

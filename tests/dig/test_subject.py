@@ -1,0 +1,235 @@
+"""Anybody's run is dug: what a subject gives is what the tools see, and what is missing is said before any work."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from transformers import BertConfig, BertForSequenceClassification, GPTNeoXConfig, GPTNeoXForCausalLM
+
+import geophone as gp
+from geophone.dig.anatomy import HuggingFaceAnatomy, PlainAnatomy, ZooAnatomy, anatomy_of
+from geophone.dig.run import dig
+from geophone.dig.samples import answers, samples_of
+from geophone.dig.scoring import Scored, default_score
+from geophone.dig.subject import moments_had, named_subject, specimen_of
+from geophone.errors import InputError
+from geophone.ingest.checkpoints import measure
+from geophone.ingest.sources import checkpoint_files
+from geophone.records import Window
+from geophone.zoo.transformer import Decoder
+
+OPTIONS = gp.DigOptions(per_class=20, units=2, steps=2)
+STEPS = (5, 20, 40)
+
+
+class Own(nn.Module):
+    """A network of nobody's zoo."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(1, 6, 3), nn.ReLU())
+        self.second = nn.Sequential(nn.Conv2d(6, 8, 3), nn.ReLU())
+        self.out = nn.Linear(8 * 16, 3)
+
+    def forward(self, x):
+        return self.out(self.second(self.first(x)).flatten(1))
+
+
+def images():
+    """Bars of three directions."""
+    rng = torch.Generator().manual_seed(0)
+    y = torch.arange(120) % 3
+    x = 0.3 * torch.randn(120, 1, 8, 8, generator=rng)
+    x[y == 0, :, 3], x[y == 1, :, :, 3] = 2.0, 2.0
+    return x, y
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """A run of one's own loop, its weights kept at three steps."""
+    torch.manual_seed(0)
+    folder, model, (x, y) = tmp_path_factory.mktemp("own"), Own(), images()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    with gp.Recorder(model, x[:64], out=folder / "runs" / "bars", every=5) as recorder:
+        for step in range(1, 41):
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(model(x), y)
+            loss.backward()
+            optimizer.step()
+            recorder.step(loss=loss.item())
+            if step in STEPS:
+                recorder.checkpoint()
+    return gp.open(folder / "runs" / "bars"), model.eval()
+
+
+SUBJECT = gp.Subject(model=Own, data=images)
+
+
+def specimen(run, subject=SUBJECT, per_class=20):
+    return specimen_of(run, subject, rng=np.random.default_rng(0), per_class=per_class)
+
+
+def test_the_networks_are_those_that_were_kept_and_untrained_ones_differ(own):
+    run, model = own
+    seen = specimen(run)
+    x, y = images()
+    networks = seen.at([40, 5])
+    torch.testing.assert_close(networks[40](x), model(x))
+    assert seen.kept == STEPS and seen.kind == "image" and not networks[5].training
+    first, second, again = seen.untrained(0), seen.untrained(1), seen.untrained(0)
+    assert torch.equal(first(x), again(x)) and not torch.equal(first(x), second(x))
+    score = seen.score(model(x), y)
+    torch.testing.assert_close(score, model(x).softmax(1)[torch.arange(120), y].detach())
+
+
+def test_moments_move_to_the_weights_that_were_kept_and_a_window_between_two_is_none(own):
+    seen = specimen(own[0])
+    moved = moments_had(
+        seen, {"target": {"before": 7, "during": 18, "after": 30}, "control": {"before": 1, "after": 2}}
+    )
+    assert moved == {"target": {"before": 5, "during": 20, "after": 20}}
+    with pytest.raises(InputError, match="kept weights at step 5, 20, 40 only"):
+        moments_had(seen, {"target": {"before": 33, "during": 38, "after": 40}})
+    assert moments_had(replace(seen, kept=None), {"target": {"before": 33, "after": 34}})["target"]["after"] == 34
+
+
+@pytest.mark.parametrize(
+    ("subject", "said"),
+    [
+        (None, r"pass subject=.*--model and --data"),
+        (gp.Subject(model=lambda: nn.Sequential(nn.Linear(64, 3)), data=images), "no layer first"),
+        (gp.Subject(model=lambda: 3, data=images), "must return a torch.nn.Module"),
+        (gp.Subject(model=Own, data=(images()[0], None)), "wants score="),
+        (gp.Subject(model=Own, data=(images()[0], images()[1][:5])), "one answer for each"),
+        (gp.Subject(model=Own, data=images, score=lambda output, y: output.mean()), "one number per sample"),
+        (gp.Subject(model=Own, data=(images()[0], torch.zeros(120, 5))), "pass score= to compare"),
+        (gp.Subject(model=Own, data=(images()[0], "words")), "next-token"),
+    ],
+)  # fmt: skip
+def test_what_is_missing_is_said_before_any_work(own, subject, said):
+    with pytest.raises(InputError, match=said):
+        specimen(own[0], subject)
+
+
+def test_weights_that_do_not_fit_and_parts_that_are_not_named_are_said(own):
+    wrong = replace(SUBJECT, weights=lambda step: {"first.0.weight": torch.zeros(6, 1, 3, 3)})
+    with pytest.raises(InputError, match="not those of the network"):
+        specimen(own[0], wrong).at([5])
+    with pytest.raises(InputError, match="--data module:function as well"):
+        named_subject({"model": "mine:build"})
+
+
+def test_a_run_that_was_measured_remembers_where_its_weights_are(own, tmp_path):
+    run, model = own
+    files = []
+    for step, network in specimen(run).at(STEPS).items():
+        files.append(tmp_path / f"step-{step}.pt")
+        torch.save({"state_dict": network.state_dict()}, files[-1])
+    measure(checkpoint_files(files[:2], Own), images()[0][:64], out=tmp_path / "runs" / "measured")
+    measure(checkpoint_files(files, Own), images()[0][:64], out=tmp_path / "runs" / "measured")
+    seen = specimen(gp.open(tmp_path / "runs" / "measured"))
+    assert seen.kept == STEPS
+    torch.testing.assert_close(seen.at([40])[40](images()[0]), model(images()[0]))
+    for file in files:
+        file.unlink()
+    with pytest.raises(InputError, match="kept no weights"):
+        specimen(gp.open(tmp_path / "runs" / "measured"))
+
+
+REGRESSION = gp.Subject(
+    model=Own, data=(images()[0], images()[0].mean((1, 2, 3))), score=lambda output, y: -((output[:, 0] - y) ** 2)
+)
+NO_ANSWERS = gp.Subject(model=Own, data=(images()[0], None), score=lambda output, y: -output.var(1))
+
+
+@pytest.mark.parametrize(("seed", "subject"), list(enumerate([SUBJECT, REGRESSION, NO_ANSWERS])))
+def test_a_run_of_ones_own_loop_is_dug_to_the_end(own, seed, subject):
+    run, model = own
+    window = Window(5, 20, 40)
+    target = gp.Target(1, run.name, "second", 1, "stable_rank", window, None, None, "naive", 1.0, "planted.")
+    made = dig(run, target, options=replace(OPTIONS, seed=seed), subject=subject)
+    moments = made["moments"].set_index("moment")
+    assert list(moments["step"]) == list(STEPS) and "second" in made.notes
+    x, y = images()
+    if subject is SUBJECT:
+        right = float((model(x).argmax(1) == y).float().mean())
+        assert moments.loc["after", "accuracy"] == pytest.approx(right, abs=0.07) and right > 0.9
+    else:
+        assert moments["accuracy"].isna().all() and np.isfinite(moments["loss"]).all()
+        assert set(made["ablation"]["layer"]) == {layer.name for layer in run.layers}
+
+
+def test_samples_of_own_data_are_balanced_and_real_answers_are_cut_in_equal_groups():
+    x, y = torch.randn(50, 4), torch.tensor([0] * 30 + [2] * 20)
+    chosen = samples_of(x, y, per_class=12)
+    assert torch.bincount(chosen.y).tolist() == [12, 0, 12] and chosen.y[:4].tolist() == [0, 2, 0, 2]
+    assert torch.bincount(samples_of(x, y, per_class=100).y).tolist() == [20, 0, 20]
+    real = samples_of(x, x[:, 0], per_class=10)
+    assert torch.bincount(real.y).tolist() == [10] * 4 and torch.equal(real.answers, x[:40, 0])
+    assert real.answers[real.y == 0].max() < real.answers[real.y == 1].min()
+
+
+def test_tokens_are_scored_where_they_are_asked_for():
+    logits, y = torch.randn(3, 4, 7), torch.tensor([[1, -100, 2, 3], [-100] * 4, [0, 1, 2, 6]])
+    by_hand = [logits[n, t].softmax(0)[y[n, t]] for n in range(3) for t in range(4) if y[n, t] >= 0]
+    torch.testing.assert_close(default_score(y)(logits, y), torch.stack(by_hand))
+    scoring = Scored(default_score(y), own=False, labels=True)
+    expected = -torch.stack(by_hand).log().mean()
+    torch.testing.assert_close(scoring.loss(logits, y), expected)
+    right = [logits[n, t].argmax() == y[n, t] for n in range(3) for t in range(4) if y[n, t] >= 0]
+    assert float(scoring.accuracy(logits, y)) == pytest.approx(float(torch.stack(right).float().mean()))
+
+
+def neox():
+    torch.manual_seed(1)
+    return GPTNeoXForCausalLM(
+        GPTNeoXConfig(num_hidden_layers=2, num_attention_heads=2, hidden_size=16, intermediate_size=32, vocab_size=20)
+    ).eval()
+
+
+def bert():
+    torch.manual_seed(1)
+    return BertForSequenceClassification(
+        BertConfig(num_hidden_layers=2, num_attention_heads=2, hidden_size=16, intermediate_size=32, vocab_size=20)
+    ).eval()
+
+
+def test_an_adapter_is_found_by_the_modules():
+    assert type(anatomy_of(Own())) is PlainAnatomy and type(anatomy_of(bert())) is HuggingFaceAnatomy
+    assert type(anatomy_of(Decoder(7, 7, length=6, width=8, heads=2, depth=1))) is ZooAnatomy
+    assert type(anatomy_of(nn.Sequential(neox()))) is HuggingFaceAnatomy
+
+
+@pytest.mark.parametrize(
+    ("build", "layer"),
+    [
+        (lambda: Decoder(20, 20, length=9, width=16, heads=2, depth=2).eval(), "blocks.1.attention"),
+        (bert, "bert.encoder.layer.1.attention"),
+        (neox, "gpt_neox.layers.1.attention"),
+    ],
+)
+def test_patterns_are_distributions_and_the_rows_of_a_head_move_that_head_alone(build, layer):
+    model, tokens = build(), torch.randint(20, (3, 9), generator=torch.Generator().manual_seed(0))
+    anatomy = anatomy_of(model)
+    assert anatomy.heads(model)[layer] == 2
+    before = anatomy.patterns(model, tokens)[layer]
+    assert before.shape == (3, 2, 9, 9)
+    np.testing.assert_allclose(before.sum(-1), 1, atol=1e-5)
+    rows = anatomy.head_rows(model, layer)
+    assert len(rows) == 2
+    weights = model.state_dict()
+    for entry, part in rows[1]:
+        weights[entry][part] += torch.randn_like(weights[entry][part])
+    after = anatomy.patterns(model, tokens)[layer]
+    assert np.array_equal(before[:, 0], after[:, 0]) and np.abs(before[:, 1] - after[:, 1]).max() > 0.01
+
+
+def test_a_language_model_of_hugging_face_is_read_by_its_logits():
+    model, x = neox(), torch.randint(20, (6, 9), generator=torch.Generator().manual_seed(0))
+    y = torch.cat([x[:, 1:], torch.full((6, 1), -100)], 1)
+    with torch.no_grad():
+        output = model(x)
+    torch.testing.assert_close(default_score(y)(output, y), default_score(y)(output.logits, y))
+    assert answers(model, ["gpt_neox.layers.0"], x, reduce="tokens")["gpt_neox.layers.0"].shape == (54, 16)
