@@ -96,7 +96,6 @@ def dig(
         raise InputError("--units are those of one layer: give --target with it.")
     parts = {"model": model, "data": data, "score": score, "weights": weights}
     subject = {part: name for part, name in parts.items() if name is not None} or None
-    asked = ({} if units is None else {"units": _numbers(units)}) | ({"per_class": 10} if seed_mode else {})
     with Voice(as_json=as_json, quiet=quiet) as voice:
         place = open_folder(folder)
         study = study_of(place) if isinstance(place, Run) else place
@@ -104,7 +103,9 @@ def dig(
         settings = settings.model_copy(
             update={"recovery": recovery or settings.recovery, "every": every or settings.every}
         )
-        options = replace(options_of(settings), **asked)
+        options = options_of(settings)
+        options = replace(options, units=options.units if units is None else _numbers(units))
+        options = replace(options, per_class=10) if seed_mode else options
         chosen = _chosen(study, settings, target)
         if isinstance(place, Run):
             chosen = chosen[chosen["run"] == place.name]

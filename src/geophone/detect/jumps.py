@@ -116,7 +116,7 @@ def _pelt(values: np.ndarray, rng, nulls) -> Found:
     rest = residuals(y[np.isfinite(y)][None])
     if not len(rest):
         return []
-    return change_points(y, penalty=pelt_penalty(rest, len(rest[0]), rng=_needed(rng, "pelt")))
+    return change_points(y, penalty=pelt_penalty(list(rest), len(rest[0]), rng=_needed(rng, "pelt")))
 
 
 def pelt_penalty(rest: Sequence[np.ndarray], measurements: int, *, rng: np.random.Generator) -> float:

@@ -44,7 +44,7 @@ def evidence_table(study: Study) -> pd.DataFrame:
 def check_comparable(digs: Sequence[Dig]) -> None:
     """Raises InputError, naming two of `digs`, unless all were made by one code with options under which numbers mean
     the same. How many units are shown, the images' steps and the random seed do not change what a number means."""
-    options = {
+    options: dict[str, list[tuple[object, Dig]]] = {
         "made by different code": [(dig.about.code, dig) for dig in digs],
         "of different numbers of samples per class": [(dig.about.options.per_class, dig) for dig in digs],
         "with recovery at different horizons": [
@@ -148,12 +148,14 @@ def _row(target: Target, role: str, window: Window, tables: Mapping[str, pd.Data
         "phase": step / total, "magnitude": new - old, "log_magnitude": log, "size": abs(log),
         "num_jumps": jumps, "expected_jumps": expected, "type": known.type(target) if role == "target" else "",
     }  # fmt: skip
-    row |= _moments(tables, role) | _composition(tables, role) | _ablation(tables, role, target.layer)
-    row |= _recovery(tables, role)
+    levels = _moments(tables, role) | _composition(tables, role) | _ablation(tables, role, target.layer)
+    levels |= _recovery(tables, role)
     nothing = float("nan")
-    return row | {
-        f"{name}_change": row.get(f"{name}_after", nothing) - row.get(f"{name}_before", nothing) for name in CHANGING
+    changes = {
+        f"{name}_change": levels.get(f"{name}_after", nothing) - levels.get(f"{name}_before", nothing)
+        for name in CHANGING
     }
+    return row | levels | changes
 
 
 def _number(table: pd.DataFrame, column: str) -> float:
