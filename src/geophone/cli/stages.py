@@ -104,11 +104,9 @@ def dig(
             update={"recovery": recovery or settings.recovery, "every": every or settings.every}
         )
         options = options_of(settings)
-        options = replace(options, units=options.units if units is None else _numbers(units))
+        options = options if units is None else replace(options, units=_numbers(units))
         options = replace(options, per_class=10) if seed_mode else options
-        chosen = _chosen(study, settings, target)
-        if isinstance(place, Run):
-            chosen = chosen[chosen["run"] == place.name]
+        chosen = _chosen(study, settings, target, place.name if isinstance(place, Run) else None)
         with StageProgress(quiet=quiet) as progress:
             digs = dig_stage(
                 study, options, chosen, subject=subject, workers=workers, ray=ray, on_progress=progress.training
@@ -116,14 +114,15 @@ def dig(
         voice.say(lambda: say_digs(digs), lambda: digs_document(folder, digs))
 
 
-def _chosen(study: "Study", settings: "DigSettings", target: int | None) -> "DataFrame":
-    """A target that the study file selects is dug as it says; any other by its rank."""
+def _chosen(study: "Study", settings: "DigSettings", target: int | None, run: str | None) -> "DataFrame":
+    """A target that the study file selects is dug as it says; any other by its rank. With `run` those of that run."""
     from geophone.dig.select import selected
     from geophone.study.digging import chosen_targets
 
     chosen = chosen_targets(study, settings)
     chosen = chosen if target is None or chosen.empty else chosen[chosen["rank"] == target]
-    return selected(study, every=settings.every, number=target) if chosen.empty else chosen
+    chosen = selected(study, every=settings.every, number=target) if chosen.empty else chosen
+    return chosen if run is None else chosen[chosen["run"] == run]
 
 
 def _numbers(units: str) -> tuple[int, ...]:
