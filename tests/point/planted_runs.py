@@ -41,7 +41,7 @@ def run(*, learned=(), lost=(), hidden=(), shocks=(), layers=4, noise=0.01, seed
     late = np.full_like(change, np.nan)
     late[1:] = change[:-1]
     names = tuple(f"blocks.{i}" for i in range(layers))
-    series = dict.fromkeys(("cka_change_1", "readable_change"), late) | {"layer_update_norm": change}
+    series = {"cka_change_1": late, "readable_change": 2 * late, "readable_gain": late} | {"layer_update_norm": change}
     series |= {"stable_rank": 5 + np.cumsum(change, axis=0)}
     flat = values @ rng.normal(size=(120, 24))
     return RunSignals(

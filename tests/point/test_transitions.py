@@ -93,10 +93,10 @@ def test_layers_stand_in_the_order_in_which_they_moved():
 
 @pytest.mark.parametrize("steps", [STEPS, np.unique(np.round(np.geomspace(1, 1e5, 200)))], ids=["even", "log"])
 def test_noise_alone_is_seldom_a_transition(steps):
-    counts = [len(listed(run(seed=seed, steps=steps), "learned", "lost")) for seed in range(20)]
-    assert np.mean([count > 0 for count in counts]) <= 0.2  # one run of twenty, and what 20 runs leave to chance
-    hidden = [len(listed(run(seed=seed, steps=steps), "hidden")) for seed in range(20)]
-    assert np.mean([count > 0 for count in hidden]) <= 0.25
+    listings = [transitions(run(seed=s, steps=steps), rng=np.random.default_rng(s)) for s in range(30)]
+    for kinds in (("learned", "lost"), ("hidden",)):
+        alarms = [any(t.listed for t in listing.of(*kinds)) for listing in listings]
+        assert np.mean(alarms) <= 0.2  # one run of twenty by each null, and what 30 runs leave to chance
 
 
 def test_the_null_says_how_many_it_would_list():

@@ -44,8 +44,8 @@ def transitions(run: RunSignals, *, rng: np.random.Generator, rule: Rule | None 
     yields: dict[str, float] = {}
     learned = behaviour_transitions(scene, yields)
     concepts = concept_transitions(run)
-    moments = [t.index for t in (*learned, *concepts) if t.listed]
-    hidden = hidden_transitions(scene, moments, yields)
-    shocks = shock_transitions(scene, [t for t in learned if t.listed], yields)
+    moved = [t for t in learned if t.listed]
+    hidden = hidden_transitions(scene, moved, yields)
+    shocks = shock_transitions(scene, moved, yields)
     first = transient(scene)
     return Listing((*learned, *concepts, *hidden, *shocks, *first), yields)

@@ -11,25 +11,27 @@ from geophone.point import score as scores
 from geophone.point.kernels import Kernel, operators
 from geophone.point.layers import BASELINE, columns_of
 from geophone.point.learned import behaviour_score
-from geophone.point.moments import SPREAD
 from geophone.point.null import Null, noise_null
-from geophone.point.rule import LayerPart, Rule
+from geophone.point.rule import LayerPart
 from geophone.point.scene import FIRST, Scene, described, ratio
 from geophone.point.signals import RunSignals
 from geophone.point.stretch import Stretch, bump_stretch, valleys
 from geophone.point.transition import Transition
 
 Series = npt.NDArray[np.float64]
+NEAR = 5  # measurements
+LEAST_CHANGE = 0.3  # directions over the samples; less is not worth digging, however clear
 AHEAD, BEHIND = 2, 8  # measurements whose loss is compared for a shock
 
 
-def hidden_score(run: RunSignals, rule: Rule) -> Series | None:
-    """How much the layers change at every measurement; None where none of the rule's signals is there."""
-    parts = []
-    for part in rule.hidden:
-        if columns := columns_of(run, part):
-            parts.append(scores.over_layers(scores.layer_levels(run, part.signal, part.kernel, columns), part.pool))
-    return scores.joined(parts) if parts else None
+def layer_score(run: RunSignals, parts: Sequence[LayerPart]) -> Series | None:
+    """How much the layers change at every measurement, by `parts`; None where none of their signals is there."""
+    pooled = [
+        scores.over_layers(scores.layer_levels(run, part.signal, part.kernel, columns), part.pool)
+        for part in parts
+        if (columns := columns_of(run, part))
+    ]
+    return scores.joined(pooled) if pooled else None
 
 
 def shock_score(run: RunSignals) -> Series | None:
@@ -49,38 +51,53 @@ def _jump(y: Series) -> Series:
     return np.maximum(rise, 0.0)
 
 
-def hidden_transitions(scene: Scene, taken: Sequence[int], yields: dict[str, float]) -> list[Transition]:
+def hidden_transitions(scene: Scene, learned: Sequence[Transition], yields: dict[str, float]) -> list[Transition]:
+    """What became readable in a layer, best first, then what no longer is, each where behaviour (`learned`: its listed
+    transitions) does not move: not within 5 measurements of a peak of it, nor between its start and end."""
+    came = _changes(scene, scene.rule.hidden, learned, yields)
+    went = _changes(scene, scene.rule.faded, learned, yields)
+    strong = [t.index for t in came if t.listed]
+    return came + [t for t in went if all(abs(t.index - i) >= scene.apart for i in strong)]
+
+
+def _changes(
+    scene: Scene, parts: Sequence[LayerPart], taken: Sequence[Transition], yields: dict[str, float]
+) -> list[Transition]:
     run = scene.run
-    score = hidden_score(run, scene.rule)
+    score = layer_score(run, parts)
     if score is None:
         return []
-    standing, null = _standing(scene)
-    yields["hidden"] = null.yields
+    standing, null = _standing(scene, parts)
+    yields["hidden"] = yields.get("hidden", 0.0) + null.yields
+    levels = [run.centred(part.signal)[:, columns_of(run, part)].max(1) for part in parts if columns_of(run, part)]
+    most = np.max(levels, axis=0)
     moments = scene.moments(score)
     listing = []
     for i in moments:
-        if any(abs(i - j) < scene.apart or abs(run.steps[i] - run.steps[j]) < SPREAD * run.steps[j] for j in taken):
+        if any(abs(int(i) - t.index) <= NEAR or t.start <= run.steps[i] <= t.end for t in taken):
             continue
-        stretch = bump_stretch(score, int(i), valleys(score, int(i), moments))
+        bounds = valleys(score, int(i), moments)
         size = float(standing[max(0, i - 2) : i + 3].max())
         strength = ratio(size, null.threshold)
+        share = float(score[bounds[0] : bounds[1] + 1].sum() / score.sum())
+        large = float(most[max(0, i - 2) : i + 3].max()) >= LEAST_CHANGE
         listing.append(
             replace(
-                described(scene, stretch, score),
+                described(scene, bump_stretch(score, int(i), bounds), score),
                 kind="hidden",
                 size=size,
                 strength=strength,
-                listed=strength > 1,
-                signals=tuple(dict.fromkeys(part.signal for part in scene.rule.hidden if columns_of(run, part))),
+                share=share,
+                listed=strength > 1 and share >= scene.rule.share and large,
+                signals=tuple(dict.fromkeys(part.signal for part in parts if columns_of(run, part))),
             )
         )
     return listing
 
 
-def _standing(scene: Scene) -> tuple[Series, Null]:
+def _standing(scene: Scene, parts: Sequence[LayerPart]) -> tuple[Series, Null]:
     """How far the layer that stands out most lies above its own course, in its robust deviations, and its null."""
-    rests = [_rest(scene.run, part) for part in scene.rule.hidden if columns_of(scene.run, part)]
-    rest = np.concatenate(rests, axis=1)
+    rest = np.concatenate([_rest(scene.run, part) for part in parts if columns_of(scene.run, part)], axis=1)
     mean = operators(scene.run.steps, Kernel("step", 2.0)).mean
 
     def statistic(y: Series) -> Series:

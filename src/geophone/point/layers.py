@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy.ndimage import median_filter
 
 from geophone.point.rule import LayerPart
-from geophone.point.score import contrast, layer_levels, scaled
+from geophone.point.score import SMALL, layer_levels, scaled
 from geophone.point.signals import RunSignals
 from geophone.point.transition import LayerShare
 from geophone.signals import ADDED
@@ -21,10 +21,10 @@ _TINY = 1e-300
 
 def columns_of(run: RunSignals, part: LayerPart) -> list[int]:
     """The columns of `run.series` that a part is read on, those without any value above 0 left out."""
-    if part.signal not in run.series:
+    values = run.layered(part.signal)
+    if values is None:
         return []
     kinds = {"streams": run.streams, "updates": run.updates, "both": tuple(range(len(run.layers)))}
-    values = run.series[part.signal]
     return [i for i in kinds[part.columns] if (values[:, i] > 0).any()]
 
 
@@ -50,7 +50,7 @@ class LayerMap:
                 continue
             levels = layer_levels(run, part.signal, part.kernel, columns)
             place = [self.names.index(run.layers[i].removesuffix(ADDED)) for i in columns]
-            ranking[k][:, place] = np.log(scaled(contrast(levels)) + 0.01)
+            ranking[k][:, place] = np.log(scaled(levels) + SMALL)
             standing[k][:, place] = excess(levels)
         self._ranking, self._standing = _mean(ranking), np.fmax.reduce(standing, axis=0) if len(parts) else ranking
 

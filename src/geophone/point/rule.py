@@ -35,12 +35,14 @@ class LayerPart:
 @dataclass(frozen=True, slots=True)
 class Rule:
     """`behaviour`: the score of what is learned; `outputs`: its stand-in for a run without behaviour; `hidden`: that of
-    changes inside; `where`: what layers are named by. A learned transition that makes up less than `share` of the area
-    under the score is not listed, nor is any that its null explains. `digest` is the rule's own."""
+    what became readable inside, `faded` of what no longer is; `where`: what layers are named by. A learned transition
+    that makes up less than `share` of the area under the score is not listed, nor is any that its null explains.
+    `seeds` are those on which all this was chosen, `digest` is the rule's own."""
 
     behaviour: tuple[Part, ...]
     outputs: tuple[Part, ...]
     hidden: tuple[LayerPart, ...]
+    faded: tuple[LayerPart, ...]
     where: tuple[LayerPart, ...]
     share: float
     seeds: tuple[int, ...]
@@ -57,6 +59,7 @@ def frozen_rule() -> Rule:
         behaviour=tuple(_part(p) for p in document["behaviour"]),
         outputs=tuple(_part(p) for p in document["outputs"]),
         hidden=tuple(_layer_part(p) for p in document["hidden"]),
+        faded=tuple(_layer_part(p) for p in document["faded"]),
         where=tuple(_layer_part(p) for p in document["where"]),
         share=float(document["share"]),
         seeds=tuple(document["seeds"]),

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from geophone.errors import InputError
 from geophone.point.kernels import Kernel, Operators, operators
 from geophone.point.signals import RunSignals, filled
-from geophone.signals import LAGS, components
+from geophone.signals import components
 
 Series = npt.NDArray[np.float64]
 SMALL = 0.01
@@ -162,7 +162,7 @@ def _path(run: RunSignals, count: int | None) -> Series:
 def layer_levels(run: RunSignals, name: str, kernel: Kernel, columns: Sequence[int]) -> Series:
     """exp(mean of ln) of a per-layer signal (M, L), changes put at the middle of what they compare; what is not above 0
     counts as the smallest value that is."""
-    values = (run.centred(name) if name in LAGS else filled(run.series[name]))[:, list(columns)]
+    values = run.centred(name)[:, list(columns)]
     floor = np.where(values > 0, values, np.inf).min(0)
     floor = np.where(np.isfinite(floor), floor, 1.0)
     return np.exp(_of(run, kernel).mean @ np.log(np.maximum(values, floor)))

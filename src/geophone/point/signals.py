@@ -7,10 +7,13 @@ import numpy as np
 import numpy.typing as npt
 
 from geophone.errors import InputError
-from geophone.signals import ADDED, LAGS
+from geophone.signals import ADDED
+from geophone.signals import LAGS as RECORDED_LAGS
 
 Series = npt.NDArray[np.float64]
-BEHAVIOUR_MAXIMUM = 2000  # measurements; longer runs are read at this many, evenly spaced
+FADED = "readable_loss"  # readable_change - readable_gain: what could be read and no longer can
+MAXIMUM = 2000  # measurements; longer runs are read at this many, evenly spaced
+LAGS = {**RECORDED_LAGS, FADED: RECORDED_LAGS["readable_change"]}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,14 +84,25 @@ class RunSignals:
         added = tuple(i for i, layer in enumerate(self.layers) if layer.endswith(ADDED))
         return added or self.streams
 
+    def layered(self, name: str) -> Series | None:
+        """The per-layer signal `name` (M, L), recorded or derived ("readable_loss", the gain of the same change read
+        backwards); None where the run does not have it."""
+        if name == FADED and {"readable_change", "readable_gain"} <= self.series.keys():
+            return self.series["readable_change"] - self.series["readable_gain"]
+        return self.series.get(name)
+
     def centred(self, name: str) -> Series:
-        """The change signal `name` with every value moved to the middle of the two measurements that it compares.
+        """The per-layer signal `name`, every value of a change moved to the middle of the two measurements it compares.
 
         A lag is shorter while fewer measurements lie before, so the first L/2 places have changes over less time. The
         last L/2 places and the very first have none and take the nearest value, as gaps do.
         """
-        late = self.series[name]
-        lag, places = LAGS[name], np.arange(len(self))
+        late = self.layered(name)
+        if late is None:
+            raise InputError(f"{self.name} has no signal {name!r} of its layers; it has {', '.join(self.series)}.")
+        lag, places = LAGS.get(name, 0), np.arange(len(self))
+        if lag == 0:
+            return filled(late)
         reach = np.minimum(lag, 2 * places)
         source = places + reach // 2
         inside = (source < len(self)) & (places > 0)
@@ -96,7 +110,7 @@ class RunSignals:
         middle[inside] = late[source[inside]]
         return filled(middle)
 
-    def thinned(self, limit: int = BEHAVIOUR_MAXIMUM) -> "RunSignals":
+    def thinned(self, limit: int = MAXIMUM) -> "RunSignals":
         """The same run at no more than `limit` of its measurements, evenly spaced; itself where it is no longer."""
         if len(self) <= limit:
             return self

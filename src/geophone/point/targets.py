@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from geophone.point.controls import Span, controls
 from geophone.point.find import Listing
-from geophone.point.inside import hidden_score, shock_score
+from geophone.point.inside import layer_score, shock_score
 from geophone.point.kernels import Kernel, operators
 from geophone.point.learned import behaviour_score
 from geophone.point.rule import Rule, frozen_rule
@@ -74,7 +74,9 @@ def activity_of(run: RunSignals, transition: Transition, rule: Rule) -> Series:
         return np.abs(operators(run.steps, Kernel("step", 2.0)).slope @ course)
     if transition.kind == "transient" and transition.signals == ("cka_change_1",):
         return layer_levels(run, "cka_change_1", Kernel("step", 0.5), range(len(run.layers))).mean(1)
-    score = {"hidden": hidden_score(run, rule), "shock": shock_score(run)}.get(
-        transition.kind, behaviour_score(run, rule)
-    )
+    if transition.kind == "hidden":
+        faded = transition.signals == tuple(part.signal for part in rule.faded)
+        score = layer_score(run, rule.faded if faded else rule.hidden)
+    else:
+        score = shock_score(run) if transition.kind == "shock" else behaviour_score(run, rule)
     return np.zeros(len(run)) if score is None else score

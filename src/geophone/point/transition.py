@@ -41,7 +41,7 @@ class Transition:
     `score` orders transitions of one kind within a run and means nothing else. `size` is the change in units of the
     run's own noise, `strength` the change over what the null reaches in one run of twenty: above 1 the null does not
     explain it. `share` is the part of the whole area under the run's score that lies between the valleys on its two
-    sides (NaN where behaviour is not what moved). `listed` says whether it stands before the end of the list.
+    sides (NaN for shocks, concepts and the transient). `listed` says whether it stands before the end of the list.
 
     `layers` are in the order of their own peaks; `named` has the greatest share. `samples` has the columns sample,
     before, after, change, the ones that moved most first, and is empty where there is no behaviour; `own` counts those
