@@ -6,7 +6,7 @@ import pandas as pd
 
 from geophone.charts.maps import Look, map_grid, overlay, training_map
 from geophone.charts.pictures import thumbnail
-from geophone.charts.theme import PAGE, AnyChart, plain
+from geophone.charts.theme import FRACTIONS, PAGE, AnyChart, plain
 from geophone.errors import InputError
 from geophone.store.places import Places
 from geophone.store.run import Run
@@ -53,13 +53,17 @@ def plot_run(run: Run, what: str | None = None, *, colour: str = "layer", share:
     if colour not in ("layer", "all"):
         raise InputError(f"colour is 'layer' (each layer's own) or 'all' (of all together); got {colour!r}.")
     beneath = {name: scalars[name] for name in SCALARS if name in scalars}
+    series, words = run.series(dimension), f"the {plain(dimension)} of {len(run.layers)} layers"
+    if share and dimension not in FRACTIONS:
+        series = series / [min(layer.rows - 1, layer.features) for layer in run.layers]
+        words += ", as a share of min(n - 1, d)"
     return training_map(
-        run.series(dimension),
+        series,
         dimension=dimension,
         transitions=_ranked(run),
         scalars=beneath,
-        look=Look(colour=colour, share=share),
-        title=f"{run.name}: the {plain(dimension)} of {len(run.layers)} layers",
+        look=Look(colour=colour),
+        title=f"{run.name}: {words}",
     )
 
 

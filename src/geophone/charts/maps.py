@@ -1,6 +1,7 @@
 """The map of a training: layers by training step on a log axis, colour the dimension, the ranked transitions as
 numbered flags; what the loop reported beneath, on the same axis."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -26,16 +27,16 @@ from geophone.charts.theme import (
 
 BINS = 160
 LANE = 18  # pixels between two rows of flags
+_SELECTED = "(span_from == null || (datum.stop >= span_from && datum.start <= span_to))"
 _INSIDE = "datum.{} >= low && datum.{} <= high"
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
     """What of a map is to be chosen: colours of each layer on their own ("layer": what happened inside it shows) or
-    of all together ("all": layers compare), as a share of min(n - 1, d) or not, and the size in pixels."""
+    of all together ("all": layers compare), and the size in pixels."""
 
     colour: str = "layer"
-    share: bool = False
     width: int = 760
     row: int = 22
     strip: int = 74
@@ -109,11 +110,15 @@ def steps_axis(field: str = "step:Q", *, named: bool = True) -> alt.X:
 
 def layer_axis(names: Sequence[str], *, width: int = 20) -> alt.Y:
     """Rows by layer, input at the top, with names of about `width` letters; the whole name is in the tip of a cell."""
-    short = shortened(names, width)
-    texts = "{" + ", ".join(f"{name!r}: {value!r}" for name, value in short.items()) + "}"
-    label = f"({texts})[datum.value]" if any(k != v for k, v in short.items()) else "datum.value"
-    axis = alt.Axis(grid=False, labelExpr=label, labelLimit=0, domain=False, ticks=False)
+    axis = alt.Axis(grid=False, labelExpr=label_words(names, width), labelLimit=0, domain=False, ticks=False)
     return alt.Y("layer:N", sort=list(names), scale=alt.Scale(domain=list(names)), title=None, axis=axis)
+
+
+def label_words(names: Sequence[str], width: int = 20, value: str = "datum.value") -> str:
+    """The expression that turns a layer's name into a name of about `width` letters."""
+    short = shortened(names, width)
+    texts = "{" + ", ".join(f"{json.dumps(name)}: {json.dumps(word)}" for name, word in short.items()) + "}"
+    return f"({texts})[{value}]" if any(name != word for name, word in short.items()) else value
 
 
 def extent(names: Sequence[str]) -> int:
@@ -124,18 +129,23 @@ def extent(names: Sequence[str]) -> int:
 def shades(
     source: alt.Data | alt.NamedData, names: Sequence[str], look: Look, *, named: bool = True, letters: int = 20
 ) -> alt.Chart:
-    """The cells of a map. Reads the parameters `dimension` (the column drawn), `low` and `high`: colours span what lies
-    between these, so that a closer look has colours of its own."""
+    """The cells of a map. Reads the parameters `dimension` (the column drawn), `share`, `low` and `high` (the steps
+    shown), `span_from` and `span_to` (those selected, or null): colours span what is selected, or else shown, so that a
+    closer look has colours of its own."""
     fractions = " || ".join(f"dimension == '{name}'" for name in FRACTIONS)
-    value = f"({fractions}) || !{str(look.share).lower()} ? datum[dimension] : datum[dimension] / datum.cap"
+    value = f"({fractions}) || !share ? datum[dimension] : datum[dimension] / datum.cap"
     base = (
         alt.Chart(source)
         .transform_calculate(value=f"datum[dimension] == null ? null : ({value})")
         .transform_filter("datum.stop >= low && datum.start <= high")
         .transform_calculate(level=f"({fractions}) ? datum.value : (datum.value > 0 ? log(datum.value) : null)")
+        .transform_calculate(seen=f"{_SELECTED} ? datum.level : null")
+        .transform_joinaggregate(
+            least="min(seen)", most="max(seen)", groupby=["layer"] if look.colour == "layer" else []
+        )
+        .transform_calculate(level="datum.level == null ? null : clamp(datum.level, datum.least, datum.most)")
     )
     if look.colour == "layer":
-        base = base.transform_joinaggregate(least="min(level)", most="max(level)", groupby=["layer"])
         shade = "datum.level == null ? null : datum.most > datum.least ? "
         base = base.transform_calculate(shade=shade + "(datum.level - datum.least) / (datum.most - datum.least) : 0.5")
         legend = alt.Legend(values=[0, 1], labelExpr="datum.value == 0 ? \"the layer's lowest\" : 'highest'",
@@ -157,12 +167,13 @@ def shades(
 
 
 def flagged(marks: alt.Data | alt.NamedData, dots: alt.Data | alt.NamedData, names: Sequence[str]) -> list[alt.Chart]:
-    """Numbered flags above a map with a line down to the layers that take part. A `href` in the data opens it."""
+    """Numbered flags above a map with a line down to the layers that take part, and these layers. On the page a click
+    opens the `href` that stands in the data."""
     base = alt.Chart(marks).transform_filter(_INSIDE.format("peak", "peak"))
     x = steps_axis("peak:Q")
     tips = [alt.Tooltip(f) for f in ("label:N", "kind:N", "start:Q", "peak:Q", "end:Q", "layers:N")]
     height = alt.YOffset("lane:Q", scale=alt.Scale(domain=[0, 1], range=[-LANE * 0.65, -LANE * 1.65]))
-    here = base.encode(x=x, y=alt.value(0), yOffset=height, tooltip=tips, href="href:N")
+    here = base.encode(x=x, y=alt.value(0), yOffset=height, tooltip=tips)
     stems = base.mark_rule(color="white", strokeWidth=1, strokeDash=[2, 2], opacity=0.9).encode(x=x)
     pins = here.mark_point(shape="circle", filled=True, size=230, color=ACCENT, opacity=1, cursor="pointer")
     text = here.mark_text(color="white", fontSize=11, fontWeight="bold", cursor="pointer", baseline="middle")
@@ -226,11 +237,15 @@ def training_map(
         below = strip(data(scalar(values)), "value", name, log=log, height=look.strip, named=last)
         rows.append(below.properties(width=look.width))
     chart = alt.vconcat(*rows, spacing=8).resolve_scale(color="independent")
-    chart = chart.add_params(*parameters(dimension=dimension, low=low, high=high))
+    chart = chart.add_params(*parameters(dimension=dimension, share=False, **_ends(low, high)))
     described = f"Map of {len(names)} layers by training step; colour is the {caption}."
     wide = extent(names)
     shown = styled(chart, title=title or f"The {plain(dimension)} of every layer", description=described)
     return shown.configure_axisY(minExtent=wide, maxExtent=wide)
+
+
+def _ends(low: float, high: float) -> dict[str, float | None]:
+    return {"low": low, "high": high, "span_from": None, "span_to": None}
 
 
 def parameters(**values: object) -> list[alt.Parameter]:
@@ -303,7 +318,7 @@ def map_grid(
         panels.append(chart.properties(width=145, height=alt.Step(9), title=name))
     lines = [alt.hconcat(*panels[i : i + columns], spacing=14) for i in range(0, len(panels), columns)]
     grid = alt.vconcat(*lines, spacing=12).resolve_scale(color="shared")
-    grid = grid.add_params(*parameters(dimension=dimension, low=float(low), high=float(high)))
+    grid = grid.add_params(*parameters(dimension=dimension, share=False, **_ends(float(low), float(high))))
     return styled(grid, theme)
 
 

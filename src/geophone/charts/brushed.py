@@ -1,0 +1,115 @@
+"""The charts of a run as the page shows them: named data, and one selection of steps in all of them."""
+
+import copy
+from collections.abc import Sequence
+
+import altair as alt
+
+from geophone.charts.maps import Look, extent, flagged, label_words, layer_axis, parameters, shades, steps_axis, strip
+from geophone.charts.theme import ACCENT, PAGE, PALETTE, AnyChart, Row, colours, dashes, specification, styled
+
+# Stands in titles for the name and unit of the dimension that is shown; the page fills it in.
+SHOWN = "{dimension}"
+_CHOSEN = "datum.dimension == dimension && datum.mode == mode"
+_AXIS: Row = {
+    "axis": {"title": "training step (log)", "grid": False},
+    "scale": {"type": "log", "domainMin": {"expr": "low"}, "domainMax": {"expr": "high"}, "nice": False},
+}
+# What lies outside the selected steps is under a veil, with a rule at each end of the selection.
+_SIDES: Row = {
+    "data": {"values": [{"side": 0}, {"side": 1}]},
+    "transform": [
+        {"calculate": "datum.side == 0 ? low : (span_from == null ? high : max(span_to, low))", "as": "a"},
+        {"calculate": "datum.side == 1 ? high : (span_from == null ? low : max(span_from, low))", "as": "b"},
+        {"calculate": "datum.side == 0 ? datum.b : datum.a", "as": "end"},
+    ],
+}
+_VEIL: list[Row] = [
+    {
+        **_SIDES,
+        "mark": {"type": "rect", "opacity": 0.62, "color": {"expr": "ground"}, "clip": True},
+        "encoding": {"x": {"field": "a", "type": "quantitative", **_AXIS}, "x2": {"field": "b"}},
+    },
+    {
+        **_SIDES,
+        "mark": {
+            "type": "rule", "strokeWidth": 1.5, "color": ACCENT, "clip": True,
+            "opacity": {"expr": "span_from == null ? 0 : 1"},
+        },
+        "encoding": {"x": {"field": "end", "type": "quantitative", **_AXIS}},
+    },
+]  # fmt: skip
+
+
+def run_charts(names: Sequence[str], scalars: Sequence[str], *, low: float, high: float, dimension: str) -> Row:
+    """The specifications of a run's charts by name: "map" (colours of each layer), "map_all" (of all together),
+    "series", "marks", and one per scalar.
+
+    They read the data sets `cells` (layer, start, stop, step, cap, a column per dimension), `flags` and `members` (of
+    `geophone.charts.maps`), `marks` (layer, dimension, mode, what, start, stop) and those of the scalars (step, place,
+    value, smooth); and the parameters `dimension`, `share`, `mode`, `low` and `high` (the steps shown), `span_from` and
+    `span_to` (the steps selected, null for none), `ground` (the page's colour). All have the same step axis.
+    """
+    layers = list(names)
+    cells = alt.NamedData("cells")
+    marked = flagged(alt.NamedData("flags"), alt.NamedData("members"), layers)
+    maps = {
+        name: alt.layer(shades(cells, layers, Look(colour=colour), named=not scalars), *marked).properties(
+            height=max(12, min(26, 420 // len(layers))) * len(layers),
+            description="Map of the training: layers by step, colour is the dimension that was chosen.",
+        )
+        for name, colour in (("map", "layer"), ("map_all", "all"))
+    }
+    charts: dict[str, AnyChart] = maps | {"series": _series(layers), "marks": _marks(layers)}
+    for name in scalars:
+        last = name == scalars[-1]
+        chart = strip(alt.NamedData(name), "value", name, log=name == "loss", height=74, named=last)
+        charts[name] = chart.properties(description=f"{name} by step, each value (thin) and the mean of 25 (thick).")
+    values = {"dimension": dimension, "share": False, "mode": "calibrated", "low": low, "high": high,
+              "span_from": None, "span_to": None, "ground": "white"}  # fmt: skip
+    return {name: _finished(chart, layers, values) for name, chart in charts.items()}
+
+
+def _series(names: Sequence[str]) -> AnyChart:
+    columns = alt.ExprRef(f"max(1, floor((width + {extent(names)}) / {extent(names) + 34}))")
+    legend = alt.Legend(title=None, orient="bottom", symbolType="stroke", symbolSize=300, columns=columns,
+                        labelExpr=label_words(names),
+                        labelLimit=0, symbolLimit=0)  # fmt: skip
+    lines = alt.Chart(alt.NamedData("cells")).transform_filter("datum.stop >= low && datum.start <= high")
+    lines = lines.transform_calculate(value="datum[dimension]").mark_line(strokeWidth=1.6, clip=True)
+    drawn = lines.encode(
+        x=steps_axis("stop:Q"),
+        y=alt.Y("value:Q", title=SHOWN, scale=alt.Scale(zero=False)),
+        color=alt.Color("layer:N", sort=list(names), scale=colours(names), legend=legend),
+        strokeDash=alt.StrokeDash("layer:N", sort=list(names), scale=dashes(names), legend=legend),
+    )
+    stems, _, *pins = flagged(alt.NamedData("flags"), alt.NamedData("members"), names)
+    return alt.layer(drawn, stems, *pins).properties(
+        height=240, description="Series: one line per layer, the chosen dimension by step; numbered flags above."
+    )
+
+
+def _marks(names: Sequence[str]) -> AnyChart:
+    base = alt.Chart(alt.NamedData("marks")).transform_filter(_CHOSEN)
+    y = layer_axis(names)
+    tips = [alt.Tooltip("layer:N"), alt.Tooltip("what:N"), alt.Tooltip("start:Q"), alt.Tooltip("stop:Q")]
+    bars = base.transform_filter("datum.what == 'fast change'").mark_bar(height=7, color=PALETTE[1], opacity=0.55)
+    jumps = base.transform_filter("datum.what == 'jump'").mark_tick(thickness=1.5, height=14, color=PALETTE[0])
+    ends = base.transform_filter("datum.what == 'settled'").mark_point(shape="diamond", filled=True, size=60)
+    x = steps_axis("start:Q")
+    return alt.layer(
+        bars.encode(x=x, x2="stop:Q", y=y, tooltip=tips),
+        jumps.encode(x=x, y=y, tooltip=tips),
+        ends.encode(x=x, y=y, tooltip=tips, color=alt.value(PALETTE[2])),
+    ).properties(height=20 * len(names), description="What the detectors marked: bars, ticks and diamonds by layer.")
+
+
+def _finished(chart: AnyChart, names: Sequence[str], values: Row) -> Row:
+    plain = specification(styled(chart.add_params(*parameters(**values)), PAGE))
+    plain.pop("datasets", None)
+    layers = plain["layer"]
+    above = [layer for layer in layers if layer.get("data", {}).get("name") in ("flags", "members")]
+    plain["layer"] = [*(layer for layer in layers if layer not in above), *copy.deepcopy(_VEIL), *above]
+    wide = extent(names)
+    plain["config"] = {"view": {"stroke": None}, "axisY": {"minExtent": wide, "maxExtent": wide}, "padding": 4}
+    return plain | {"autosize": {"type": "fit-x", "contains": "padding"}, "width": "container"}
