@@ -14,7 +14,7 @@ from geophone.store.study import Study
 
 FIRST = "stable_rank"
 FLAGS = 9
-SCALARS = ("loss", "behaviour")
+SCALARS = ("loss", "accuracy", "behaviour")
 
 
 def first_dimension(run: Run) -> str:
@@ -23,21 +23,22 @@ def first_dimension(run: Run) -> str:
 
 
 def transitions(targets: pd.DataFrame, run: str | None = None, *, top: int | None = None) -> pd.DataFrame:
-    """Rows of a table of targets as charts read them: run, rank, kind, start, peak, end, layers (names in order),
-    controls (a list of (start, end)) and label; of one run or of all, the first `top` of the ranking."""
+    """Rows of a table of targets as charts and pages read them: run, rank, kind, dimension, start, peak, end, layers
+    (names in order), controls (a list of (start, end)), label and reason; of one run or of all, the first `top`."""
     rows = targets[targets["run"] == run] if run is not None and len(targets) else targets
     rows = rows.sort_values("rank").head(top) if len(rows) else rows
     table = [
         {
-            "run": row["run"], "rank": int(row["rank"]), "kind": plain(row["dimension"]), "start": int(row["before"]),
+            "run": row["run"], "rank": int(row["rank"]), "kind": "jump", "dimension": row["dimension"],
+            "start": int(row["before"]),
             "peak": int(row["step"]), "end": int(row["after"]), "layers": [row["layer"]],
             "controls": [(int(row[f"{side}_before"]), int(row[f"{side}_after"]))
                          for side in ("earlier", "later") if not pd.isna(row[f"{side}_step"])],
-            "label": f"{row['layer']} at step {row['step']}",
+            "label": f"{row['layer']} at step {row['step']}", "reason": row["reason"],
         }
         for row in rows.to_dict("records")
     ]  # fmt: skip
-    columns = ["run", "rank", "kind", "start", "peak", "end", "layers", "controls", "label"]
+    columns = ["run", "rank", "kind", "dimension", "start", "peak", "end", "layers", "controls", "label", "reason"]
     return pd.DataFrame(table, columns=columns)
 
 

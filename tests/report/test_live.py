@@ -114,7 +114,7 @@ def test_a_study_that_trains_is_followed_and_unchanged_runs_are_not_read_again(t
     import geophone.report.page as page
 
     read, plain = [], page.run_page
-    monkeypatch.setattr(page, "run_page", lambda run, sources: read.append(run.name) or plain(run, sources))
+    monkeypatch.setattr(page, "run_page", lambda run, sources: read.append(run.run.name) or plain(run, sources))
     assert atlas.look() and atlas.version == 2 and read == ["b"]
     assert (tmp_path / "report" / "runs" / "b.html").is_file()
     assert "runs/b.html" in (tmp_path / "report" / "index.html").read_text()

@@ -5,8 +5,19 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from geophone.charts.maps import Look, extent, flagged, label_words, layer_axis, parameters, shades, steps_axis, strip
-from geophone.charts.theme import ACCENT, PAGE, PALETTE, AnyChart, Row, colours, dashes, specification, styled
+from geophone.charts.maps import (
+    Look,
+    extent,
+    flagged,
+    label_words,
+    layer_axis,
+    parameters,
+    shades,
+    small,
+    steps_axis,
+    strip,
+)
+from geophone.charts.theme import ACCENT, GREY, PAGE, PALETTE, AnyChart, Row, colours, dashes, specification, styled
 
 # Stands in titles for the name and unit of the dimension that is shown; the page fills it in.
 SHOWN = "{dimension}"
@@ -63,7 +74,7 @@ def run_charts(names: Sequence[str], scalars: Sequence[str], *, low: float, high
     charts: dict[str, AnyChart] = maps | {"series": _series(layers), "marks": _marks(layers)}
     for name in scalars:
         last = name == scalars[-1]
-        chart = strip(alt.NamedData(name), "value", name, log=name == "loss", height=74, named=last)
+        chart = strip(alt.NamedData(name), name, log=name == "loss", height=74, named=last)
         charts[name] = chart.properties(description=f"{name} by step, each value (thin) and the mean of 25 (thick).")
     values = {"dimension": dimension, "share": False, "mode": "calibrated", "low": low, "high": high,
               "span_from": None, "span_to": None, "ground": "white"}  # fmt: skip
@@ -79,13 +90,15 @@ def _series(names: Sequence[str]) -> AnyChart:
     lines = lines.transform_calculate(value="datum[dimension]").mark_line(strokeWidth=1.6, clip=True)
     drawn = lines.encode(
         x=steps_axis("stop:Q"),
-        y=alt.Y("value:Q", title=SHOWN, scale=alt.Scale(zero=False)),
+        y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False)),
         color=alt.Color("layer:N", sort=list(names), scale=colours(names), legend=legend),
         strokeDash=alt.StrokeDash("layer:N", sort=list(names), scale=dashes(names), legend=legend),
     )
-    stems, _, *pins = flagged(alt.NamedData("flags"), alt.NamedData("members"), names)
+    stems, _, *pins = flagged(alt.NamedData("flags"), alt.NamedData("members"), names, stem=GREY)
     return alt.layer(drawn, stems, *pins).properties(
-        height=240, description="Series: one line per layer, the chosen dimension by step; numbered flags above."
+        height=240,
+        title=small(SHOWN),
+        description="Series: one line per layer, the chosen dimension by step; numbered flags above.",
     )
 
 
@@ -98,7 +111,7 @@ def _marks(names: Sequence[str]) -> AnyChart:
     ends = base.transform_filter("datum.what == 'settled'").mark_point(shape="diamond", filled=True, size=60)
     x = steps_axis("start:Q")
     return alt.layer(
-        bars.encode(x=x, x2="stop:Q", y=y, tooltip=tips),
+        bars.encode(x=x, x2=alt.X2("stop:Q"), y=y, tooltip=tips),
         jumps.encode(x=x, y=y, tooltip=tips),
         ends.encode(x=x, y=y, tooltip=tips, color=alt.value(PALETTE[2])),
     ).properties(height=20 * len(names), description="What the detectors marked: bars, ticks and diamonds by layer.")
@@ -111,5 +124,10 @@ def _finished(chart: AnyChart, names: Sequence[str], values: Row) -> Row:
     above = [layer for layer in layers if layer.get("data", {}).get("name") in ("flags", "members")]
     plain["layer"] = [*(layer for layer in layers if layer not in above), *copy.deepcopy(_VEIL), *above]
     wide = extent(names)
-    plain["config"] = {"view": {"stroke": None}, "axisY": {"minExtent": wide, "maxExtent": wide}, "padding": 4}
+    plain["config"] = {
+        "view": {"stroke": None},
+        "axisY": {"minExtent": wide, "maxExtent": wide},
+        "padding": 4,
+        "title": {"anchor": "start"},
+    }
     return plain | {"autosize": {"type": "fit-x", "contains": "padding"}, "width": "container"}

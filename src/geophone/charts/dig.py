@@ -57,7 +57,7 @@ def around(
     chart = alt.layer(
         *(layer for band in bands for layer in band),
         peak,
-        others.encode(detail="layer:N"),
+        others.encode(detail=alt.Detail("layer:N")),
         mine.encode(color=alt.Color("layer:N", scale=palette, legend=legend)),
     ).properties(width=640, height=220)
     return styled(chart, BLANK, title=title, description=f"{measure} of every layer around the transition.")
@@ -67,8 +67,8 @@ def _band(start: float, stop: float, name: str, colour: str) -> list[alt.Chart]:
     base = alt.Chart(data([{"start": float(start), "stop": float(stop), "name": name}]))
     x = alt.X("start:Q", title="training step")
     label = base.mark_text(align="left", baseline="bottom", dx=1, dy=-3, fontSize=11, color=colour)
-    band = base.mark_rect(opacity=0.14, color=colour).encode(x=x, x2="stop:Q")
-    return [band, label.encode(x=x, y=alt.value(0), text="name:N")]
+    band = base.mark_rect(opacity=0.14, color=colour).encode(x=x, x2=alt.X2("stop:Q"))
+    return [band, label.encode(x=x, y=alt.value(0), text=alt.Text("name:N"))]
 
 
 def units(table: pd.DataFrame, column: str, *, title: str) -> AnyChart:
@@ -114,7 +114,7 @@ def dependency(composition: pd.DataFrame, layers: Sequence[str], *, title: str) 
     names = there.mark_text(dy=12, color=GREY, fontSize=9, angle=330, align="right")
     chart = alt.layer(
         curves.encode(x=x, y=y, detail="pair:N", order="order:Q", strokeWidth=width, tooltip=tips), dots,
-        names.encode(x=x, y=y, text="layer:N"),
+        names.encode(x=x, y=y, text=alt.Text("layer:N")),
     ).properties(width=max(150, 42 * len(layers)), height=100)  # fmt: skip
     header = alt.Header(labelAngle=0, labelAlign="left", labelLimit=0)
     row = alt.Row("rung:N", sort=list(RUNGS.values()), title=None, header=header)

@@ -102,7 +102,7 @@ def members(transitions: pd.DataFrame) -> pd.DataFrame:
 
 def steps_axis(field: str = "step:Q", *, named: bool = True) -> alt.X:
     """Training steps on a log axis between the parameters `low` and `high`; with words only where it is `named`."""
-    scale = alt.Scale(type="log", domainMin=alt.ExprRef("low"), domainMax=alt.ExprRef("high"), nice=False, zero=False)
+    scale = alt.Scale(type="log", domainMin=alt.ExprRef("low"), domainMax=alt.ExprRef("high"), nice=False)
     title = "training step (log)" if named else None
     axis = alt.Axis(title=title, grid=False, format="~s", tickCount=5, labelOverlap=True, labelSeparation=8)
     return alt.X(field, axis=axis, scale=scale)
@@ -148,8 +148,8 @@ def shades(
     if look.colour == "layer":
         shade = "datum.level == null ? null : datum.most > datum.least ? "
         base = base.transform_calculate(shade=shade + "(datum.level - datum.least) / (datum.most - datum.least) : 0.5")
-        legend = alt.Legend(values=[0, 1], labelExpr="datum.value == 0 ? \"the layer's lowest\" : 'highest'",
-                            title=None, orient="bottom", direction="horizontal", gradientLength=150,
+        legend = alt.Legend(values=[0, 1], labelExpr="datum.value == 0 ? 'lowest' : 'highest of the layer'",
+                            title=None, orient="bottom", direction="horizontal", gradientLength=190,
                             gradientThickness=8, offset=4)  # fmt: skip
         colour = alt.Color("shade:Q", scale=alt.Scale(scheme="viridis", domain=[0, 1]), legend=legend)
     else:
@@ -159,14 +159,16 @@ def shades(
         colour = alt.Color("level:Q", scale=alt.Scale(scheme="viridis"), legend=legend)
     return base.mark_rect(strokeWidth=0, clip=True).encode(
         x=steps_axis("start:Q", named=named),
-        x2="stop:Q",
+        x2=alt.X2("stop:Q"),
         y=layer_axis(names, width=letters),
         color=colour,
         tooltip=["layer:N", "step:Q", alt.Tooltip("value:Q", format=".4~g")],
     )
 
 
-def flagged(marks: alt.Data | alt.NamedData, dots: alt.Data | alt.NamedData, names: Sequence[str]) -> list[alt.Chart]:
+def flagged(
+    marks: alt.Data | alt.NamedData, dots: alt.Data | alt.NamedData, names: Sequence[str], *, stem: str = "white"
+) -> list[alt.Chart]:
     """Numbered flags above a map with a line down to the layers that take part, and these layers. On the page a click
     opens the `href` that stands in the data."""
     base = alt.Chart(marks).transform_filter(_INSIDE.format("peak", "peak"))
@@ -174,31 +176,32 @@ def flagged(marks: alt.Data | alt.NamedData, dots: alt.Data | alt.NamedData, nam
     tips = [alt.Tooltip(f) for f in ("label:N", "kind:N", "start:Q", "peak:Q", "end:Q", "layers:N")]
     height = alt.YOffset("lane:Q", scale=alt.Scale(domain=[0, 1], range=[-LANE * 0.65, -LANE * 1.65]))
     here = base.encode(x=x, y=alt.value(0), yOffset=height, tooltip=tips)
-    stems = base.mark_rule(color="white", strokeWidth=1, strokeDash=[2, 2], opacity=0.9).encode(x=x)
+    stems = base.mark_rule(color=stem, strokeWidth=1, strokeDash=[2, 2], opacity=0.9).encode(x=x)
     pins = here.mark_point(shape="circle", filled=True, size=230, color=ACCENT, opacity=1, cursor="pointer")
     text = here.mark_text(color="white", fontSize=11, fontWeight="bold", cursor="pointer", baseline="middle")
     where = alt.Chart(dots).transform_filter(_INSIDE.format("peak", "peak"))
     places = where.mark_point(filled=True, color="white", stroke=ACCENT, strokeWidth=2, size=46, opacity=1)
     order = alt.Tooltip("place:Q", title="place in its order")
     places = places.encode(x=x, y=layer_axis(names), tooltip=[alt.Tooltip("layer:N"), order])
-    return [stems, places, pins, text.encode(text="rank:Q")]
+    return [stems, places, pins, text.encode(text=alt.Text("rank:Q"))]
 
 
-def strip(
-    source: alt.Data | alt.NamedData, column: str, title: str, *, log: bool, height: int, named: bool
-) -> AnyChart:
+def strip(source: alt.Data | alt.NamedData, title: str, *, log: bool, height: int, named: bool) -> AnyChart:
     """A scalar by step beneath a map: each value (thin) and `smooth`, the mean of 25 (thick); the axis of steps has its
     words where it is `named`, which the lowest strip is."""
     scale = alt.Scale(type="log", nice=False) if log else alt.Scale(zero=False)
-    axis = alt.Axis(tickCount=3, format="~g", grid=False)
+    x, axis = steps_axis("place:Q", named=named), alt.Axis(tickCount=3, format="~g", grid=False)
+    single, mean = (alt.Y(f"{field}:Q", scale=scale, axis=axis, title=None) for field in ("value", "smooth"))
     base = alt.Chart(source).transform_filter(_INSIDE.format("place", "place"))
-    y = alt.Y(f"{column}:Q", title=title, scale=scale, axis=axis)
-    raw = base.mark_line(strokeWidth=0.5, opacity=0.4, color=GREY).encode(x=steps_axis("place:Q", named=named), y=y)
+    raw = base.mark_line(strokeWidth=0.5, opacity=0.4, color=GREY).encode(x=x, y=single)
     tips = ["step:Q", alt.Tooltip("smooth:Q", title=title, format=".3~g")]
-    smooth = base.mark_line(strokeWidth=1.8, color=GREY).encode(
-        x=steps_axis("place:Q", named=named), y=alt.Y("smooth:Q", scale=scale, axis=axis, title=title), tooltip=tips
-    )
-    return alt.layer(raw, smooth).properties(height=height)
+    smooth = base.mark_line(strokeWidth=1.8, color=GREY).encode(x=x, y=mean, tooltip=tips)
+    return alt.layer(raw, smooth).properties(height=height, title=small(title))
+
+
+def small(title: str) -> alt.TitleParams:
+    """A title that names the axis below it; one beside the axis would move the chart from under the others."""
+    return alt.TitleParams(title, anchor="start", fontSize=12, color=GREY, fontWeight="normal", offset=2)
 
 
 def scalar(values: pd.Series, *, points: int = 1000) -> pd.DataFrame:
@@ -234,14 +237,13 @@ def training_map(
     rows: list[AnyChart] = [alt.layer(*drawn).properties(width=look.width, height=look.row * len(names))]
     for name, values in strips.items():
         last, log = name == list(strips)[-1], bool(values.min() > 0)
-        below = strip(data(scalar(values)), "value", name, log=log, height=look.strip, named=last)
+        below = strip(data(scalar(values)), name, log=log, height=look.strip, named=last)
         rows.append(below.properties(width=look.width))
     chart = alt.vconcat(*rows, spacing=8).resolve_scale(color="independent")
     chart = chart.add_params(*parameters(dimension=dimension, share=False, **_ends(low, high)))
     described = f"Map of {len(names)} layers by training step; colour is the {caption}."
-    wide = extent(names)
-    shown = styled(chart, title=title or f"The {plain(dimension)} of every layer", description=described)
-    return shown.configure_axisY(minExtent=wide, maxExtent=wide)
+    title = title or f"The {plain(dimension)} of every layer"
+    return styled(chart, title=title, description=described, extent=extent(names))
 
 
 def _ends(low: float, high: float) -> dict[str, float | None]:

@@ -4,7 +4,7 @@ import math
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import altair as alt
 import numpy as np
@@ -50,22 +50,28 @@ PAGE = Theme(ink="#1a1e23", soft="#59636e", line="#dfe3e8", paper="#ffffff")
 PRINT = Theme(ink="#222222", soft="#222222", line="#e4e4e4", paper=None, font="sans-serif", size=9.5, title_size=10)
 
 
-def styled(chart: AnyChart, theme: Theme = PAGE, *, title: str = "", description: str = "") -> AnyChart:
-    """`chart` in `theme`, with its finding as a title (broken into lines) and a text alternative."""
+def styled(
+    chart: AnyChart, theme: Theme = PAGE, *, title: str = "", description: str = "", extent: int = 0
+) -> AnyChart:
+    """`chart` in `theme`, with its finding as a title (broken into lines) and a text alternative; `extent` is the width
+    that all its y axes take, so that charts below each other share their x axis."""
     words: Row = {"labelColor": theme.soft, "titleColor": theme.soft, "labelFontSize": theme.size,
                   "titleFontSize": theme.size, "titleFontWeight": "normal"}  # fmt: skip
+    heading: Row = {"fontWeight": "normal", "anchor": "start", "color": theme.ink, "fontSize": theme.title_size}
+    config: Row = {
+        "background": theme.paper or "transparent", "font": theme.font, "padding": 2, "view": {"stroke": None},
+        "legend": words, "title": heading,
+        "axis": {**words, "gridColor": theme.line, "domainColor": theme.soft, "tickColor": theme.soft},
+        "header": {"labelColor": theme.ink, "titleColor": theme.soft, "labelFontSize": theme.size},
+    }  # fmt: skip
+    if extent:
+        config["axisY"] = {"minExtent": extent, "maxExtent": extent}
+    given: Row = {"config": config}
     if title:
-        lines = textwrap.wrap(title, 92)
-        chart = chart.properties(
-            title=alt.TitleParams(lines, anchor="start", color=theme.ink, fontSize=theme.title_size, frame="bounds")
-        )
+        given["title"] = alt.TitleParams(textwrap.wrap(title, 92), frame="bounds", **heading)
     if description:
-        chart = chart.properties(description=description)
-    dressed = chart.configure(background=theme.paper or "transparent", font=theme.font, padding=2)
-    dressed = dressed.configure_view(stroke=None).configure_legend(**words)
-    dressed = dressed.configure_axis(gridColor=theme.line, domainColor=theme.soft, tickColor=theme.soft, **words)
-    dressed = dressed.configure_title(fontWeight="normal", anchor="start", color=theme.ink, fontSize=theme.title_size)
-    return dressed.configure_header(labelColor=theme.ink, titleColor=theme.soft, labelFontSize=theme.size)
+        given["description"] = description
+    return chart.properties(**given)
 
 
 def specification(chart: AnyChart) -> Row:
@@ -73,10 +79,21 @@ def specification(chart: AnyChart) -> Row:
     return dict(chart.to_dict(validate=False))
 
 
+class Rows:
+    """Rows of a table that Altair takes as they are: it would look at every value, again for every part of a chart."""
+
+    _schema: ClassVar[dict[str, Any]] = {"type": "array"}
+
+    def __init__(self, rows: list[Row]) -> None:
+        self.rows = rows
+
+    def to_dict(self, *args: object, **options: object) -> list[Row]:
+        return self.rows
+
+
 def data(frame: pd.DataFrame | Iterable[Row]) -> alt.Data:
     """Rows that stand in the specification itself, whatever their number."""
-    rows = records(frame) if isinstance(frame, pd.DataFrame) else list(frame)
-    return alt.Data(values=rows)
+    return alt.Data(values=Rows(records(frame) if isinstance(frame, pd.DataFrame) else list(frame)))
 
 
 def records(table: pd.DataFrame) -> list[Row]:

@@ -1,55 +1,60 @@
-"""The overview of a study: what was found in all its runs, and where to look first."""
+"""The overview of a study: the strongest transition on the map of its run first, then all runs, then what they say."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from geophone.report.charts import order_plot
-from geophone.report.digs import drawing
-from geophone.report.phase1 import headline, phase1
-from geophone.report.sources import Sources, shown_target
-from geophone.report.words import order_count, plain
-from geophone.store.study import targets_in
+from geophone.charts.study import order_strip
+from geophone.charts.theme import BLANK, plain
+from geophone.findings import Finding
+from geophone.report.script import drawing
+from geophone.report.sources import Sources
+
+LISTED = 15  # transitions in the list of the overview
+QUESTIONS = ("diversity", "selectivity", "depth")
 
 
-def overview(sources: Sources, rows: list[dict[str, Any]], *, targets: int) -> dict[str, Any]:
-    """What the overview shows, ready for its template: `rows` are the runs, `targets` how many undug are listed."""
-    pages = {dig.target["rank"]: dig.file for dig in sources.digs}
-    listed = [shown_target(target) for target in targets_in(sources.targets)]
-    dug = [row for row in listed if row["rank"] in pages]
-    others = [row for row in listed if row["rank"] not in pages][:targets]
+def overview(sources: Sources, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the overview shows below its first screen, ready for its template; `rows` are the runs."""
+    ranked = sources.transitions
+    findings = list(sources.findings.values())
     return {
-        "headline": headline(sources),
         "count": _count(sources, rows),
         "order": _order(sources),
         "dimension": plain(sources.first),
         "rows": rows,
         "accuracies": any(row["accuracy"] is not None for row in rows),
-        "phase1": phase1(sources),
-        "dug": [_listed(row, sources, pages) for row in dug],
-        "others": [_listed(row, sources, pages) for row in others],
-        "target_count": len(listed),
+        "listed": [_listed(row, sources) for row in ranked.head(LISTED).to_dict("records")],
+        "ranked": len(ranked),
+        "dug": len(sources.digs),
+        "says": [each for each in findings if not _is_naive(each)],
+        "naive": [each for each in findings if _is_naive(each)],
         "waiting": sources.waiting,
-        "pending": "jumps" not in sources.phenomena,
+        "pending": not sources.ranked,
     }
 
 
-def _count(sources: Sources, rows: list[dict[str, Any]]) -> str:
+def _is_naive(each: Finding) -> bool:
+    """Findings of the founding document's own forms, which belong to the method."""
+    return "naive" in each.id.split("/")
+
+
+def _count(sources: Sources, rows: Sequence[Mapping[str, Any]]) -> str:
     measured = sum(run.manifest.measurements for run in sources.runs)
     layers = sum(row["layers"] for row in rows)
     architectures = sorted({row["architecture"] for row in rows})
     return f"{len(rows)} runs ({', '.join(architectures)}), {layers} layers, {measured:,} measurements in all"
 
 
-def _order(sources: Sources) -> dict[str, str] | None:
-    """The convergence order of all runs: a drawing, and what it shows in words."""
+def _order(sources: Sources) -> str:
+    """The convergence order of all runs as a drawing; empty where none has one."""
     mine = sources.of("order", dimension=sources.first)
-    if mine.empty:
-        return None
+    if mine.empty or mine["rho"].isna().all():
+        return ""
     architectures = {run.name: str(run.manifest.about.get("architecture", "unknown")) for run in sources.runs}
-    return {"title": order_count(mine, sources.first), "svg": drawing(order_plot(mine, architectures))}
+    return drawing(order_strip(mine[mine["mode"].isin(("naive", "calibrated"))], architectures, BLANK))
 
 
-def _listed(row: dict[str, Any], sources: Sources, pages: dict[int, str]) -> dict[str, Any]:
-    rank = row["rank"]
+def _listed(row: dict[str, Any], sources: Sources) -> dict[str, Any]:
     run = f"runs/{sources.files[row['run']]}.html" if row["run"] in sources.files else None
-    page = f"targets/{pages[rank]}.html" if rank in pages else f"{run}#target-{rank}" if run else None
-    return {**row, "href": page, "run_href": run}
+    page = f"targets/{row['file']}.html" if row["file"] else run
+    return {**row, "href": page, "run_href": run, "dug": row["rank"] in sources.digs}

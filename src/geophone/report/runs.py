@@ -1,21 +1,23 @@
 """The page of one run, the data beside it, and its row in the overview."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from geophone.report.charts import run_charts
-from geophone.report.phase1 import jump_counts
-from geophone.report.sources import FIRST, Dig, Sources
-from geophone.report.tables import MODES, RunTables, columns, run_data, run_tables_of
-from geophone.report.thumbs import thumbnail
-from geophone.report.words import finding, gap_line, jump_line, order_line, plain, unit
+from geophone.charts.brushed import run_charts
+from geophone.charts.maps import cells, flags, members, scalar
+from geophone.charts.pictures import thumbnail
+from geophone.charts.theme import plain, records, unit
+from geophone.findings import runs as said
+from geophone.report.script import columns, script
+from geophone.report.sources import Measured, Sources
 from geophone.store.run import Run
 
-_PENDING = "Phase 1 has not run: no jumps, no order yet."
+MODES = ("calibrated", "naive")
+BINS = 600  # columns of a map at most, so that no file grows with the length of a run
+PENDING = "Nothing has been detected yet: no transitions, no order."
 
 
 @dataclass(frozen=True)
@@ -28,101 +30,104 @@ class RunPage:
     row: dict[str, Any]
 
 
-def run_page(run: Run, sources: Sources) -> RunPage:
-    """Read `run` and put its page, its data and its row together."""
-    tables = run_tables_of(run, sources.phenomena)
-    first = FIRST if FIRST in tables.series else next(iter(tables.series))
-    digs = [dig for dig in sources.digs if dig.target["run"] == run.name]
-    targets = sources.targets[sources.targets["run"] == run.name] if len(sources.targets) else sources.targets
-    hrefs = jump_pages(tables.jumps, targets, digs)
-    words = {name: _words(tables, sources, name) for name in tables.series}
-    picture = thumbnail(tables.series[first])
+def run_page(measured: Measured, sources: Sources) -> RunPage:
+    """The page of a run, its data and its row."""
+    run, series, beneath = measured.run, measured.series, measured.scalars
+    first, names = measured.first, [layer.name for layer in run.layers]
+    mine = sources.of_run(run.name)
+    data = _data(run, series, sources) | {name: scalar(values) for name, values in beneath.items()}
+    low, high = float(data["cells"]["start"].min()), float(data["cells"]["stop"].max())
+    data |= {"flags": flags(mine, low=low, high=high), "members": members(mine)}
+    words = {name: _words(run, table, sources, name) for name, table in series.items()}
     payload = {
-        "charts": run_charts(tables, dimension=first),
-        "data": {name: columns(rows) for name, rows in run_data(tables, hrefs=hrefs).items()},
-        "words": words,
-        "last": tables.last_step,
-    }
+        "charts": run_charts(names, list(beneath), low=low, high=high, dimension=first),
+        "data": {name: columns(records(table)) for name, table in data.items()},
+        "words": words, "low": low, "last": high, "first": first,
+    }  # fmt: skip
+    gaps = said.gaps(run.statuses(), source=f"runs/{run.name}/series")
+    picture = thumbnail(series[first])
+    file = sources.files[run.name]
     shown = {
-        "name": run.name,
-        "file": sources.files[run.name],
-        "status": run.status,
-        "note": run.manifest.note,
-        "facts": facts(run),
-        "gaps": gap_line(run.statuses()),
-        "words": words[first],
-        "first": first,
-        "dimensions": list(tables.series),
-        "charts": list(payload["charts"]),
-        "layers": run.layers,
-        "last": tables.last_step,
-        "picture": picture,
-        "pending": "" if "jumps" in sources.phenomena else _PENDING,
-        "targets": [_target(row, digs) for row in targets.to_dict("records")],
-    }
-    return RunPage(shown, f"window.geophoneRun = {script_json(payload)};\n", _row(run, sources, digs, picture))
+        "name": run.name, "file": file, "status": run.status, "note": run.manifest.note, "facts": facts(run),
+        "gaps": gaps.sentence if gaps else "", "words": words[first], "first": first, "dimensions": list(series),
+        "scalars": list(beneath), "layers": run.layers, "last": int(high), "picture": picture,
+        "pending": "" if "jumps" in sources.phenomena else PENDING, "transitions": mine.to_dict("records"),
+        "more": int((sources.transitions["run"] == run.name).sum()) - len(mine), "rows": len(names),
+    }  # fmt: skip
+    row = {
+        "name": run.name, "file": file, "status": run.status, "layers": len(names), "picture": picture,
+        "architecture": str(run.manifest.about.get("architecture", "unknown")),
+        "task": str(run.manifest.about.get("task", "")), "accuracy": run.manifest.results.get("test_accuracy"),
+        "first": mine.iloc[0].to_dict() if len(mine) else None,
+        "ranked": int((sources.transitions["run"] == run.name).sum()),
+    }  # fmt: skip
+    return RunPage(shown, script("geophoneRun", payload), row)
 
 
-def jump_pages(jumps: pd.DataFrame, targets: pd.DataFrame, digs: list[Dig]) -> dict[int, str]:
-    """Where a click on a jump leads, by its place in the index of `jumps`: to the nearest dug target of the layer whose
-    moments hold the jump's step, else to the row of the nearest such target on the run's own page, else nowhere."""
-    found: dict[int, str] = {}
-    rows = targets.to_dict("records")
-    for place, jump in zip(jumps.index, jumps[["layer", "step"]].itertuples(index=False), strict=True):
-        dug = _nearest(jump, [dig.target for dig in digs])
-        if dug is not None:
-            found[place] = f"../targets/{digs[dug].file}.html"
-            continue
-        near = _nearest(jump, rows)
-        if near is not None:
-            found[place] = f"#target-{rows[near]['rank']}"
-    return found
+def _data(run: Run, series: Mapping[str, pd.DataFrame], sources: Sources) -> dict[str, pd.DataFrame]:
+    """The cells of the map, a column per dimension, and what the detectors marked."""
+    tables = [cells(table, bins=BINS, name=name) for name, table in series.items()]
+    rows = pd.concat([tables[0], *(table.iloc[:, -1] for table in tables[1:])], axis=1)
+    rows["cap"] = rows["layer"].map({layer.name: min(layer.rows - 1, layer.features) for layer in run.layers})
+    return {"cells": rows, "marks": marks(run.name, sources)}
 
 
-def _nearest(jump: Any, targets: list[dict]) -> int | None:
-    near = [
-        (abs(target["step"] - jump.step), i)
-        for i, target in enumerate(targets)
-        if target["layer"] == jump.layer and target["before"] <= jump.step <= target["after"]
+def marks(run: str, sources: Sources) -> pd.DataFrame:
+    """What the detectors marked in a run: layer, dimension, mode, what, start, stop."""
+    settled, jumps, fast = (sources.of(kind, run=run) for kind in ("stabilization", "jumps", "critical"))
+    keys = ["layer", "dimension", "mode"]
+    settled = settled[settled["status"] == "stable"] if len(settled) else settled
+    parts = [
+        table.assign(what=what, start=table["step"], stop=table["step"])
+        for what, table in (("settled", settled), ("jump", jumps))
+        if len(table)
     ]
-    return min(near)[1] if near else None
+    parts += [fast.assign(what="fast change")] if len(fast) else []
+    there = [part[[*keys, "what", "start", "stop"]] for part in parts]
+    table = pd.concat(there, ignore_index=True) if there else pd.DataFrame(columns=[*keys, "what", "start", "stop"])
+    table = table[table["mode"].isin(MODES)]
+    return table.assign(start=table["start"].clip(lower=0.5), stop=table["stop"].clip(lower=0.5))
 
 
-def _words(tables: RunTables, sources: Sources, name: str) -> dict[str, Any]:
-    rows = sources.of("order", run=tables.name, mode="naive", dimension=name)
-    return {
-        "finding": finding(tables, name),
-        "order": order_line(rows.iloc[0]) if len(rows) else "",
-        "jumps": jump_line(tables, name) if "jumps" in sources.phenomena else _PENDING,
-        "unit": unit(name),
-        "name": plain(name),
-        "numbers": _numbers(tables, name),
-    }
+def _words(run: Run, table: pd.DataFrame, sources: Sources, dimension: str) -> dict[str, Any]:
+    """What is said of one dimension, and by each form of the detectors."""
+    source = f"runs/{run.name}/series, {dimension}"
+    label = plain(dimension)
+    forms = {}
+    for mode in MODES:
+        order = said.order(
+            sources.of("order", run=run.name, mode=mode, dimension=dimension), mode, source="phenomena/order.parquet"
+        )
+        detection = sources.of("detection", run=run.name, dimension=dimension)
+        jumps = said.jumps(detection, mode, label, source="phenomena/detection.parquet")
+        forms[mode] = {
+            "jumps": jumps.sentence, "order": order.sentence if order else "",
+            "numbers": numbers(run, table, sources, dimension, mode),
+        }  # fmt: skip
+    change = said.change(table, label, source=source).sentence
+    return {"change": change, "unit": unit(dimension), "name": label, "forms": forms}
 
 
-def _numbers(tables: RunTables, dimension: str) -> list[list[str]]:
-    """A row a layer, in words: first, last, least, most, settled (naive, calibrated), jumps (naive, calibrated)."""
-    settled, jumps = (t[t["dimension"] == dimension] for t in (tables.stabilization, tables.jumps))
-    ends = {
-        (row.layer, row.mode): f"{int(row.step):,}" if row.status == "stable" else row.status
-        for row in settled.itertuples()
-    }
-    counts = jumps.groupby(["layer", "mode"]).size()
+def numbers(run: Run, table: pd.DataFrame, sources: Sources, dimension: str, mode: str) -> list[list[str]]:
+    """A row per layer, in words: first, last, least, most, where it settled and how many jumps, by one form."""
+    where = {"run": run.name, "dimension": dimension, "mode": mode}
+    settled, jumps = sources.of("stabilization", **where), sources.of("jumps", **where)
+    ends = {row.layer: f"{int(row.step):,}" if row.status == "stable" else row.status for row in settled.itertuples()}
+    counts = jumps["layer"].value_counts() if len(jumps) else {}
     rows = []
-    for layer in tables.layers:
-        values = tables.series[dimension][layer.name].dropna()
+    for layer in run.layers:
+        values = table[layer.name].dropna()
         four = (values.iloc[0], values.iloc[-1], values.min(), values.max()) if len(values) else ()
-        said = [f"{value:.4g}" for value in four] or ["–"] * 4
-        said += [ends.get((layer.name, mode), "–") for mode in MODES]
-        rows.append([layer.name, *said, *(str(counts.get((layer.name, mode), 0)) for mode in MODES)])
+        cells = [f"{value:.4g}" for value in four] or ["–"] * 4
+        rows.append([layer.name, *cells, ends.get(layer.name, "–"), str(counts.get(layer.name, 0))])
     return rows
 
 
-def facts(run: Run) -> list[str]:
+def facts(run: Run) -> Sequence[str]:
     """The run in short: architecture, task, layers, measurements, probe, and its accuracy beside chance."""
     manifest = run.manifest
     about = [str(manifest.about[key]) for key in ("architecture", "task") if manifest.about.get(key)]
-    said = [
+    parts = [
         *about,
         f"{len(run.layers)} layers",
         f"{manifest.measurements} measurements, one every {manifest.schedule.get('every', '?')} steps",
@@ -132,38 +137,5 @@ def facts(run: Run) -> list[str]:
     if accuracy is not None:
         chance = manifest.results.get("chance")
         beside = f" (chance {100 * chance:.0f} %)" if chance is not None else ""
-        said.append(f"test accuracy {100 * accuracy:.1f} %{beside}")
-    return said
-
-
-def _target(row: dict[str, Any], digs: list[Dig]) -> dict[str, Any]:
-    dug = next((d.file for d in digs if d.target["rank"] == row["rank"]), None)
-    return {**row, "page": f"../targets/{dug}.html" if dug else None}
-
-
-def _row(run: Run, sources: Sources, digs: list[Dig], picture: str) -> dict[str, Any]:
-    orders = {}
-    for mode in ("naive", "calibrated"):
-        rows = sources.of("order", run=run.name, mode=mode, dimension=sources.first)
-        orders[mode] = rows.iloc[0].to_dict() if len(rows) else {"rho": float("nan"), "verdict": "–"}
-    accuracy = run.manifest.results.get("test_accuracy")
-    return {
-        "name": run.name,
-        "file": sources.files[run.name],
-        "architecture": str(run.manifest.about.get("architecture", "unknown")),
-        "task": str(run.manifest.about.get("task", "")),
-        "status": run.status,
-        "layers": len(run.layers),
-        "accuracy": accuracy,
-        "orders": orders,
-        "naive": jump_counts(sources, "naive", run.name),
-        "calibrated": jump_counts(sources, "calibrated", run.name),
-        "dig": digs[0] if digs else None,
-        "picture": picture,
-    }
-
-
-def script_json(value: Mapping[str, Any]) -> str:
-    """JSON that can stand in a script, of its own or inside a page, whatever names it holds."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+        parts.append(f"test accuracy {100 * accuracy:.1f} %{beside}")
+    return parts

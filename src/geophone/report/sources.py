@@ -1,116 +1,118 @@
-"""What an atlas is made of: the tables of a study, read once."""
+"""What an atlas is made of: the tables of a study, read once, and the file of each page."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from geophone.dimensions import CATALOGUE
-from geophone.records import Target
+from geophone.findings import Finding, study_findings
+from geophone.plots import FIRST, SCALARS, first_dimension, transitions
+from geophone.records import target_name
 from geophone.report.names import file_names
 from geophone.rows import TargetRow, frame
-from geophone.store.dig import Dig as Dug
+from geophone.store.dig import Dig
+from geophone.store.places import Places
 from geophone.store.run import Run
 from geophone.store.study import Study
 
-FIRST = "stable_rank"
 NEEDED = ("stabilization", "order", "jumps", "critical")
-BESIDE = ("detection", "order_tests", "types", "type_tests", "coordination", "coupling")
+SHOWN = 12  # transitions of a run that have a flag and a page, besides those that were dug
 
 
 @dataclass(frozen=True)
-class Dig:
-    """A dig that is shown: what is on disk, and the name of its page's file."""
+class Measured:
+    """A run and what is on disk of it, read once: `series` (step x layer) by dimension, `scalars` by name."""
 
-    on_disk: Dug
-    file: str
+    run: Run
+    series: Mapping[str, pd.DataFrame]
+    scalars: Mapping[str, pd.Series]
 
-    @property
-    def target(self) -> dict[str, Any]:
-        """The target as the page shows it, its moments laid out flat."""
-        return shown_target(self.on_disk.target)
-
-    @property
-    def folder(self) -> Path:
-        return self.on_disk.folder
+    @classmethod
+    def of(cls, run: Run) -> "Measured":
+        table = run.scalars()
+        there = [name for name in SCALARS if name in table and table[name].notna().any()]
+        return cls(run, run.all_series(), {name: table[name].dropna() for name in there})
 
     @property
-    def title(self) -> str:
-        return f"{self.on_disk.target.layer} at step {self.on_disk.target.window.step}"
-
-
-def shown_target(target: Target) -> dict[str, Any]:
-    """A target as one row: its place and its moments, those of its control under `control_*`."""
-    row: dict[str, Any] = {name: getattr(target, name) for name in ("rank", "run", "layer", "depth", "dimension")}
-    row |= {"score": target.score, "reason": target.reason}
-    for prefix, window in (("", target.window), ("control_", target.control)):
-        row |= {f"{prefix}{end}": window and getattr(window, end) for end in ("before", "step", "after")}
-    return row
+    def first(self) -> str:
+        """The dimension that is shown first."""
+        return first_dimension(self.run)
 
 
 @dataclass(frozen=True)
 class Sources:
     """A study as it is shown: runs that have measurements, `files` (run -> file name), `phenomena` by kind (only those
-    on disk), `targets` (may be empty), `digs` in the order of rank, and `statistics` where evidence was gathered."""
+    on disk), the ranked `transitions` (as `geophone.plots` has them, with `file`, the name of the page, "" for none),
+    `digs` by rank, and what the study says."""
 
     name: str
-    folder: Path
-    runs: list[Run]
-    files: dict[str, str]
+    places: Places
+    runs: Sequence[Run]
+    files: Mapping[str, str]
     phenomena: Mapping[str, pd.DataFrame]
-    targets: pd.DataFrame
-    digs: list[Dig]
-    statistics: dict[str, Any] | None
-    waiting: list[str] = field(default_factory=list)
-
-    @property
-    def first(self) -> str:
-        """The dimension that is shown first: the stable rank, or the first that is recorded."""
-        shown = self.dimensions
-        return FIRST if FIRST in shown or not shown else shown[0]
+    transitions: pd.DataFrame
+    digs: Mapping[int, Dig]
+    findings: Mapping[str, Finding]
+    ranked: bool
+    waiting: Sequence[str] = field(default_factory=list)
 
     @property
     def dimensions(self) -> list[str]:
         recorded = {name for run in self.runs for name in run.dimensions}
         return [d.name for d in CATALOGUE if d.name in recorded]
 
+    @property
+    def first(self) -> str:
+        """The dimension that is shown first: the stable rank, or the first that is recorded."""
+        return FIRST if FIRST in self.dimensions or not self.dimensions else self.dimensions[0]
+
+    @property
+    def shown(self) -> pd.DataFrame:
+        """The transitions that have a page."""
+        return self.transitions[self.transitions["file"] != ""]
+
+    def of_run(self, name: str) -> pd.DataFrame:
+        """The transitions of a run that have a page, best first, with the `href` of it from the atlas's top."""
+        rows = self.shown[self.shown["run"] == name]
+        return rows.assign(href=[f"targets/{file}.html" for file in rows["file"]])
+
     def of(self, kind: str, **where: str) -> pd.DataFrame:
-        """The rows of a table of phase 1 in which every column of `where` has that value; empty without the table."""
-        table = self.phenomena.get(kind)
-        if table is None:
-            return pd.DataFrame()
+        """The rows of a table of phenomena in which every column of `where` has that value; empty without the table."""
+        table = self.phenomena.get(kind, pd.DataFrame(columns=list(where)))
         for column, value in where.items():
             table = table[table[column] == value]
         return table
 
 
 def read_sources(study: Study, *, partial: bool = False) -> Sources:
-    """Read what the atlas of `study` shows. Raises StoreError when the phenomena or the targets are not there, unless
-    `partial`: then a study that still trains is what it is so far."""
-    phenomena = {kind: study.phenomena(kind) for kind in (*NEEDED, *BESIDE) if _wanted(study, kind, partial)}
-    there = not partial or study.is_ranked
+    """Read what the atlas of `study` shows. Raises StoreError when something of it is damaged, and when the phenomena
+    or the targets are not there, unless `partial`: then a study that still trains is what it is so far."""
     every = study.runs
     runs = [run for run in every if run.has_series]
+    wanted = set(study.kinds) | (set() if partial else set(NEEDED))
+    ranked = not partial or study.is_ranked
+    table = transitions(study.targets() if ranked else frame([], TargetRow))
+    digs = {dig.target.rank: dig for dig in study.digs()}
     return Sources(
         name=study.name,
-        folder=study.folder,
+        places=study.places,
         runs=runs,
         files=file_names(run.name for run in runs),
-        phenomena=phenomena,
-        targets=study.targets() if there else frame([], TargetRow),
-        digs=_digs(study, {run.name for run in runs}),
-        statistics=study.statistics().plain if study.places.statistics.is_file() else None,
+        phenomena={kind: study.phenomena(kind) for kind in sorted(wanted)},
+        transitions=_with_pages(table, {run.name for run in runs}, digs),
+        digs=digs,
+        findings=study_findings(study),
+        ranked=ranked,
         waiting=[run.name for run in every if not run.has_series],
     )
 
 
-def _wanted(study: Study, kind: str, partial: bool) -> bool:
-    return (kind in NEEDED and not partial) or kind in study.kinds
-
-
-def _digs(study: Study, runs: set[str]) -> list[Dig]:
-    known = [dig for dig in study.digs() if dig.target.run in runs]
-    files = file_names(dig.name for dig in known)
-    return [Dig(dig, files[dig.name]) for dig in known]
+def _with_pages(table: pd.DataFrame, runs: set[str], digs: Mapping[int, Dig]) -> pd.DataFrame:
+    """The first transitions of every run that is shown, and those that were dug, have a page each."""
+    place = table.groupby("run").cumcount()
+    paged = table["run"].isin(runs) & ((place < SHOWN) | table["rank"].isin(list(digs)))
+    rows = table[["run", "layers", "peak", "rank"]].to_dict("records")
+    names = [f"{target_name(row['run'], row['layers'][0], row['peak'])}.{row['rank']}" for row in rows]
+    files = file_names(name for name, is_paged in zip(names, paged, strict=True) if is_paged)
+    return table.assign(file=[files.get(name, "") for name in names])

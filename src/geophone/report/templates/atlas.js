@@ -15,11 +15,45 @@
     return {
       background: "transparent", font: getComputedStyle(document.body).fontFamily,
       axis: { ...text, domainColor: line, tickColor: line, gridColor: line }, legend: { ...text },
-      header: { labelColor: ink, labelFontSize: 12, titleColor: soft }, view: { stroke: null },
+      title: { color: soft, subtitleColor: soft, anchor: "start" }, header: { labelColor: ink, labelFontSize: 12, titleColor: soft }, view: { stroke: null },
     };
   };
 
-  window.geophone = { load, theme };
+  const rows = (table) => {
+    const keys = Object.keys(table);
+    return keys.length ? table[keys[0]].map((_, i) => Object.fromEntries(keys.map((key) => [key, table[key][i]]))) : [];
+  };
+
+  const save = (href, name) => Object.assign(document.createElement("a"), { href, download: name }).click();
+
+  const csv = (rows) => {
+    const keys = Object.keys(rows[0] ?? {});
+    const cell = (value) => /[",\n]/.test(value ?? "") ? `"${String(value).replaceAll('"', '""')}"` : String(value ?? "");
+    return [keys, ...rows.map((row) => keys.map((key) => row[key]))].map((line) => line.map(cell).join(",")).join("\n");
+  };
+
+  // Under a chart: what is drawn as SVG or PNG, and the rows behind it as CSV.
+  const exports = (element, view, table, name) => {
+    const file = name.replace(/[^A-Za-z0-9_.-]+/g, "-");
+    const address = (text, type) => URL.createObjectURL(new Blob([text], { type }));
+    const kinds = {
+      SVG: async () => save(address(await view.toSVG(), "image/svg+xml"), `${file}.svg`),
+      PNG: async () => save(await view.toImageURL("png", 2), `${file}.png`),
+      CSV: async () => save(address(csv(table()), "text/csv"), `${file}.csv`),
+    };
+    const buttons = Object.entries(kinds).map(([kind, act]) => {
+      const button = Object.assign(document.createElement("button"), { type: "button", textContent: kind, onclick: act });
+      button.setAttribute("aria-label", `Save the chart as ${kind}`);
+      return button;
+    });
+    const bar = Object.assign(document.createElement("div"), { className: "exports" });
+    bar.append(...buttons);
+    element.parentElement.querySelector(`.exports[data-of="${element.dataset.chart ?? ""}"]`)?.remove();
+    bar.dataset.of = element.dataset.chart ?? "";
+    element.after(bar);
+  };
+
+  window.geophone = { load, theme, rows, exports };
 
   const value = (row, column) => {
     const cell = row.cells[column];

@@ -1,0 +1,197 @@
+"""The page of one transition: its cards, the series around it, every layer's change, and what was dug up there."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from geophone.charts import dig as draw
+from geophone.charts.theme import AnyChart, plain, specification
+from geophone.findings import moments as said
+from geophone.report.cards import OBSERVATION, cards, noted, plain_notes
+from geophone.report.script import script
+from geophone.report.sources import Measured, Sources
+from geophone.store.dig import Dig
+
+MOMENTS = ("before", "during", "after")
+UNITS = "Units shown, in this order:"
+# Of each kind of picture: its title, and what it does not show.
+PICTURES = {
+    "preferred": ("What excites units", "Images made to excite each unit; one tile per unit."),
+    "top": ("The data's own best images", "One row per unit, best first; of the held-out samples only."),
+    "decided": ("Where the class is decided", "A sample per class, and below it where GradCAM puts the decision."),
+    "classes": ("Mean answers to classes", "One row per class, one column per unit; dark is the unit's greatest."),
+}
+NUMBERS = {
+    "selectivity": "selectivity", "d_prime": "d′", "typed": "typed units", "types": "types",
+    "class_units": "class units", "turnover": "turnover", "probe_accuracy": "probe accuracy", "accuracy": "accuracy",
+}  # fmt: skip
+CAPTIONS = {
+    "around": "In colour: the layers that take part; grey: the others. The bands span the transition and its controls, "
+    "the dashed line is where it is fastest. Main probe; n and view as on the page of the run.",
+    "units": "A tick per unit, the median in orange. Such numbers drift anyway: compare with the control.",
+    "composition": "Arcs lead from early to late layers; the wider, the greater the share of the two layers' unit "
+    "pairs that are linked. Correlation is mostly common drive: the causal rung, between neighbours, counts.",
+    "ablation": "Percentage points of accuracy lost without each layer at the three moments, by what its output is "
+    "replaced with.",
+    "recovery": "Accuracy after the layer was ablated and trained on; the sham arm was forked and left whole. One run.",
+}
+HEADS = ("previous", "duplicate", "induction", "copying")
+Titled = tuple[str, AnyChart]
+
+
+@dataclass(frozen=True)
+class TransitionPage:
+    """What is shown of a transition: `shown` for the template of its page, `script` (its charts, as JavaScript), and
+    `pictures`, the files that it shows."""
+
+    shown: dict[str, Any]
+    script: str
+    pictures: Sequence[Path]
+
+
+def transition_page(row: Mapping[str, Any], measured: Measured, sources: Sources) -> TransitionPage:
+    """What is known of a transition: its page and its charts."""
+    run, series, dug = measured.run, measured.series[row["dimension"]], sources.digs.get(row["rank"])
+    answer = cards(row, measured, sources)
+    around = draw.around(series, (row["start"], row["peak"], row["end"]), row["controls"], row["layers"],
+                         measure=plain(row["dimension"]), title="")  # fmt: skip
+    charts: dict[str, Titled] = {"around": (answer["moved"], around)}
+    shown: dict[str, Any] = {
+        "answer": answer, "file": row["file"], "reason": row["reason"], "dimension": plain(row["dimension"]),
+        "controls": row["controls"], "changes": changes(series, row), "pictures": [], "dug": None,
+    }  # fmt: skip
+    if dug is not None:
+        charts |= _dug_charts(dug, [layer.name for layer in run.layers], run.name)
+        shown |= {"pictures": _pictures(dug, row), "dug": _dug(dug)}
+    payload = {name: specification(chart) for name, (_, chart) in charts.items()}
+    shown["charts"] = {
+        name: {"title": title, "alt": f"{payload[name]['description']} {title}", "caption": CAPTIONS[name]}
+        for name, (title, _) in charts.items()
+    }
+    return TransitionPage(shown, script("geophoneTarget", payload), picture_files(dug))
+
+
+def changes(series: pd.DataFrame, row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row per layer: its dimension before, during and after, the fold change, and that at the first control."""
+    places = [_nearest(series, row[key]) for key in ("start", "peak", "end")]
+    control = [_nearest(series, step) for step in row["controls"][0]] if row["controls"] else None
+    rows = []
+    for layer in series.columns:
+        values = [float(series.at[place, layer]) for place in places]
+        other = [float(series.at[place, layer]) for place in control] if control else []
+        rows.append(
+            {"layer": layer, "part": layer in row["layers"], "values": [_number(value) for value in values],
+             "fold": _fold(values[0], values[-1]), "control": _fold(*other) if other else "–"}
+        )  # fmt: skip
+    return rows
+
+
+def _nearest(series: pd.DataFrame, step: int) -> int:
+    return int(series.index[series.index.get_indexer([step], method="nearest")[0]])
+
+
+def _number(value: float) -> str:
+    return "–" if pd.isna(value) else f"{value:.3g}"
+
+
+def _fold(first: float, last: float) -> str:
+    return f"× {last / first:.2f}" if first > 0 and last > 0 else "–"
+
+
+def picture_files(dug: Dig | None) -> list[Path]:
+    """The pictures of a dig that its page shows."""
+    paths = [dug.image(f"{kind}-{moment}") for kind in PICTURES for moment in MOMENTS] if dug else []
+    return [path for path in paths if path.is_file()]
+
+
+def _dug(dug: Dig) -> dict[str, Any]:
+    """What the page says of a dig besides its charts and pictures."""
+    notes = dug.notes
+    return {
+        "observation": noted(notes, OBSERVATION) or "No observation was noted.",
+        "notes": plain_notes(notes, (OBSERVATION, UNITS)),
+        "types": _types(dug.get("units")),
+        "heads": _heads(dug.get("heads")),
+        "columns": list(NUMBERS.values()),
+        "moments": [_row(row) for row in dug.get("moments").to_dict("records")],
+        "folder": f"digs/{dug.name}",
+    }
+
+
+def _pictures(dug: Dig, row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    there = {path.stem for path in picture_files(dug)}
+    units = noted(dug.notes, UNITS)
+    shown = []
+    for kind, (title, caption) in PICTURES.items():
+        images = [
+            {"moment": moment, "step": row[key], "src": f"../pictures/{row['file']}/{kind}-{moment}.png"}
+            for moment, key in zip(MOMENTS, ("start", "peak", "end"), strict=True)
+            if f"{kind}-{moment}" in there
+        ]
+        if images:
+            more = f" In order: units {units}" if units and kind in ("preferred", "top") else ""
+            shown.append({"title": title, "caption": caption + more, "images": images, "kind": kind})
+    return shown
+
+
+def _dug_charts(dug: Dig, layers: Sequence[str], run: str) -> dict[str, Titled]:
+    charts: dict[str, Titled] = {}
+    units = dug.get("units")
+    statistic = next((c for c in ("selectivity", "d_prime") if c in units and units[c].notna().any()), None)
+    if statistic is not None:
+        title = said.units(units, statistic, plain(statistic)).sentence
+        charts["units"] = (title, draw.units(units, statistic, title=""))
+    composition, ablation, curves = (_target_rows(dug.get(n)) for n in ("composition", "ablation", "recovery_curves"))
+    if len(composition):
+        title = said.composition(composition, draw.in_order(composition["moment"])).sentence
+        charts["composition"] = (title, draw.dependency(composition, layers, title=""))
+    if len(ablation):
+        lost = points_lost(ablation)
+        charts["ablation"] = (said.ablation(lost).sentence, draw.ablation(lost, layers, title=""))
+    if len(curves):
+        bands = said.recovery_bands(curves.assign(run=run))
+        title = said.recovery(bands, draw.in_order(bands["moment"])).sentence
+        charts["recovery"] = (title, draw.recovery(bands, title=""))
+    return charts
+
+
+def points_lost(ablation: pd.DataFrame) -> pd.DataFrame:
+    """Percentage points of accuracy lost without each layer: step, layer, kind, lost."""
+    lost = ablation.assign(lost=100 * (ablation["baseline_accuracy"] - ablation["accuracy"]))
+    return lost[["step", "layer", "kind", "lost"]]
+
+
+def _target_rows(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["role"] == "target"] if "role" in table else table
+
+
+def _types(units: pd.DataFrame) -> dict[str, Any] | None:
+    """How many units of each type there are at each moment: target, then control."""
+    if units.empty:
+        return None
+    counts = units.groupby(["type", "role", "moment"]).size()
+    heads = [(role, moment) for role in ("target", "control") for moment in MOMENTS if role in set(units["role"])]
+    names = [*sorted(set(units["type"]) - {"untyped"}), "untyped"]
+    rows = [{"name": name, "cells": [int(counts.get((name, *head), 0)) for head in heads]} for name in names]
+    return {"heads": heads, "rows": rows}
+
+
+def _heads(heads: pd.DataFrame) -> list[dict[str, Any]] | None:
+    """A row per head: what it does before, during and after, of the target only."""
+    if heads.empty:
+        return None
+    rows = []
+    for (layer, head), part in _target_rows(heads).groupby(["layer", "head"], sort=False):
+        at = part.set_index("moment")
+        there = [moment for moment in MOMENTS if moment in at.index]
+        scores = {name: " · ".join(f"{at.loc[m, name]:.2f}" for m in there) for name in HEADS if name in at}
+        rows.append({"name": f"{layer}, head {head}", "scores": scores, "type": " · ".join(at.loc[there, "type"])})
+    return rows
+
+
+def _row(row: Mapping[str, Any]) -> dict[str, Any]:
+    values = ["–" if pd.isna(row[name]) else f"{row[name]:.3g}" for name in NUMBERS]
+    return {"what": f"{row['role']}, {row['moment']}", "step": int(row["step"]), "cells": values}
