@@ -69,96 +69,204 @@ def drag(page, chart: str, start: float, stop: float) -> None:
     page.mouse.up()
 
 
+def steps(page, start: str, stop: str) -> None:
+    """Select steps by keys alone."""
+    page.focus("#span-from")
+    for text in (start, stop):
+        page.keyboard.type(text)
+        page.keyboard.press("Tab")
+
+
 def test_every_page_opens_and_shows_what_it_has_in_light_and_dark(page, atlas):
     for path in sorted(atlas.rglob("*.html")):
         page.emulate_media(color_scheme="light")
         page.goto(path.as_uri())
         assert page.locator("h1").count() == 1
         if path.name == "index.html":
-            assert page.locator("#first-chart svg").is_visible()
             assert page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
-            continue
         page.wait_for_function(READY)
         charts = page.locator("[data-chart]")
-        assert all(charts.nth(i).locator("svg").count() == 1 for i in range(charts.count())) and charts.count() >= 3
+        assert all(charts.nth(i).locator("svg").count() == 1 for i in range(charts.count())) and charts.count() >= 1
         assert page.locator("[role=img]:not([aria-label])").count() == 0
         page.emulate_media(color_scheme="dark")
         page.wait_for_timeout(100)
         page.wait_for_function(READY)
         shade = page.evaluate("getComputedStyle(document.body).backgroundColor")
-        assert shade == "rgb(20, 23, 27)"
+        assert shade == "rgb(21, 23, 26)"
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_brushing_selects_the_same_steps_in_all_charts_and_clearing_lets_go(page, atlas):
     opened(page, atlas / "runs" / "plain-run.html")
-    drag(page, "heatmap", 0.5, 0.75)
+    drag(page, "map", 0.5, 0.75)
     page.wait_for_function("document.documentElement.dataset.span")
-    for chart in ("heatmap", "series", "loss", "critical"):
-        start, stop, low = signals(page, chart)
-        assert abs(start - 150) <= 3 and abs(stop - 225) <= 3 and low == 0
+    low, high = page.evaluate("[geophone.run.low, geophone.run.last]")
+    places = [low * (high / low) ** share for share in (0.5, 0.75)]
+    for chart in ("map", "series", "loss", "marks"):
+        start, stop, first = signals(page, chart)
+        assert abs(start - places[0]) <= 2 and abs(stop - places[1]) <= 3 and first == low
     assert page.locator("#readout").inner_text().startswith(f"Steps {start} to {stop}: conv1 ")
     assert page.locator("#span-from").input_value() == str(start)
     page.check("#zoom")
     assert signals(page, "series")[2] == start
     page.click("#clear")
-    assert signals(page, "loss")[:2] == [None, None] and signals(page, "series")[2] == 0
-    drag(page, "loss", 0.1, 0.2)
-    start, stop, _ = signals(page, "heatmap")
-    assert abs(start - 30) <= 3 and abs(stop - 60) <= 3
+    assert signals(page, "loss")[:2] == [None, None] and signals(page, "series")[2] == low
+    drag(page, "loss", 0.6, 0.7)
+    start, stop, _ = signals(page, "map")
+    assert abs(start - low * (high / low) ** 0.6) <= 2 and abs(stop - low * (high / low) ** 0.7) <= 2
+
+
+def test_a_selection_gives_the_map_colours_of_its_own(page, atlas):
+    opened(page, atlas / "runs" / "plain-run.html")
+    cells = "document.querySelectorAll('[data-chart=\"map\"] .mark-rect.role-mark path')"
+    shades = f"[...{cells}].map(c => c.getAttribute('fill'))"
+    before = page.evaluate(shades)
+    steps(page, "200", "290")
+    page.wait_for_function("document.documentElement.dataset.span === '200 290'")
+    page.wait_for_timeout(200)
+    after = page.evaluate(shades)
+    assert before != after and len(set(after)) > 20
+
+
+def test_what_is_chosen_stands_in_the_address_and_comes_back(page, atlas):
+    opened(page, atlas / "runs" / "plain-run.html")
+    page.select_option("#dimension", "mean_fraction")
+    page.wait_for_function(f"{READY} === 'mean_fraction'")
+    page.select_option("#mode", "naive")
+    steps(page, "60", "120")
+    page.wait_for_function("document.documentElement.dataset.span === '60 120'")
+    address = page.url
+    page.goto("about:blank")
+    page.goto(address)
+    page.wait_for_function(f"{READY} === 'mean_fraction'")
+    page.wait_for_function("document.documentElement.dataset.span === '60 120'")
+    assert (
+        page.locator("#mode").input_value() == "naive" and page.locator("#dimension").input_value() == "mean_fraction"
+    )
 
 
 def test_steps_can_be_selected_by_keys_alone(page, atlas):
     opened(page, atlas / "runs" / "plain-run.html")
-    page.focus("#span-from")
-    page.keyboard.type("60")
-    page.keyboard.press("Tab")
-    page.keyboard.type("120")
-    page.keyboard.press("Tab")
+    steps(page, "60", "120")
     page.wait_for_function("document.documentElement.dataset.span === '60 120'")
     assert signals(page, "loss")[:2] == [60, 120]
     said = page.locator("#readout").inner_text()
     assert said.startswith("Steps 60 to 120: ") and "loss" in said
 
 
-def test_the_dimension_and_the_rule_switch_all_charts_and_their_words(page, atlas):
+def test_the_dimension_and_the_form_switch_all_charts_and_their_words(page, atlas):
     opened(page, atlas / "runs" / "plain-run.html")
-    cells = page.locator('[data-chart="heatmap"] .mark-rect path')
-    assert cells.count() >= 2 * 60
-    triangles = page.locator('[data-chart="series"] .mark-symbol.role-mark path')
-    seed = triangles.count()
-    before = cells.nth(5).get_attribute("fill"), page.locator("#finding").inner_text()
+    cells = page.locator('[data-chart="map"] .mark-rect.role-mark path')
+    assert cells.count() >= 2 * 59
+
+    def said():
+        words = page.evaluate("[...document.querySelectorAll('[data-word], [data-form]')].map(e => e.textContent)")
+        return words, page.locator("#numbers").text_content(), cells.nth(5).get_attribute("fill")
+
+    first = said()
     page.select_option("#dimension", "mean_fraction")
     page.wait_for_function(f"{READY} === 'mean_fraction'")
-    after = cells.nth(5).get_attribute("fill"), page.locator("#finding").inner_text()
-    assert before[0] != after[0] and before[1] != after[1]
-    assert "mean fraction" in page.locator('[data-chart="heatmap"]').get_attribute("aria-label")
+    other = said()
+    changed = [a != b for a, b in zip(first[0], other[0], strict=True)]
+    assert sum(changed) >= 5 and first[1] != other[1] and first[2] != other[2]
+    assert "mean fraction" in page.locator('[data-chart="map"]').get_attribute("aria-label")
     page.select_option("#dimension", "stable_rank")
     page.wait_for_function(f"{READY} === 'stable_rank'")
-    page.select_option("#mode", "calibrated")
-    page.wait_for_function("geophone.views.get('series').signal('mode') === 'calibrated'")
+    marks = page.locator('[data-chart="marks"] .mark-rect.role-mark path')
+    calibrated = marks.count()
+    page.select_option("#mode", "naive")
+    page.wait_for_function("geophone.views.get('marks').signal('mode') === 'naive'")
     page.wait_for_timeout(200)
-    assert seed > 0 and triangles.count() < seed
-
-
-def test_a_click_on_a_jump_opens_its_target(page, atlas):
-    opened(page, atlas / "runs" / "plain-run.html")
-    href = page.evaluate("geophone.run.data.jumps.find(j => j.href?.startsWith('../targets')).href")
-    # Triangles may lie on each other; the one that is asked for is clicked through the chart's own event.
-    marks = page.locator('[data-chart="series"] .mark-symbol.role-mark path')
-    box = page.evaluate(
-        "h => { const marks = [...document.querySelectorAll('[data-chart=\"series\"] .mark-symbol.role-mark path')];"
-        "const b = marks.find(m => m.__data__?.datum?.href === h).getBoundingClientRect();"
-        "return [b.x + b.width / 2, b.y + b.height / 2] }",
-        href,
+    naive = said()
+    assert marks.count() > calibrated and naive[1] != first[1]
+    titles = page.evaluate(
+        "['#marks-title', '[data-form=order]', '[data-form=mode]'].map(q => document.querySelector(q).textContent)"
     )
-    assert marks.count() > 0
-    page.mouse.click(*box)
-    page.wait_for_url("**/targets/*.html")
-    page.wait_for_function(READY)
-    assert Path(page.url).name == Path(href).name
+    assert "naive" in titles[0] and "naive" in titles[1] and titles[2] == "naive"
+    page.select_option("#colour", "map_all")
+    page.wait_for_function("document.querySelector('[data-word=colour]').textContent.includes('one scale')")
+
+
+def flagged(page, chart: str) -> list[dict]:
+    """Where the flags of a chart are drawn and what each opens."""
+    return page.evaluate(
+        "n => [...document.querySelectorAll(`[data-chart=\"${n}\"] .mark-symbol.role-mark path`)]"
+        ".filter(m => m.__data__?.datum?.href).map(m => { const b = m.getBoundingClientRect();"
+        "return { href: m.__data__.datum.href, x: b.x + b.width / 2, y: b.y + b.height / 2 } })", chart
+    )  # fmt: skip
+
+
+def test_every_flag_of_every_run_opens_its_own_transition_by_click_and_by_key(page, atlas):
+    for path in [atlas / "index.html", *sorted((atlas / "runs").glob("*.html"))]:
+        for chart in ("map", "series")[: 1 if path.name == "index.html" else 2]:
+            opened(page, path)
+            flags = flagged(page, chart)
+            assert flags and len({flag["href"] for flag in flags}) == len(flags)
+            for number in range(len(flags)):
+                opened(page, path)
+                page.locator(f'[data-chart="{chart}"]').scroll_into_view_if_needed()
+                flag = flagged(page, chart)[number]
+                page.mouse.click(flag["x"], flag["y"])
+                page.wait_for_url(f"**/{flag['href'].split('/')[-1]}")
+        opened(page, path)
+        link = page.locator(".flags a").first
+        link.focus()
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/targets/*.html")
+
+
+def test_a_dug_transition_shows_its_pictures_and_its_way_back(page, atlas):
+    dug = next(path for path in (atlas / "targets").glob("*.html") if "Dig again" in path.read_text())
+    opened(page, dug)
     assert page.locator(".moments img").count() == 6
-    assert page.evaluate("[...document.querySelectorAll('.crumbs a')].map(a => a.textContent)")[1] == "plain-run"
+    assert len(page.evaluate("[...document.querySelectorAll('.crumbs a')].map(a => a.textContent)")) == 2
+
+
+def test_a_chart_can_be_saved_as_svg_png_and_its_rows_as_csv(page, atlas):
+    opened(page, atlas / "runs" / "plain-run.html")
+    for kind, start in (("SVG", b"<svg"), ("PNG", b"\x89PNG"), ("CSV", b"layer,step,stable_rank\n")):
+        with page.expect_download() as download:
+            page.locator('.exports[data-of="map"] button', has_text=kind).click()
+        assert Path(download.value.path()).read_bytes().startswith(start)
+
+
+LABELS = """n => {
+  const drawn = document.querySelector(`[data-chart="${n}"] svg`);
+  const edges = (e) => { const b = e.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom] };
+  const seen = (t) => t.textContent.trim() && t.getAttribute('opacity') !== '0';
+  return [[...drawn.querySelectorAll('text')].filter(seen).map(t => [t.textContent, ...edges(t)]), edges(drawn)];
+}"""
+
+
+@pytest.mark.parametrize("width", [420, 760, 1400])
+def test_no_label_of_a_chart_is_cut_or_printed_over_another(page, atlas, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    targets = sorted((atlas / "targets").glob("*.html"), key=lambda p: "Dig again" not in p.read_text())
+    for path in (atlas / "index.html", *sorted((atlas / "runs").glob("*.html")), targets[0], targets[-1]):
+        opened(page, path)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        for chart in page.evaluate("[...document.querySelectorAll('[data-chart]')].map(e => e.dataset.chart)"):
+            if chart == "composition":  # names along arcs are turned, so that their boxes overlap and they do not
+                continue
+            labels, edges = page.evaluate(LABELS, chart)
+            for words, left, top, right, bottom in labels:
+                inside = (
+                    left >= edges[0] - 1 and right <= edges[2] + 1 and top >= edges[1] - 1 and bottom <= edges[3] + 1
+                )
+                assert inside, f"{path.name} {chart} {width}: {words!r} is cut"
+            for i, a in enumerate(labels):
+                for b in labels[i + 1 :]:
+                    apart = a[3] <= b[1] + 1 or b[3] <= a[1] + 1 or a[4] <= b[2] + 1.5 or b[4] <= a[2] + 1.5
+                    assert apart, f"{path.name} {chart} {width}: {a[0]!r} is printed over {b[0]!r}"
+
+
+def test_the_first_screen_shows_the_map_a_flag_and_the_three_cards(page, atlas):
+    page.set_viewport_size({"width": 1400, "height": 900})
+    opened(page, atlas / "index.html")
+    for place in ('[data-chart="map"] svg', ".card >> nth=0", ".card >> nth=1", ".card >> nth=2", ".next code"):
+        box = page.locator(place).first.bounding_box()
+        assert box["y"] >= 0 and box["y"] + box["height"] <= 900, place
+    assert 0 < flagged(page, "map")[0]["y"] < 900
 
 
 def test_the_table_of_runs_sorts_by_keys_and_says_how(page, atlas):
@@ -194,9 +302,9 @@ def test_arrow_keys_lead_to_the_runs_before_and_after(page, atlas):
 def test_a_tip_over_a_cell_shows_a_name_as_text(page, atlas):
     other = next(p for p in (atlas / "runs").glob("*.html") if p.stem != "plain-run")
     opened(page, other)
-    cells = page.locator('[data-chart="heatmap"] .mark-rect path')
+    cells = page.locator('[data-chart="map"] .mark-rect.role-mark path')
     said = []
-    for cell in (100, 101):
+    for cell in (40, 41):
         cells.nth(cell).hover()
         page.wait_for_selector("#vg-tooltip-element.visible")
         said.append(page.locator("#vg-tooltip-element").inner_text())
