@@ -66,7 +66,7 @@ def test_parts_on_disk_are_readable_before_the_run_ends(tmp_path):
 
 def test_a_writer_that_vanished_leaves_an_interrupted_run(tmp_path):
     writer = RunWriter(tmp_path / "r", manifest())
-    writer._lock.close()
+    writer._lock.release()
     run = Run(tmp_path / "r")
     assert run.status == "interrupted"
     with pytest.raises(StoreError, match="no measurement yet"):

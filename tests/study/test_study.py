@@ -11,7 +11,7 @@ import geophone as gp
 from geophone._train import train
 from geophone.errors import InputError, NewerFormatError, ReplayError, StoreError
 from geophone.record.checkpoints import checkpoint_path, weights_digest
-from geophone.store.writer import lock
+from geophone.store.locks import lock
 from geophone.study import Engine, open_study, parse_study, run_study
 from geophone.study.phase1 import fork_groups
 from geophone.study.training import ensure_run, fork_plans, is_done, run_plans

@@ -11,9 +11,10 @@ from geophone.errors import InputError, ReplayError, StoreError
 from geophone.records import Layer
 from geophone.store.drawing import Drawer, drawing
 from geophone.store.inside import check_inside
+from geophone.store.locks import is_held
 from geophone.store.manifest import FILE, read_manifest
 from geophone.store.tables import parts, read_parts, read_table
-from geophone.store.writer import SAMPLES, is_held
+from geophone.store.writer import SAMPLES
 
 if TYPE_CHECKING:
     import altair as alt

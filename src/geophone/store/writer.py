@@ -1,23 +1,19 @@
 """The one that writes a run: rows gather in memory and reach disk as parts, the manifest last."""
 
-import fcntl
-import os
-import socket
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from geophone.errors import InputError, StoreError
+from geophone.errors import StoreError
 from geophone.records import Layer
 from geophone.signals import CHANGES, LAYER_NORMS
+from geophone.store.locks import claim_empty, lock, now
 from geophone.store.manifest import Manifest, read_manifest, versions_here
 from geophone.store.tables import clear_temporaries, file_digest, parts, read_table, write_table, write_tables
 
-LOCK = ".lock"
 Row = Mapping[str, Any]
 # What a run holds, in the order in which it is written.
 KINDS = ("series", "scalars", "behaviour", "outputs", "concepts")
@@ -175,7 +171,7 @@ class RunWriter:
             self.manifest = self.manifest.model_copy(update={"status": status, "ended": now(), **last})
             self._write_manifest()
         finally:
-            self._lock.close()
+            self._lock.release()
 
 
 def _frame(rows: Sequence[Row]) -> pd.DataFrame:
@@ -196,58 +192,3 @@ def _kept_to(path: Path, step: int) -> bool:
     elif len(earlier) < len(rows):
         write_table(path, earlier)
     return not earlier.empty
-
-
-def claim_empty(folder: Path) -> None:
-    """Make `folder`, or accept it as it is when nothing but a stale lock is in it. Raises InputError or StoreError."""
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"out={str(folder)!r} is a file; give a folder that is new or empty.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        there = [p.name for p in folder.iterdir() if p.name != LOCK]
-    except OSError as error:
-        raise StoreError(f"cannot use {folder}: {error.strerror}.") from error
-    if there:
-        kinds = {"run.json": "another run", "runs": "another study"}
-        known = [what for name, what in kinds.items() if name in there]
-        what = known[0] if known else f"{len(there)} file(s), {sorted(there)[0]!r} among them"
-        raise InputError(f"{folder} already holds {what}; nothing was touched. Give a folder that is new or empty.")
-
-
-def lock(folder: Path):
-    """Hold `folder` for this process, until the returned handle is closed. Raises StoreError if it is held."""
-    try:
-        handle = open(folder / LOCK, "a+")  # noqa: SIM115 - the lock lives as long as the handle
-    except OSError as error:
-        raise StoreError(f"cannot write in {folder}: {error.strerror}.") from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        handle.seek(0)
-        holder = handle.read().strip() or "another process"
-        handle.close()
-        raise StoreError(f"{folder} is being written by {holder}; nothing was touched.") from error
-    try:
-        handle.truncate(0)
-        handle.write(f"process {os.getpid()} on {socket.gethostname()}, since {now()}\n")
-        handle.flush()
-    except OSError as error:
-        handle.close()
-        raise StoreError(f"cannot write in {folder}: {error.strerror}.") from error
-    return handle
-
-
-def is_held(folder: Path) -> bool:
-    """Whether a living process holds `folder`."""
-    if not (folder / LOCK).exists():
-        return False
-    try:
-        with open(folder / LOCK) as handle:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    return False
-
-
-def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -8,9 +8,9 @@ from typing import Protocol
 
 from geophone.engine import Outcome, run_local, run_ray
 from geophone.errors import InputError, PartlyDone
+from geophone.store.locks import claim_empty, lock
 from geophone.store.study import Study
 from geophone.store.tables import write_text
-from geophone.store.writer import claim_empty, lock
 from geophone.study.digging import chosen_targets, dig_stage, forget_digs, options_of
 from geophone.study.file import STUDY_FILE, StudyFile
 from geophone.study.memo import Memo, files_digest, forks_digest, series_digest, stage_key

@@ -13,10 +13,10 @@ from geophone.engine import Task
 from geophone.errors import InputError, NewerFormatError, ReplayError, StoreError
 from geophone.record.schedule import Schedule
 from geophone.store.check import damaged_files, good_until
+from geophone.store.locks import is_held
 from geophone.store.manifest import Manifest, read_manifest
 from geophone.store.run import Run, is_run
 from geophone.store.tables import clear_temporaries
-from geophone.store.writer import is_held
 from geophone.study.file import StudyFile
 from geophone.training import own_state
 from geophone.zoo.catalogue import experiment
