@@ -2,11 +2,9 @@
 
 from typing import Any
 
-from pydantic import create_model
-
 from geophone.records import Target, Window
 from geophone.rows.measures import MEASURES
-from geophone.rows.model import Row
+from geophone.rows.model import Row, row_model
 
 NAN = float("nan")
 _ENDS = ("before", "step", "after")
@@ -78,11 +76,11 @@ class PlaceRow(Row):
     step: int
 
 
-MomentRow: type[Row] = create_model(
+MomentRow = row_model(
     "MomentRow",
-    __base__=PlaceRow,
-    __doc__="The target's layer at one moment: the measures that are read there, and others besides.",
-    **{measure.name: (float, NAN) for measure in MEASURES if measure.source == "moments"},
+    PlaceRow,
+    {measure.name: (float, NAN) for measure in MEASURES if measure.source == "moments"},
+    "The target's layer at one moment: the measures that are read there, and others besides.",
 )
 
 

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from pydantic import Field, create_model
+from pydantic import Field
 
 from geophone.records import MOMENTS
 from geophone.rows.measures import LEVEL, SINCE
 from geophone.rows.measures import MEASURES as ALL
-from geophone.rows.model import Row, frame
+from geophone.rows.model import Row, frame, row_model
 
 WORDS = "words"
 # What a difference of two numbers of a range may be.
@@ -84,11 +84,7 @@ def _field(column: Described) -> Any:
     return Field(default="", description=said) if column.name in _SPARE else Field(description=said)
 
 
-EvidenceRow: type[Row] = create_model(
-    "EvidenceRow",
-    __base__=Row,
-    **{c.name: (_TYPES[c.kind], _field(c)) for c in COLUMNS},
-)
+EvidenceRow = row_model("EvidenceRow", Row, {c.name: (_TYPES[c.kind], _field(c)) for c in COLUMNS}, "See `COLUMNS`.")
 
 
 def as_table(rows: list[dict]) -> pd.DataFrame:

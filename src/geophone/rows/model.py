@@ -9,7 +9,7 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype, is_object_dtype, is_string_dtype
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, create_model
 
 _KINDS: dict[Any, str] = {str: "text", int: "whole", float: "number", bool: "truth"}
 _DTYPES = {"text": "str", "whole": "int64", "number": "float64", "truth": "bool"}
@@ -51,6 +51,14 @@ def columns_of(row: type[Row]) -> tuple[Column, ...]:
         gaps, needed = NoneType in types or kind == "number", field.is_required()
         columns.append(Column(field.alias or name, kind, gaps, needed, None if needed else field.default))
     return tuple(columns)
+
+
+def row_model(name: str, base: type[Row], fields: Mapping[str, Any], doc: str) -> type[Row]:
+    """A model of a row made from what declares its columns elsewhere: `fields` maps a column to (type, default), or to
+    (type, pydantic's Field)."""
+    # pydantic's overloads take field definitions only as keywords that are known when types are checked.
+    make: Any = create_model
+    return make(name, __base__=base, __doc__=doc, **fields)
 
 
 def frame(rows: Iterable[Mapping[str, Any]], row: type[Row]) -> pd.DataFrame:

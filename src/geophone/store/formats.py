@@ -73,7 +73,7 @@ def dig_of_format_1(raw: dict[str, Any]) -> dict[str, Any]:
         return raw
     own, control = _window(flat, ""), _window(flat, "control_")
     place = {k: v for k, v in flat.items() if k not in _ENDS and not k.startswith("control_")}
-    side = {"earlier": None, "later": None}
+    side: dict[str, Any] = {"earlier": None, "later": None}
     if control is not None:
         side["earlier" if _before(control, own) else "later"] = control
     target = place | {"window": own, **side, "method": "unknown"}
@@ -86,8 +86,8 @@ def _window(flat: Mapping[str, Any], prefix: str) -> dict[str, Any] | None:
 
 
 def _before(control: Mapping[str, Any], own: Mapping[str, Any] | None) -> bool:
-    steps = [control.get("step"), (own or {}).get("step")]
-    return all(isinstance(step, int) for step in steps) and steps[0] < steps[1]
+    one, other = control.get("step"), (own or {}).get("step")
+    return isinstance(one, int) and isinstance(other, int) and one < other
 
 
 def statistics_of_format_1(raw: dict[str, Any]) -> dict[str, Any]:

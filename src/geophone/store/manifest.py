@@ -12,8 +12,8 @@ from geophone.errors import StoreError
 from geophone.records import Layer
 from geophone.store.documents import Document, read_document, write_document
 from geophone.store.formats import manifest_of_format_1
+from geophone.store.places import RUN
 
-FILE = "run.json"
 _PART = re.compile(r"(series|scalars|behaviour|outputs|concepts)/part-\d+\.parquet")
 _ABOUT = {"experiment": str, "seed": int, "total_steps": int, "fork": dict}
 
@@ -83,15 +83,15 @@ class Manifest(Document):
         return manifest_of_format_1(raw)
 
     def write(self, folder: Path) -> None:
-        write_document(folder / FILE, self)
+        write_document(folder / RUN, self)
 
 
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of the run in `folder`. Raises StoreError when it is missing or damaged, NewerFormatError when a
     later release wrote it."""
-    if not (folder / FILE).exists():
-        raise StoreError(f"{folder} holds no run: there is no {FILE} in it.")
-    return read_document(folder / FILE, Manifest)
+    if not (folder / RUN).exists():
+        raise StoreError(f"{folder} holds no run: there is no {RUN} in it.")
+    return read_document(folder / RUN, Manifest)
 
 
 def versions_here() -> dict[str, str]:

@@ -12,7 +12,8 @@ from geophone.records import Layer
 from geophone.store.drawing import Drawer, drawing
 from geophone.store.inside import check_inside
 from geophone.store.locks import is_held
-from geophone.store.manifest import FILE, read_manifest
+from geophone.store.manifest import read_manifest
+from geophone.store.places import RUN
 from geophone.store.tables import parts, read_parts, read_table
 from geophone.store.writer import SAMPLES
 
@@ -197,4 +198,4 @@ class Run:
 
 
 def is_run(folder: Path) -> bool:
-    return (folder / FILE).is_file()
+    return (folder / RUN).is_file()

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -101,24 +102,20 @@ def _sources(study: Study) -> dict[str, _Load]:
             found[kind] = _files(files)
     for name in ("targets", "evidence"):
         if study.places.table(name).is_file():
-            found[name] = _frame(lambda name=name: study.table(name))
+            found[name] = _frame(partial(study.table, name))
     for kind in study.kinds:
-        found[_RENAMED.get(kind, kind)] = _frame(lambda kind=kind: study.phenomena(kind))
+        found[_RENAMED.get(kind, kind)] = _frame(partial(study.phenomena, kind))
     dug: dict[str, list[str]] = {}
     for folder in study.places.finished_digs():
         for path in sorted(folder.glob("[!.]*.parquet")):
             dug.setdefault(path.stem, []).append(folder.name)
-    return found | {kind: _frame(_dug(study, kind, names)) for kind, names in dug.items() if kind not in found}
+    return found | {kind: _frame(partial(_dug, study, kind, names)) for kind, names in dug.items() if kind not in found}
 
 
-def _dug(study: Study, kind: str, names: Sequence[str]) -> Callable[[], pd.DataFrame]:
+def _dug(study: Study, kind: str, names: Sequence[str]) -> pd.DataFrame:
     """The table `kind` of all digs in `names`, each one's name in a first column."""
-
-    def make() -> pd.DataFrame:
-        table = pd.concat([study.dig(name)[kind].assign(target=name) for name in names], ignore_index=True)
-        return table[["target", *(column for column in table if column != "target")]]
-
-    return make
+    table = pd.concat([study.dig(name)[kind].assign(target=name) for name in names], ignore_index=True)
+    return table[["target", *(column for column in table if column != "target")]]
 
 
 def _files(files: Mapping[Path, str]) -> _Load:
