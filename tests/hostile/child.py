@@ -1,4 +1,4 @@
-"""Reads mutants in a process of its own: python child.py FOLDER SEED FIRST LAST [guests]
+"""Reads mutants in a process of its own: python child.py FOLDER SEED FIRST LAST [guests | verbs]
 
 A line of JSON before each mutant and one after it, so that whoever started it knows at which one it died or hung.
 """
@@ -19,12 +19,11 @@ from readers import Reader, check_said, readers
 from geophone.errors import GeophoneError
 
 ROOM = 4 * 2**30
+TESTS = Path(__file__).parents[1]
 
 
-def main(folder: Path, seed: int, first: int, last: int, guests: bool) -> None:
-    if not (folder / "study").exists():
-        make_corpus(folder, guests=guests)
-    known = readers(folder, guests=guests)
+def main(folder: Path, seed: int, first: int, last: int, what: list[str]) -> None:
+    known = _readers(folder, what)
     for reader in known:
         reader.read(folder)
     _limit_memory()
@@ -35,6 +34,19 @@ def main(folder: Path, seed: int, first: int, last: int, guests: bool) -> None:
         began = time.monotonic()
         how, error = one(reader, folder, np.random.default_rng([seed, number]))
         say(number=number, how=how, error=error, seconds=round(time.monotonic() - began, 3), peak=_peak())
+
+
+def _readers(folder: Path, what: list[str]) -> list[Reader]:
+    if "verbs" in what:
+        sys.path += [str(TESTS), str(TESTS / "report")]
+        from verbs import make_whole, verbs
+
+        if not (folder / "whole").exists():
+            make_whole(folder)
+        return verbs(folder)
+    if not (folder / "study").exists():
+        make_corpus(folder, guests="guests" in what)
+    return readers(folder, guests="guests" in what)
 
 
 def one(reader: Reader, folder: Path, rng: np.random.Generator) -> tuple[str, str | None]:
@@ -76,4 +88,4 @@ def say(**what) -> None:
 if __name__ == "__main__":
     _OUT = os.dup(1)
     os.dup2(2, 1)
-    main(Path(sys.argv[1]), *map(int, sys.argv[2:5]), "guests" in sys.argv[5:])
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:5]), sys.argv[5:])

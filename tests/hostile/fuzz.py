@@ -1,6 +1,6 @@
 """Damage every file that geophone reads, and see that each reading ends in a result or in one sentence.
 
-    python tests/hostile/fuzz.py [--mutants 2000] [--seed 0]
+    python tests/hostile/fuzz.py [--mutants 2000] [--seed 0] [--verbs]
 
 Mutants are read in child processes; one that hangs for 10 seconds is killed, and a fresh child goes on after it. A
 failure is a mutant whose reading raised anything but a GeophoneError, said something that is not one plain sentence,
@@ -41,14 +41,15 @@ class Fuzzed:
     largest: int
 
 
-def fuzz(mutants: int, *, seed: int, guests: bool, only: int | None = None) -> Fuzzed:
-    """Read `mutants` mutants, or the one of number `only`."""
+def fuzz(mutants: int, *, seed: int, what: str = "", only: int | None = None, seconds: float = SECONDS) -> Fuzzed:
+    """Read `mutants` mutants, or the one of number `only`; `what`: "guests", also files of optional libraries, or
+    "verbs", the documents of a study by report, paper and evidence."""
     read, failures, slowest, largest = Counter(), [], 0.0, 0
     first, last = (0, mutants) if only is None else (only, only + 1)
     with tempfile.TemporaryDirectory() as folder:
         while first < last:
             begun: dict = {}
-            for line in _child(folder, seed, first, last, guests):
+            for line in _child(folder, (seed, first, last), what, seconds):
                 if "how" in line:
                     read[begun["reader"]] += 1
                     slowest, largest = max(slowest, line["seconds"]), max(largest, line["peak"])
@@ -70,16 +71,14 @@ def fuzz(mutants: int, *, seed: int, guests: bool, only: int | None = None) -> F
 
 def _mend(folder: Path) -> None:
     """A child that was killed left its mutant lying: the next one makes the corpus anew."""
-    for name in ("study", "theirs", "out"):
+    for name in ("study", "theirs", "out", "whole"):
         subprocess.run(["rm", "-rf", folder / name], check=True)
 
 
-def _child(folder: str, seed: int, first: int, last: int, guests: bool) -> Iterator[dict]:
-    command = [sys.executable, str(HERE / "child.py"), folder, *map(str, (seed, first, last))]
+def _child(folder: str, numbers: tuple[int, int, int], what: str, seconds: float) -> Iterator[dict]:
+    command = [sys.executable, str(HERE / "child.py"), folder, *map(str, numbers)]
     with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(
-            [*command, *(["guests"] if guests else [])], stdout=subprocess.PIPE, stderr=said, stdin=subprocess.DEVNULL
-        )
+        process = subprocess.Popen([*command, what], stdout=subprocess.PIPE, stderr=said, stdin=subprocess.DEVNULL)
         wait, buffer = START, b""
         while True:
             ready, _, _ = select.select([process.stdout], [], [], wait)
@@ -94,7 +93,7 @@ def _child(folder: str, seed: int, first: int, last: int, guests: bool) -> Itera
                 return
             *lines, buffer = (buffer + chunk).split(b"\n")
             for line in lines:
-                wait = SECONDS
+                wait = seconds
                 yield json.loads(line)
 
 
@@ -103,8 +102,10 @@ def main() -> int:
     parser.add_argument("--mutants", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, help="the number of one mutant")
+    parser.add_argument("--verbs", action="store_true", help="documents of a study, by the verbs that read them")
     given = parser.parse_args()
-    found = fuzz(given.mutants, seed=given.seed, guests=True, only=given.only)
+    what, seconds = ("verbs", 60.0) if given.verbs else ("guests", SECONDS)
+    found = fuzz(given.mutants, seed=given.seed, what=what, only=given.only, seconds=seconds)
     for failure in found.failures:
         print(f"\n--- mutant {failure.number}, {failure.reader}, {failure.how}\n{failure.what}")
     print("\n| reader | mutants | failures |\n|---|---:|---:|")

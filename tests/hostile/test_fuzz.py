@@ -19,7 +19,7 @@ def told(found: Fuzzed) -> str:
 
 
 def test_a_hundred_and_twenty_mutants_end_in_a_result_or_a_sentence():
-    found = fuzz(120, seed=1, guests=False)
+    found = fuzz(120, seed=1)
     assert not found.failures, told(found)
     assert sum(found.read.values()) == 120 and len(found.read) == READERS_WITHOUT_GUESTS
 
@@ -28,10 +28,24 @@ def test_a_hundred_and_twenty_mutants_end_in_a_result_or_a_sentence():
 @pytest.mark.timeout(1800)
 def test_two_thousand_mutants_end_in_a_result_or_a_sentence():
     pytest.importorskip("transformers")
-    found = fuzz(2000, seed=0, guests=True)
+    found = fuzz(2000, seed=0, what="guests")
     assert not found.failures, told(found)
     assert sum(found.read.values()) == 2000 and len(found.read) == READERS_WITHOUT_GUESTS + 2
     assert found.slowest < 10 and found.largest < 2048
+
+
+def test_damaged_documents_end_the_verbs_in_a_sentence():
+    found = fuzz(36, seed=1, what="verbs", seconds=60.0)
+    assert not found.failures, told(found)
+    assert sum(found.read.values()) == 36 and len(found.read) == 12
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_two_hundred_mutants_of_each_document_end_every_verb_in_a_sentence():
+    found = fuzz(2400, seed=0, what="verbs", seconds=60.0)
+    assert not found.failures, told(found)
+    assert set(found.read.values()) == {200}
 
 
 def test_the_same_seed_makes_the_same_damage_and_mostly_there_is_some():
