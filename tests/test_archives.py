@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 import torch
@@ -13,6 +14,7 @@ from geophone.dimensions import VERSIONS
 from geophone.errors import GeophoneError, NewerFormatError
 from geophone.record.checkpoints import weights_digest
 from geophone.store.formats import FORMER
+from geophone.store.sql import query
 
 FORMATS = sorted((Path(__file__).parent / "archives").glob("format-*"))
 KINDS = {"recorded": "recorded", "imported": "imported", "measured": "measured", "study": "study/runs/*"}
@@ -70,6 +72,59 @@ def test_the_study_has_its_tables_targets_digs_and_statistics(archive):
     assert told["digs"]
     for name in told["digs"]:
         assert study.dig(name).name == name
+
+
+def as_stored(path):
+    with duckdb.connect() as connection:
+        return connection.execute("SELECT * FROM read_parquet(?)", [str(path)]).df()
+
+
+FORMS = {"seed": "naive", "robust": "calibrated"}
+RENAMED = {"family": "architecture", "seed_edges": "naive_edges"}
+
+
+def test_every_table_holds_what_is_stored_under_the_names_of_now(archive):
+    """Value by value: only forms, an architecture and the control's columns have other names since."""
+    study = gp.open(archive / "study")
+    tables = {path: study.phenomena(kind) for kind, path in study.places.phenomena.items()}
+    tables |= {study.places.targets: study.targets(), study.places.evidence: study.evidence()}
+    tables |= {dig.folder / f"{name}.parquet": dig[name] for dig in study.digs() for name in dig.tables}
+    assert len(tables) >= 20
+    for path, table in tables.items():
+        stored = as_stored(path)
+        assert len(table) == len(stored)
+        for column in [c for c in stored if not c.startswith("control_")]:
+            values = stored[column].replace(FORMS) if column == "mode" else stored[column]
+            if column in ("test", "grouped_by"):
+                values = values.str.replace("family", "architecture")
+            read = table[RENAMED.get(column, column)]
+            assert read.isna().tolist() == values.isna().tolist(), (path.name, column)
+            assert read.dropna().tolist() == values.dropna().tolist(), (path.name, column)
+
+
+def test_a_dig_and_its_target_are_the_same_in_the_table_and_in_the_document(archive):
+    study = gp.open(archive / "study")
+    (dig,) = study.digs()
+    assert dig.target == study.target(1) and dig.target.control is None
+    assert dig.about.options.per_class == 20 and dig.about.options.units == 3
+    assert dig.steps["target"] == dict(zip(("before", "during", "after"), (5, 20, 45), strict=True))
+
+
+def test_statistics_speak_of_forms_as_now_and_their_values_are_those_of_the_file(archive):
+    study = gp.open(archive / "study")
+    stored = json.loads(study.places.statistics.read_text())
+    read = study.statistics().plain
+    assert {n["form"] for n in read["numbers"]} == {"naive", "calibrated"}
+    assert {"diversity/naive", "order/calibrated"} <= {n["id"] for n in read["numbers"]}
+    assert [n["value"] for n in read["numbers"]] == [n["value"] for n in stored["numbers"]]
+    assert "seed" not in read["study"]["modes"] and not any("robust" in n["says"] for n in read["numbers"])
+
+
+def test_sql_knows_the_words_of_now(archive):
+    study = gp.open(archive / "study")
+    assert set(query(study, "SELECT DISTINCT mode FROM stabilization")["mode"]) == {"naive", "calibrated"}
+    assert query(study, "SELECT architecture FROM runs")["architecture"].tolist() == ["mlp"]
+    assert len(query(study, "SELECT naive_edges FROM composition")) == 3
 
 
 def test_checkpoints_are_the_networks_they_were(archive):

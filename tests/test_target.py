@@ -1,6 +1,7 @@
 """Targets on series with one planted jump: where they point, in which order, and what they are compared with."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -86,3 +87,35 @@ def test_nothing_found_is_an_empty_table_with_its_columns():
     table = rank([])
     assert len(table) == 0
     assert "later_step" in table.columns
+
+
+def test_a_target_must_be_both_large_and_unlike_its_surroundings():
+    """The score is |log ratio| x |detector score|: either alone would put another of these first."""
+    given = evidence()
+    rows = given.jumps.iloc[[0] * 3].reset_index(drop=True)
+    rows["index"], rows["step"] = [40, 100, 160], [205, 505, 805]
+    rows["log_ratio"], rows["score"] = [0.1, -2.0, 1.0], [9.0, 2.0, -5.0]
+    table = rank(run_targets(replace(given, jumps=rows), dimension="d", mode="naive"))
+    assert table["step"].tolist() == [805, 505, 205]
+    assert table["score"].tolist() == [5.0, 4.0, 0.9]
+    assert set(table["method"]) == {"naive"}
+
+
+def test_of_neighbours_the_one_with_the_greater_product_stays():
+    given = evidence()
+    rows = given.jumps.iloc[[0] * 2].reset_index(drop=True)
+    rows["index"], rows["step"], rows["log_ratio"], rows["score"] = [40, 43], [205, 220], [0.1, 0.5], [9.0, 2.0]
+    (target,) = run_targets(replace(given, jumps=rows), dimension="d", mode="naive")
+    assert target.window.step == 220
+
+
+def test_no_control_shares_a_measurement_with_its_target():
+    """Also where the only quiet stretch lies next to it."""
+    given = evidence()
+    for at in range(20, 180, 7):
+        rows = given.jumps.iloc[[0] * 12].reset_index(drop=True)
+        busy = [i for i in range(0, 200, 11) if abs(i - at) > 16][:11]
+        rows = rows.iloc[: len(busy) + 1].assign(index=[at, *busy], step=STEPS[[at, *busy]], log_ratio=0.5, score=3.0)
+        for target in run_targets(replace(given, jumps=rows), dimension="d", mode="naive"):
+            if (control := target.control) is not None:
+                assert control.after < target.window.before or control.before > target.window.after
