@@ -119,3 +119,4 @@ def test_no_control_shares_a_measurement_with_its_target():
         for target in run_targets(replace(given, jumps=rows), dimension="d", mode="naive"):
             if (control := target.control) is not None:
                 assert control.after < target.window.before or control.before > target.window.after
+                assert (control is target.earlier) == (control.after < target.window.before)

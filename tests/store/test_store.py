@@ -12,7 +12,7 @@ from geophone.store.manifest import Manifest, read_manifest
 from geophone.store.run import Run
 from geophone.store.study import Study, open_folder
 from geophone.store.tables import read_parts, write_table
-from geophone.store.writer import RunWriter
+from geophone.store.writer import RunWriter, series_row
 
 
 def manifest(**changes) -> Manifest:
@@ -133,3 +133,19 @@ def test_a_study_iterates_over_its_runs_and_keeps_tables(tmp_path):
     assert study.phenomena("counts")["run"].tolist() == ["r"]
     with pytest.raises(StoreError, match="is not there"):
         study.targets()
+
+
+def test_noise_is_what_one_reading_varies_by(tmp_path):
+    """Two probes that each vary by sd around one value: half the variance of their ratio is each one's own."""
+    rng, sd = np.random.default_rng(0), {"a": 0.1, "b": 0.3}
+    writer = RunWriter(tmp_path / "r", manifest(), part_rows=1000)
+    for index in range(400):
+        rows = [
+            series_row(index, index, layer, "ok", {"stable_rank": np.exp(rng.normal(3, sd[layer.name]))}, probe=probe)
+            for layer in writer.manifest.layers
+            for probe in ("main", "noise")
+        ]
+        writer.add(rows, None)
+    writer.finish("finished", steps=400, measurements=400)
+    noise = Run(tmp_path / "r").noise()["stable_rank"]
+    assert noise["a"] == pytest.approx(0.1, rel=0.1) and noise["b"] == pytest.approx(0.3, rel=0.1)
