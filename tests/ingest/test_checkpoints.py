@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -54,16 +55,33 @@ def test_the_series_is_that_of_the_networks(folder, tmp_path):
             assert run.series(name)["0"].loc[step] == pytest.approx(value, rel=1e-5), name
 
 
-def test_run_again_it_goes_on_where_it_stopped(folder, tmp_path):
-    files = sorted(folder.iterdir(), key=lambda p: p.name)
-    first = measure(checkpoint_files(files[:2], build), PROBE, out=tmp_path / "run")
-    again = measure(checkpoint_files([folder], build), PROBE, out=tmp_path / "run")
-    assert set(again.skipped) == set(first.steps)
+def table(folder):
+    return gp.open(folder).table()
+
+
+def test_run_again_it_goes_on_where_it_stopped_and_the_tables_are_those_of_one_go(folder, tmp_path):
+    files = {step: str(place) for step, place in checkpoint_files([folder], build).keys}
     whole = measure(checkpoint_files([folder], build), PROBE, out=tmp_path / "whole")
-    for name in gp.open(tmp_path / "run").dimensions:
-        one, other = (gp.open(f).series(name) for f in (tmp_path / "run", whole.folder))
-        np.testing.assert_array_equal(one.sort_index(), other)
-    assert measure(checkpoint_files([folder], build), PROBE, out=tmp_path / "run").steps == ()
+    assert whole.steps == (100, 200, 300, 400, 1000)
+    for first in range(1, 5):
+        out = tmp_path / f"run-{first}"
+        measure(checkpoint_files(list(files.values())[:first], build), PROBE, out=out)
+        again = measure(checkpoint_files([folder], build), PROBE, out=out)
+        assert (again.skipped, again.steps) == (whole.steps[:first], whole.steps[first:])
+        pd.testing.assert_frame_equal(table(out), table(tmp_path / "whole"))
+        assert measure(checkpoint_files([folder], build), PROBE, out=out).steps == ()
+    assert table(tmp_path / "whole")["cka_change_1"].notna().sum() == 2 * 4
+
+
+def test_a_step_that_comes_between_has_the_later_ones_measured_again(folder, tmp_path):
+    files = dict(checkpoint_files([folder], build).keys)
+    measure(checkpoint_files([files[100], files[1000]], build), PROBE, out=tmp_path / "run")
+    with pytest.raises(InputError, match="holds step 1000, which lies after step 300"):
+        measure(checkpoint_files([files[300]], build), PROBE, out=tmp_path / "run")
+    again = measure(checkpoint_files([folder], build), PROBE, out=tmp_path / "run")
+    assert (again.skipped, again.steps) == ((100,), (200, 300, 400, 1000))
+    measure(checkpoint_files([folder], build), PROBE, out=tmp_path / "whole")
+    pd.testing.assert_frame_equal(table(tmp_path / "run"), table(tmp_path / "whole"))
 
 
 def test_a_bad_checkpoint_does_not_lose_the_others(folder, tmp_path):
@@ -285,7 +303,7 @@ def test_one_finished_model_is_step_0_and_a_wrong_probe_is_told_at_the_first_che
         torch.save(network(step).state_dict(), tmp_path / f"step_{step}.pt")
     loads = []
     source = checkpoint_files([tmp_path], build)
-    counted = Source(source.keys, lambda key: loads.append(key) or source.load(key), {})
+    counted = Source(source.keys, lambda key, into=None: loads.append(key) or source.load(key, into), {})
     with pytest.raises(InputError, match="cannot read a probe"):
         measure(counted, [PROBE, torch.zeros(30)], out=tmp_path / "other")
     assert len(loads) == 1

@@ -14,8 +14,13 @@ def measure(
     checkpoints: Annotated[
         list[str], typer.Argument(help="Files or folders of checkpoints; with --revisions one model id or folder.")
     ],
-    probe: Annotated[str, typer.Option(help="A .npy, .npz, .pt or .safetensors file, or module:function.")],
     out: Annotated[Path, typer.Option(help="The run's folder; one that holds a part of this run goes on.")],
+    probe: Annotated[
+        str | None, typer.Option(help="A .npy, .npz, .pt or .safetensors file, or module:function.")
+    ] = None,
+    text: Annotated[Path | None, typer.Option(help="With --revisions: a text file that the probe is made of.")] = None,
+    sequences: Annotated[int, typer.Option(min=2, help="Of --text: how many.")] = 64,
+    length: Annotated[int, typer.Option(min=2, help="Of --text: tokens per sequence.")] = 256,
     model: Annotated[str | None, typer.Option(help="module:function that builds the network.")] = None,
     revisions: Annotated[
         str | None, typer.Option(help='Revisions of a Hugging Face model: names, a glob, "all", or "log" (spaced).')
@@ -26,33 +31,47 @@ def measure(
     ] = None,
     layers: Annotated[list[str] | None, typer.Option(help="Module path or glob; may be repeated.")] = None,
     rows: Annotated[int, typer.Option(min=2, help="Rows of a layer with positions.")] = 1024,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto.")] = "cpu",
+    dtype: Annotated[str, typer.Option(help="Of revisions: float32, bfloat16, float16.")] = "auto",
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Make a run of checkpoints that were saved earlier.
 
-    Run again, it goes on where it stopped. A checkpoint that cannot be read does not lose the others: it is named on
-    stderr, and the exit status is 1.
+    With --text a language model's answers are scored too: the probability of the right next token. Run again, it goes
+    on where it stopped. A checkpoint that cannot be read does not lose the others: it is named on stderr, and the exit
+    status is 1.
 
-    Example: geophone measure checkpoints/ --model mynets:build --probe probe.npy --out runs/old
+    Example: geophone measure EleutherAI/pythia-14m --revisions log --text corpus.txt --out runs/pythia
     """
+    if (probe is None) == (text is None):
+        raise InputError("say what the network is read on: --probe FILE, or with --revisions --text FILE.")
+    if not (revisions or model):
+        raise InputError("say how to build the network: --model module:function, or --revisions of a hub model.")
+    if text is not None and not revisions:
+        raise InputError("--text needs the tokenizer of a Hugging Face model: give it with --revisions.")
     from geophone.ingest import checkpoints as ingest
     from geophone.ingest import sources
-    from geophone.ingest.probes import read_probe
+    from geophone.ingest.probes import read_probe, text_probe, tokenizer_of
+    from geophone.record.what import What
     from geophone.terminal.documents import measured_document
     from geophone.terminal.progress import StageProgress
     from geophone.terminal.words import complain, say_measured
 
     if revisions:
-        source = sources.revisions(checkpoints[0], revisions, step_pattern=step_pattern)
-    elif model:
-        source = sources.checkpoint_files(checkpoints, model, key=key, step_pattern=step_pattern)
+        task = "base" if text is None else "causal-lm"
+        source = sources.revisions(checkpoints[0], revisions, step_pattern=step_pattern, task=task, dtype=dtype)
     else:
-        raise InputError("say how to build the network: --model module:function, or --revisions of a hub model.")
+        source = sources.checkpoint_files(checkpoints, model or "", key=key, step_pattern=step_pattern)
+    what = What(layers=layers or None, rows=rows, labels=None if text is None else "next-token")
+    if text is None:
+        batch = read_probe(probe or "")
+    else:
+        batch = text_probe(text, tokenizer_of(checkpoints[0], source.keys[-1][1]), samples=sequences, length=length)
     with Voice(as_json=as_json, quiet=quiet) as voice:
         with StageProgress(quiet=quiet) as progress:
             done = ingest.measure(
-                source, read_probe(probe), out=out, layers=layers or None, rows=rows,
+                source, batch, out=out, what=what, device=sources.device_of(device),
                 on_step=lambda step, of: progress.training("measure", step, of),
             )  # fmt: skip
         voice.say(lambda: say_measured(done), lambda: measured_document(done))

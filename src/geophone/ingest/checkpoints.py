@@ -8,15 +8,20 @@ from typing import Any
 import torch
 from torch import nn
 
-from geophone.dimensions import VERSIONS, read
 from geophone.errors import InputError, StoreError
 from geophone.ingest.sources import Source
-from geophone.record.layers import Plan, plan
 from geophone.record.probe import Probe, as_probe
+from geophone.record.readers import ProbeReader
+from geophone.record.schedule import Pace, Schedule
+from geophone.record.session import Desk, Session, check_layers, check_same, samples_of
+from geophone.record.watch import Watch
 from geophone.record.what import What
 from geophone.store.manifest import read_manifest
 from geophone.store.run import Run, is_run
-from geophone.store.writer import RunWriter, new_manifest, series_row
+from geophone.store.writer import RunWriter, new_manifest
+
+# What a layer looked like is compared with up to so many measurements ago.
+_REMEMBERED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,93 +43,108 @@ def measure(
     layers: Sequence[str] | None = None,
     views: str | Mapping[str, str] | None = None,
     rows: int = 1024,
+    what: What | None = None,
+    device: str | torch.device | None = None,
     on_step: Callable[[int, int], None] = lambda done, total: None,
 ) -> Measured:
     """Measure every network of `source` on `probe` into the run folder `out`.
 
-    Run again on the same folder it goes on where it stopped: steps that are there are not measured again. A
+    `layers`, `views` and `rows` are fields of `What`; `what` gives it whole, with labels and concepts. `device` is
+    where the network is read (default: where it is loaded). One network is in memory at a time, and every checkpoint is
+    on disk before the next is read.
+
+    Run again on the same folder it goes on where it stopped: steps that are there are not measured again, but those
+    after one that is added now are, since the change of a layer is said against the measurements before. A
     checkpoint that cannot be read is left out, named in the result and in the manifest's note; the others are
-    measured. Every checkpoint is on disk before the next is read. Raises InputError at the first checkpoint for a probe
-    that the network cannot read, and for a folder that was measured with another probe or other layers; StoreError
-    when not one checkpoint can be read.
+    measured. Raises InputError at the first checkpoint for a probe that the network cannot read, and for a folder
+    that was measured with another probe or other layers; StoreError when not one checkpoint can be read.
     """
-    folder, batch, what = Path(out), as_probe(probe), What(layers=layers, views=views, rows=rows)
-    resume = is_run(folder)
-    there = _steps_there(folder, batch) if resume else set()
-    todo = [(step, key) for step, key in source.keys if step not in there]
+    folder, batch = Path(out), as_probe(probe)
+    what = what or What(layers=layers, views=views, rows=rows)
+    kept, todo = _division(folder, source)
     failures = [(name, "its name says no training step") for name in source.left_out]
     steps: list[int] = []
-    writer: RunWriter | None = None
-    made: Plan | None = None
+    network: nn.Module | None = None
+    session: Session | None = None
+    recalled = [pair for pair in source.keys if pair[0] in kept][-_REMEMBERED:] if todo else []
     try:
-        for number, (step, key) in enumerate(todo, start=1):
+        for number, (step, key) in enumerate((*recalled, *todo), start=1 - len(recalled)):
             try:
-                model = source.load(key).eval()
-                # A probe that the model cannot read is wrong for every checkpoint: it is said at the first.
-                made = made or plan(model, batch, what)
-                readings = _rows(model, batch, made, index=len(there) + len(steps), step=step)
+                network = source.load(key, network)
             except StoreError as error:
                 failures.append((key, str(error)))
-            else:
-                writer = writer or _writer(folder, made, batch, source, resume=resume, rows=rows)
-                writer.add(readings, {"index": len(there) + len(steps), "step": step})
-                writer.flush()
-                steps.append(step)
+                continue
+            network = network.eval() if device is None else network.eval().to(device)
+            # A probe that the model cannot read is wrong for every checkpoint: it is said at the first.
+            session = session or _session(folder, network, batch, what, source, after=max(kept, default=None))
+            if number <= 0:
+                session.recall(step)
+                continue
+            session.measure(step, {})
+            session.flush()
+            steps.append(step)
             on_step(number, len(todo))
     finally:
-        if writer is not None:
-            note = "; ".join(f"{key}: {why}" for key, why in failures)
-            last = max([*there, *steps])
-            counts = {"steps": last, "measurements": len(there) + len(steps)}
-            writer.finish("finished" if not failures else "incomplete", note=note[:2000], **counts)
-    if not steps and not there:
+        if session is not None:
+            note = "; ".join(f"{key}: {why}" for key, why in failures)[:2000]
+            session.close(max([*kept, *steps]), "incomplete" if failures else "finished", note, {})
+    if not steps and not kept:
         raise StoreError(f"not one of {len(todo)} checkpoint(s) could be measured; the first: {failures[-1][1]}")
-    return Measured(folder, tuple(steps), tuple(sorted(there)), tuple(failures))
+    return Measured(folder, tuple(steps), tuple(sorted(kept)), tuple(failures))
 
 
-def _steps_there(folder: Path, probe: Probe) -> set[int]:
-    manifest = read_manifest(folder)
-    if manifest.probe.get("digest") != probe.digest():
-        raise InputError(f"{folder} was measured on another probe; measure into a new folder.")
+def _division(folder: Path, source: Source) -> tuple[set[int], list[tuple[int, str]]]:
+    """The steps of the run in `folder` that stay, and what of `source` is to be measured.
+
+    Raises InputError where steps that are there would have to be measured again and `source` does not have them.
+    """
+    there = _steps_there(folder) if is_run(folder) else set()
+    missing = [step for step, _ in source.keys if step not in there]
+    if not missing:
+        return there, []
+    kept = {step for step in there if step < missing[0]}
+    if lost := sorted(there - kept - {step for step, _ in source.keys}):
+        raise InputError(
+            f"{folder} holds step {lost[0]}, which lies after step {missing[0]} and is not among the checkpoints given "
+            "now; give it too, or measure into a new folder."
+        )
+    return kept, [pair for pair in source.keys if pair[0] not in kept]
+
+
+def _steps_there(folder: Path) -> set[int]:
     run = Run(folder)
-    return set() if not manifest.measurements and not run.has_series else set(run.table(columns=["step"])["step"])
+    return set(run.table(columns=["step"])["step"]) if run.has_series else set()
 
 
-def _rows(model: nn.Module, probe: Probe, made: Plan, *, index: int, step: int) -> list[dict[str, Any]]:
-    with made.capture(model) as capture:
-        probe.forward(model)
-    rows = []
-    for layer in made.layers:
-        if layer.name not in capture:
-            raise StoreError(f"layer {layer.name} did not run, or on another number of samples.")
-        reading = read(capture[layer.name])
-        rows.append(series_row(index, step, layer, reading.status, reading.values))
-    return rows
-
-
-def _writer(folder: Path, made: Plan, probe: Probe, source: Source, *, resume: bool, rows: int) -> RunWriter:
-    if not resume:
+def _session(
+    folder: Path, network: nn.Module, probe: Probe, what: What, source: Source, *, after: int | None
+) -> Session:
+    """The work on a new run, or on the one in `folder` of which the steps up to `after` stay."""
+    reader = ProbeReader(network, probe, what)
+    plan = reader.plan()
+    if plan is None:
+        raise InputError("the network has no weights before its first forward pass; build it so that it has.")
+    steps = tuple(step for step, _ in source.keys)
+    # Where the weights of each step are, as they were given.
+    places = {str(step): key for step, key in source.keys}
+    if is_run(folder):
+        manifest = read_manifest(folder)
+        check_same(manifest, what, reader, folder)
+        check_layers(manifest, plan, folder)
+        writer = RunWriter.resume(folder, after=-1 if after is None else after)
+        about = writer.manifest.about
+        writer.update(about={**about, "checkpoints": {**about.get("checkpoints", {}), **places}})
+    else:
         manifest = new_manifest(
             folder.name,
-            about={**source.about, "checkpoints": _places(source)},
-            schedule={"steps": [step for step, _ in source.keys]},
-            layers=made.layers,
-            rows=rows,
-            probe={"kind": "held out", "samples": probe.samples, "digest": probe.digest()},
-            definitions=VERSIONS,
+            about={**source.about, "checkpoints": places},
+            schedule={"steps": steps},
+            layers=plan.layers,
+            rows=what.rows,
+            probe=samples_of(reader, plan),
+            definitions=what.definitions,
             threads=torch.get_num_threads(),
         )
-        return RunWriter(folder, manifest)
-    writer = RunWriter.resume(folder)
-    if writer.manifest.layers != made.layers:
-        writer.finish(writer.manifest.status)
-        raise InputError(f"{folder} was measured with other layers, views or rows; measure into a new folder.")
-    about = writer.manifest.about
-    known = {**about, "checkpoints": {**about.get("checkpoints", {}), **_places(source)}}
-    writer.manifest = writer.manifest.model_copy(update={"about": known})
-    return writer
-
-
-def _places(source: Source) -> dict[str, str]:
-    """Where the weights of each step are, as they were given."""
-    return {str(step): key for step, key in source.keys}
+        writer = RunWriter(folder, manifest)
+    desk = Desk(network, what, Watch(alarms=None), Pace(Schedule(steps=steps)), reader, writer)
+    return Session(desk, plan)

@@ -32,8 +32,13 @@ def read_probe(given: str) -> Any:
 class Tokenizer(Protocol):
     """What is asked of a tokenizer; those of Transformers have it."""
 
-    all_special_ids: list[int]
-    eos_token_id: int | None
+    @property
+    def all_special_ids(self) -> list[int]:
+        """Tokens that stand for no text."""
+
+    @property
+    def eos_token_id(self) -> int | None:
+        """The token that ends a document."""
 
     def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
         """The tokens of `text`."""
@@ -68,15 +73,20 @@ def _packed(text: str, tokenizer: Tokenizer) -> Iterator[int]:
             yield tokenizer.eos_token_id
 
 
-def tokenizer_of(model: str, revision: str | None = None) -> Tokenizer:
-    """The tokenizer of a Hugging Face model, or of a local folder. Raises StoreError when it cannot be had."""
+def tokenizer_of(model: str, revision: str) -> Tokenizer:
+    """The tokenizer of a Hugging Face model's revision, or of a local folder: its own, or that of the folder of its
+    revision. Raises StoreError when it cannot be had, InputError where transformers is missing."""
     try:
         from transformers import AutoTokenizer
     except ModuleNotFoundError as error:
         raise InputError("text needs a tokenizer of transformers: pip install 'geophone[hf]'.") from error
-    where = {} if revision is None else {"revision": revision}
+    inner = Path(model) / revision
+    local = Path(model).is_dir()
+    place = str(inner) if local and (inner / "tokenizer_config.json").is_file() else model
+    where = {} if local else {"revision": revision}
     try:
-        return AutoTokenizer.from_pretrained(model, trust_remote_code=False, **where)
+        tokenizer: Tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, **where)
     except (OSError, ValueError) as error:
         line = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise StoreError(f"{model} has no tokenizer that can be read: {line}") from error
+    return tokenizer

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -24,18 +24,26 @@ _SHARED_NAMES = {name.partition(".")[0] for name in (*INDEXES, *SINGLE)} | {
     "weights", "checkpoint", "mp_rank_00_model_states",
 }  # fmt: skip
 _PER_DECADE = 8
+# Where a parameter that was emptied remembers its shape.
+_SHAPE = "_geophone_shape"
+
+
+class Load(Protocol):
+    """Gives the network of the checkpoint `key`: `into`, one that it gave before, with other weights, or a new one."""
+
+    def __call__(self, key: str, into: nn.Module | None = None, /) -> nn.Module:
+        """The network. Raises StoreError where this checkpoint cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """Networks to measure: `load(key)` gives the one of a checkpoint; `keys` are (step, key) in order of step.
 
-    `left_out` are files or revisions whose names say no step. What `load` gave before may be the same network with
-    other weights: use one before asking for the next, so that only one is in memory.
+    `left_out` are files or revisions whose names say no step.
     """
 
     keys: tuple[tuple[int, str], ...]
-    load: Callable[[str], nn.Module]
+    load: Load
     about: Mapping[str, Any]
     left_out: tuple[str, ...] = ()
 
@@ -60,12 +68,9 @@ def checkpoint_files(
         raise InputError(f"no checkpoint ({', '.join(SUFFIXES)}) among {', '.join(map(str, paths))}.")
     keys, left_out = _ordered({text: _name(place) for text, place in places.items()}, step_pattern)
     build = imported(model) if isinstance(model, str) else model
-    networks: list[nn.Module] = []
 
-    def load(place: str) -> nn.Module:
-        if not networks:
-            networks.append(_built(build, model))
-        network = networks[0]
+    def load_file(place: str, into: nn.Module | None = None) -> nn.Module:
+        network = _built(build, model) if into is None else into
         shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
         weights = read_weights(Path(place), key=key, shapes=shapes)
         try:
@@ -74,7 +79,7 @@ def checkpoint_files(
             raise StoreError(f"{place} does not fit the model: {' '.join(str(error).split())[:300]}") from error
         return network
 
-    return Source(keys, load, {"model": str(model), "source": "checkpoint files"}, left_out)
+    return Source(keys, load_file, {"model": str(model), "source": "checkpoint files"}, left_out)
 
 
 def _built(build: Callable[[], nn.Module], model: str | Callable[[], nn.Module]) -> nn.Module:
@@ -149,16 +154,43 @@ def revisions(
     if asked == ["log"]:
         keys = _log_spaced(keys)
 
-    def load(name: str) -> nn.Module:
-        where = (str(Path(model) / name), {}) if local else (model, {"revision": name})
+    def load(key: str, into: nn.Module | None = None) -> nn.Module:
+        where = (str(Path(model) / key), {}) if local else (model, {"revision": key})
+        shapes = {} if into is None else _empty(into)
         try:
             with _quiet():
                 _check_config(where[0], **where[1])
-                return auto.from_pretrained(where[0], trust_remote_code=False, dtype=kind, **where[1])
+                network = auto.from_pretrained(where[0], trust_remote_code=False, dtype=kind, **where[1])
+                if into is None:
+                    return network
+                _take(into, network, shapes)
         except Exception as error:  # a damaged configuration makes transformers raise whatever it trips over
-            raise StoreError(f"revision {name} of {model} cannot be read: {_first_line(error)}") from error
+            raise StoreError(f"revision {key} of {model} cannot be read: {_first_line(error)}") from error
+        return into
 
     return Source(keys, load, {"model": model, "source": "Hugging Face revisions", "task": task}, left_out)
+
+
+def _empty(network: nn.Module) -> dict[str, torch.Size]:
+    """Let the weights of `network` go before others are loaded, so that they are never in memory twice; the shapes that
+    they had, or had before they went."""
+    shapes = {name: getattr(p, _SHAPE, p.shape) for name, p in network.named_parameters()}
+    for name, parameter in network.named_parameters():
+        setattr(parameter, _SHAPE, shapes[name])
+        parameter.data = torch.empty(0, dtype=parameter.dtype)
+    return shapes
+
+
+def _take(into: nn.Module, network: nn.Module, shapes: Mapping[str, torch.Size]) -> None:
+    """Give `into`, which was emptied, the weights of `network`. Raises StoreError where they are of another shape."""
+    weights = dict(network.named_parameters())
+    if {name: p.shape for name, p in weights.items()} != dict(shapes):
+        raise StoreError("its weights have other names or shapes than those of the revision before")
+    for name, parameter in into.named_parameters():
+        parameter.data = weights[name].data
+    buffers = dict(network.named_buffers())
+    for name, buffer in into.named_buffers():
+        buffer.copy_(buffers[name])
 
 
 def _auto_class(task: str) -> Any:
@@ -195,6 +227,19 @@ def _dtype(name: str) -> torch.dtype | str:
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
         raise InputError(f"dtype {name!r} is no floating type of torch; write float32, bfloat16 or float16.")
     return dtype
+
+
+def device_of(name: str) -> torch.device:
+    """The device called `name`; "auto" is an accelerator where there is one. Raises InputError for one that is not
+    there."""
+    if name == "auto":
+        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device {name!r} is not to be had here: {_first_line(error)}") from error
+    return device
 
 
 def _chosen(model: str, asked: Sequence[str], local: bool) -> list[str]:

@@ -26,7 +26,7 @@ _WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 _DEEPEST = 4
 _UNPACKED, _UNPACKED_FREE = 20, 2**28
 # What commonly lies beside weights and cannot do anything: settings of a command line, and NumPy's numbers.
-_HARMLESS = [
+_HARMLESS: list[Any] = [
     argparse.Namespace, np.dtype, np.ndarray, np.float64(0).__reduce__()[0], np.zeros(1).__reduce__()[0],
     *(type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")),
 ]  # fmt: skip

@@ -168,15 +168,27 @@ class Session:
         alarms: list[Alarm] = []
         if self._desk.pace.take(step):
             with self._desk.pace.measuring():
-                rows, norms = self._measure(step)
-            row = {"index": self._index, "step": step, **norms, **scalars}
-            self._desk.writer.add(rows.series, row, lists=rows.lists, concepts=rows.concepts)
-            self._index += 1
-            alarms = self._tell(step, [row for row in rows.series if row["probe"] == "main"], {**norms, **scalars})
+                alarms = self.measure(step, scalars)
         elif scalars:
             self._desk.writer.add([], {"index": math.nan, "step": step, **scalars})
         self.expect(step + 1)
         return alarms
+
+    def measure(self, step: int, scalars: Mapping[str, float]) -> list[Alarm]:
+        """Measure now, and write it as the measurement of `step`; the alarms."""
+        rows, norms = self._measure(step)
+        row = {"index": self._index, "step": step, **norms, **scalars}
+        self._desk.writer.add(rows.series, row, lists=rows.lists, concepts=rows.concepts)
+        self._index += 1
+        return self._tell(step, [row for row in rows.series if row["probe"] == "main"], {**norms, **scalars})
+
+    def recall(self, step: int) -> None:
+        """Read what `step`, which is written already, looked like: the next measurements are compared with it."""
+        self._measurer.rows(self._index, step, self._read(self._index), {})
+
+    def flush(self) -> None:
+        """Write everything that was measured."""
+        self._desk.writer.flush()
 
     def expect(self, step: int) -> None:
         """Get ready for `step`, which comes next."""
