@@ -1,13 +1,17 @@
 """Verbs over one run: made of checkpoints, made of a table, or looked at."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from geophone.cli.options import Json, Quiet
 from geophone.errors import InputError
 from geophone.terminal.voice import Voice
+
+if TYPE_CHECKING:
+    from geophone.ingest.checkpoints import Measured
 
 
 def measure(
@@ -51,12 +55,8 @@ def measure(
     if text is not None and not revisions:
         raise InputError("--text needs the tokenizer of a Hugging Face model: give it with --revisions.")
     from geophone.ingest import checkpoints as ingest
-    from geophone.ingest import sources
-    from geophone.ingest.probes import read_probe, text_probe, tokenizer_of
+    from geophone.ingest import probes, sources
     from geophone.record.what import What
-    from geophone.terminal.documents import measured_document
-    from geophone.terminal.progress import StageProgress
-    from geophone.terminal.words import complain, say_measured
 
     if revisions:
         task = "base" if text is None else "causal-lm"
@@ -65,18 +65,31 @@ def measure(
         source = sources.checkpoint_files(checkpoints, model or "", key=key, step_pattern=step_pattern)
     what = What(layers=layers or None, rows=rows, labels=None if text is None else "next-token")
     if text is None:
-        batch = read_probe(probe or "")
+        batch = probes.read_probe(probe or "")
     else:
-        batch = text_probe(text, tokenizer_of(checkpoints[0], source.keys[-1][1]), samples=sequences, length=length)
+        tokenizer = probes.tokenizer_of(checkpoints[0], source.keys[-1][1])
+        batch = probes.text_probe(text, tokenizer, samples=sequences, length=length)
+    _measured(
+        lambda on_step: ingest.measure(
+            source, batch, out=out, what=what, device=sources.device_of(device), on_step=on_step
+        ),
+        as_json=as_json,
+        quiet=quiet,
+    )
+
+
+def _measured(work: "Callable[[Callable[[int, int], None]], Measured]", *, as_json: bool, quiet: bool) -> None:
+    """Do the work of `measure` with its progress shown, and say what came of it."""
+    from geophone.terminal.documents import measured_document
+    from geophone.terminal.progress import StageProgress
+    from geophone.terminal.words import complain, say_measured
+
     with Voice(as_json=as_json, quiet=quiet) as voice:
         with StageProgress(quiet=quiet) as progress:
-            done = ingest.measure(
-                source, batch, out=out, what=what, device=sources.device_of(device),
-                on_step=lambda step, of: progress.training("measure", step, of),
-            )  # fmt: skip
-        voice.say(lambda: say_measured(done), lambda: measured_document(done))
-    complain(done)
-    if done.failures:
+            measured = work(lambda step, of: progress.training("measure", step, of))
+        voice.say(lambda: say_measured(measured), lambda: measured_document(measured))
+    complain(measured)
+    if measured.failures:
         raise typer.Exit(1)
 
 
