@@ -48,12 +48,7 @@ def measure(
 
     Example: geophone measure EleutherAI/pythia-14m --revisions log --text corpus.txt --out runs/pythia
     """
-    if (probe is None) == (text is None):
-        raise InputError("say what the network is read on: --probe FILE, or with --revisions --text FILE.")
-    if not (revisions or model):
-        raise InputError("say how to build the network: --model module:function, or --revisions of a hub model.")
-    if text is not None and not revisions:
-        raise InputError("--text needs the tokenizer of a Hugging Face model: give it with --revisions.")
+    _check_asked(probe=probe, text=text, revisions=revisions, model=model)
     from geophone.ingest import checkpoints as ingest
     from geophone.ingest import probes, sources
     from geophone.record.what import What
@@ -76,6 +71,16 @@ def measure(
         as_json=as_json,
         quiet=quiet,
     )
+
+
+def _check_asked(*, probe: str | None, text: Path | None, revisions: str | None, model: str | None) -> None:
+    """Raises InputError for what cannot be measured; nothing heavy is loaded before it is asked."""
+    if (probe is None) == (text is None):
+        raise InputError("say what the network is read on: --probe FILE, or with --revisions --text FILE.")
+    if not (revisions or model):
+        raise InputError("say how to build the network: --model module:function, or --revisions of a hub model.")
+    if text is not None and not revisions:
+        raise InputError("--text needs the tokenizer of a Hugging Face model: give it with --revisions.")
 
 
 def _measured(work: "Callable[[Callable[[int, int], None]], Measured]", *, as_json: bool, quiet: bool) -> None:
