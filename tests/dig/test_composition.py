@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import stats
 from torch import nn
 
 from geophone.dig.ablation import derangement
@@ -273,3 +274,29 @@ def test_bad_input_is_one_sentence():
         composition_of(model, ["layer1"], x, y, rng=seeded())
     with pytest.raises(InputError, match="rotated, permuted"):
         unit_edges(model, x, y, rng=seeded(), null="other")
+
+
+def test_q_is_twice_the_lesser_of_two_adjusted_ranks_among_the_null_shares():
+    torch.manual_seed(2)
+    model, x, y = MLP(7, [6, 5], 3).eval(), torch.randn(40, 7), torch.arange(40) % 3
+    for part in (model.layer1[0], model.layer2[0]):
+        part.bias.data.fill_(5.0)  # nobody is ever off
+    [found] = rungs(model, ["layer1", "layer2"], x, y, rng=seeded(), draws=6)
+    rng = seeded()
+    few = x[torch.from_numpy(np.sort(rng.choice(40, 32, replace=False)))]
+    donors = torch.from_numpy(derangement(32, rng))
+    with torch.no_grad():
+        pair = link(model, anatomy_of(model), "layer1", "layer2", few[:2])
+        first = early_output(pair, few)
+        effect, nulls = effects(pair, few, first, donors), []
+        for _ in range(6):
+            with mixed(pair, null="rotated", rng=rng):
+                nulls.append(effects(pair, few, first, donors))
+    shares, null = effect / effect.sum(0), np.stack([each / each.sum(0) for each in nulls])
+    assert found.effect == pytest.approx(effect) and shares.size == 30
+    adjusted = []
+    for scale in (np.ones((6, 1)), null.mean((0, 2))[:, None]):
+        p = [(1 + (null / scale >= value - 1e-9).sum()) / (1 + null.size) for value in (shares / scale).ravel()]
+        adjusted.append(stats.false_discovery_control(p).reshape(shares.shape))
+    assert found.q == pytest.approx(np.minimum(1, 2 * np.minimum(*adjusted)))
+    assert (found.q < 1).any()

@@ -8,6 +8,8 @@ from hand_built import SIDE, filters, noise_layer
 from geophone.dig.features import (
     TYPES,
     UNTYPED,
+    Thresholds,
+    Tuning,
     hill,
     preferred_angle,
     thresholds,
@@ -167,3 +169,13 @@ def test_a_unit_without_an_image_layer_answers_too(small):
     row = small.table.query("kind == 'uniform' and scale == 1").index
     assert found.vectors.shape[0] == 6
     assert np.isclose(found.vectors, (expected[row].mean(0) - blank)[:, None], atol=1e-5).any(1).all()
+
+
+def test_a_type_needs_both_halves_of_the_bank_and_the_greatest_lead():
+    curved, count = TYPES.index("curvature"), len(TYPES)
+    against = Thresholds(np.full(count, 0.5), np.full((2, count), 0.5), greatest=0.4)
+    indices, halves = np.zeros((5, count)), np.zeros((2, 5, count))
+    indices[:, curved] = [0.9, 0.9, 0.9, 0.9, 0.6]
+    halves[:, :, curved] = [[0.9, 0.9, 0.1, 0.1, 0.9], [0.9, 0.1, 0.9, 0.1, 0.9]]
+    untyped = [UNTYPED] * 4
+    assert list(types(Tuning(np.eye(5), indices, halves), against)) == ["curvature", *untyped]
