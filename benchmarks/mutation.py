@@ -1,9 +1,9 @@
-"""Do the tests of the core notice when the core is wrong? Mutation testing by mutmut, room by room.
+"""Do the tests notice when the code is wrong? Mutation testing by mutmut, room by room.
 
 A room's modules are changed in one place at a time (a constant, an operator, an argument left out, a text), and the
-room's own fast tests run until one fails. Everything happens in a copy of `src` and `tests`, never in the checkout:
+room's own fast tests run until one fails. Everything happens in a copy of the tree, never in the checkout:
 
-    python benchmarks/mutation.py dimensions detect stats targeting --sample 200 --folder /somewhere/else
+    python benchmarks/mutation.py dimensions record dig --sample 200 --folder /somewhere/else
 
 Prints a table with 95 % Wilson intervals, and writes the survivors' changes to FOLDER/ROOM/survivors.txt. `--sample`
 draws that many mutants of a room with `--seed`; 0 takes all. Needs `pip install mutmut` (3.8) and one core.
@@ -23,14 +23,19 @@ import numpy as np
 
 ROOT = Path(__file__).parent.parent
 ROOMS = {
-    "dimensions": ("src/geophone/dimensions/*", "tests/dimensions"),
-    "detect": ("src/geophone/detect/*", "tests/detect"),
-    "stats": ("src/geophone/stats/*", "tests/stats"),
+    room: (f"src/geophone/{room}/*", f"tests/{room}")
+    for room in (
+        "dimensions", "detect", "stats", "signals", "store", "record", "point", "dig", "evidence", "findings", "study",
+        "report",
+    )
+} | {
+    "target": ("src/geophone/target.py", "tests/test_target.py"),
     "targeting": ("src/geophone/prove/targeting.py", "tests/prove/test_targeting.py"),
-}
+}  # fmt: skip
 SETTINGS = """\
 [tool.pytest.ini_options]
-addopts = "-q -m 'not slow' --strict-markers -p no:cacheprovider"
+addopts = "-q -m 'not slow and not browser' --strict-markers -p no:cacheprovider"
+pythonpath = ["tests", "benchmarks"]
 timeout = 300
 markers = ["slow: takes minutes", "browser: drives a real browser"]
 filterwarnings = ["error::RuntimeWarning:geophone"]
@@ -61,7 +66,7 @@ def prepare(folder: Path, room: str) -> list[str]:
     """Copies the tree to `folder` and makes the room's mutants there; returns their names."""
     source, tests = ROOMS[room]
     shutil.rmtree(folder, ignore_errors=True)
-    for part in ("src", "tests"):
+    for part in ("src", "tests", "benchmarks", "docs"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "pyproject.toml").write_text(SETTINGS.format(source=source, tests=tests))
     said = mutmut(folder, "run", "--max-children", "1", "no.such.mutant")
@@ -109,9 +114,9 @@ def run_room(room: str, folder: Path, *, sample: int, seed: int) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Mutation testing of the core.")
+    parser = argparse.ArgumentParser(description="Mutation testing, room by room.")
     parser.add_argument("rooms", nargs="*", choices=[*ROOMS, []], default=[])
-    parser.add_argument("--sample", type=int, default=200, help="mutants a room; 0 for all")
+    parser.add_argument("--sample", type=int, default=200, help="mutants per room; 0 for all")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--folder", type=Path, help="where the copies go (a temporary folder)")
     chosen = parser.parse_args()
