@@ -8,6 +8,7 @@ import pandas as pd
 from geophone.dig.exhibits import Exhibits
 from geophone.dig.features import UNTYPED, wording
 from geophone.dig.moment import Moment
+from geophone.dig.swap import swap_sentence
 from geophone.records import Target
 
 _TITLES = {"before": "before the jump", "during": "during the jump", "after": "after the jump"}
@@ -26,7 +27,8 @@ def field_notes(
     """The notes in Markdown: units by what they answer to at each moment, one observation, the numbers
     beside the control."""
     mine = moments["target"]
-    lines = [f"# Layer: {target.layer}, Experiment: {target.run}", "", target.reason, ""]
+    lines = [f"# Layer: {target.layer}, Experiment: {target.run}", ""]
+    lines += [f"Was it this layer? {swap_sentence(tables['swap'], target.layer)}", "", target.reason, ""]
     for name, moment in mine.items():
         lines += [f"## Step {moment.step} ({_TITLES[name]})", "", *_unit_lines(moment), ""]
     lines += [f"**Observation:** {observation(moments)}", "", *_table(moments), ""]

@@ -18,6 +18,7 @@ from geophone.dig.notes import field_notes
 from geophone.dig.recovery import recover
 from geophone.dig.samples import answers
 from geophone.dig.subject import Specimen, Subject, moments_had, specimen_of
+from geophone.dig.swap import swap_table
 from geophone.dig.visualize import units_of
 from geophone.errors import InputError, StoreError
 from geophone.records import DigOptions, Target
@@ -66,6 +67,7 @@ def dig(
         few = answers(models[steps["target"]["during"]], [target.layer], specimen.samples.x[:2])[target.layer]
         units_of(options.units, few.shape[1])
     found = _measure(specimen, target, steps, models, rng=rng, on_moment=on_moment)
+    found.tables["swap"] = swap_table(specimen, models, steps, target.layer)
     with replace_folder(folder) as made:
         shown = exhibits(
             specimen, target, {m: models[s] for m, s in steps["target"].items()}, found.moments["target"],

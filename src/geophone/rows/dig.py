@@ -192,7 +192,24 @@ class RecoveryCurveRow(Row):
     loss: float = NAN
 
 
+class SwapRow(Row):
+    """A part with its weights of a window's start in the network of its end, beside the network whole (see
+    `dig.swap`)."""
+
+    window: str
+    part: str
+    kind: str
+    samples: int
+    gain: float
+    share: float
+    spill: float
+    reverse: float
+    control: float
+    together: bool
+
+
 DUG: dict[str, type[Row]] = {
+    "swap": SwapRow,
     "moments": MomentRow,
     "units": UnitRow,
     "composition": CompositionRow,
