@@ -77,6 +77,20 @@ def test_each_moment_is_the_network_of_that_step(study, dug):
         assert moments.loc[key, "selectivity_raw"] == pytest.approx(np.nanmean(selectivity(means)), abs=1e-6)
 
 
+def test_a_unit_is_new_where_it_had_no_type_before_or_its_tuning_turned_over(dug):
+    units = dug["units"]
+    for role, rows in units.groupby("role"):
+        before = rows[rows["moment"] == "before"].set_index("unit")["type"]
+        for moment in ("during", "after"):
+            mine = rows[rows["moment"] == moment].set_index("unit")
+            typed = (mine["type"] != UNTYPED) & (before[mine.index] == UNTYPED)
+            assert mine["new"].tolist() == (typed | (mine["own_correlation"] < 0.5)).tolist(), (role, moment)
+            share = float((mine["own_correlation"].dropna() < 0.5).mean())
+            row = dug["moments"].set_index(["role", "moment"]).loc[(role, moment)]
+            assert row["turnover"] == pytest.approx(share) and row["new_units"] == mine["new"].sum()
+    assert units["new"].any()
+
+
 def test_replays_share_training_and_end_in_the_same_weights(study):
     run = study.run("cnn_3_digits-seed0")
     together = replays(run, [150, 30, 100, 35])
