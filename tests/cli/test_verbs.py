@@ -20,7 +20,8 @@ from geophone.terminal.progress import StudyProgress
 
 COMMAND = [sys.executable, "-c", "from geophone.cli import main; main()"]
 ON_A_STUDY = {
-    "detect": "a run a line", "targets": "targets:", "dig": "digs/", "evidence": "targets dug", "report": "index.html",
+    "detect": "one run per line", "targets": "targets:", "dig": "digs/", "evidence": "target dug",
+    "report": "index.html",
 }  # fmt: skip
 
 
@@ -93,7 +94,7 @@ def test_import_and_measure_name_what_they_made(tmp_path, geophone, monkeypatch)
     assert done.status == 1 and "left out saved/step-30.pt" in done.err
     found = json.loads(done.out)
     assert found["measured"] == [10, 20] and found["failures"][0]["checkpoint"] == "saved/step-30.pt"
-    assert "0 checkpoints measured, 2 were there already" in geophone(*words).out
+    assert "0 checkpoints measured, 2 there already" in geophone(*words).out
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from geophone.evidence import questions, said, statistics
+from geophone.evidence import questions, statistics
 from geophone.evidence.architectures import _judged
 from geophone.evidence.numbers import Number, Random
 from geophone.evidence.statistics import paired
 from geophone.evidence.synthetic import PlantedEffects, simulated
+from geophone.findings.lines import evidence_lines
 
 
 def study(truth, *, seed=0, runs=10, **options):
@@ -165,7 +166,7 @@ def test_too_few_runs_give_statuses_and_no_p(runs):
             assert n["p"] is None and n["low"] is None and n["status"].startswith("not enough data"), n["id"]
     assert {c["verdict"] for c in found["criteria"] if c["form"] == "calibrated"} == {"undecided"}
     assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert "could not have seen" in said(found)[-1]
+    assert "could not have seen" in evidence_lines(found)[-1]
 
 
 @pytest.mark.parametrize(
@@ -179,7 +180,7 @@ def test_a_column_of_nan_is_said(column):
         column, "diversity/pearson"
     )
     assert number(found, name)["p"] is None and number(found, name)["status"].startswith("not enough data")
-    assert any("not enough data" in line for line in said(found))
+    assert any("not enough data" in line for line in evidence_lines(found))
 
 
 def test_empty_tables_of_phase_1_are_no_error():
@@ -258,12 +259,12 @@ def test_the_verdict_on_r2_needs_runs_left_out_before_it_says_yes(low, high, lef
 
 
 def test_lines_set_seed_beside_calibrated_and_name_what_could_have_been_seen(found):
-    lines = said(found)
+    lines = evidence_lines(found)
     text = "\n".join(lines)
     for question in ("new feature types?", "Does selectivity rise", "predict compositional depth?"):
         at = next(i for i, line in enumerate(lines) if question in line)
-        assert lines[at + 1].startswith("   naive: ") and lines[at + 2].startswith("  calibrated: ")
+        assert lines[at + 1].startswith("  In the naive form") and lines[at + 2].startswith("  In the calibrated form")
     did = number(found, "selectivity/did")
-    assert f"{did['value']:.3g} [{did['low']:.3g}, {did['high']:.3g}]" in text
-    assert "With power 0.8 this study could have seen a correlation (question 1) of" in text
+    assert f"{did['value']:+.3f} [{did['low']:+.3f}, {did['high']:+.3f}]".replace("-", "−") in text
+    assert "With power 0.8 the study could have seen a correlation of" in text
     assert "nan" not in text and "None" not in text

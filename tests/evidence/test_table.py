@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from geophone.errors import InputError, StoreError
-from geophone.evidence import evidence_table, said, write_evidence
+from geophone.evidence import evidence_table, write_evidence
+from geophone.findings.lines import evidence_lines
 from geophone.records import DigOptions, Layer, Target, Window
 from geophone.rows import TargetRow
 from geophone.rows.evidence import COLUMNS, as_markdown
@@ -222,7 +223,7 @@ def test_a_study_of_two_runs_is_said_to_be_too_small(tmp_path):
     found = write_evidence(make_study(tmp_path), draws=99)
     assert {row["verdict"] for row in found["criteria"]} == {"undecided"}
     assert all(number["p"] is None and number["low"] is None for number in found["numbers"])
-    text = "\n".join(said(found))
+    text = "\n".join(evidence_lines(found))
     assert "too few runs for an interval: 2, 5 are needed" in text and "could not have seen" in text
     assert "never measured: selectivity_raw" in text
 
@@ -230,7 +231,7 @@ def test_a_study_of_two_runs_is_said_to_be_too_small(tmp_path):
 def test_nothing_dug_and_no_targets(tmp_path):
     study = make_study(tmp_path, digs=False)
     assert len(evidence_table(study)) == 0
-    assert "0 targets dug" in said(write_evidence(study, draws=99))[0]
+    assert "0 targets dug" in evidence_lines(write_evidence(study, draws=99))[0]
     (tmp_path / "targets.parquet").unlink()
     with pytest.raises(InputError, match="no targets yet"):
         write_evidence(study)

@@ -11,8 +11,8 @@ from geophone._open import open as opened
 from geophone._train import resume
 from geophone.dig.run import is_dug
 from geophone.dig.select import selected
-from geophone.evidence import said
 from geophone.evidence.table import evidence_table
+from geophone.findings.lines import evidence_lines
 from geophone.ingest.checkpoints import measure
 from geophone.ingest.probes import read_probe
 from geophone.ingest.sources import checkpoint_files, revisions
@@ -122,7 +122,7 @@ def _dug(root: Path) -> None:
 
 
 def _statistics(root: Path) -> None:
-    said(Study(root / "study").statistics().plain)
+    evidence_lines(Study(root / "study").statistics().plain)
 
 
 def _weights(name: str) -> Callable[[Path], object]:

@@ -30,10 +30,11 @@ def prove(
     Example: geophone prove --out try-prove
     """
     from geophone import prove as ground
+    from geophone.findings.lines import benchmark_lines
     from geophone.report.prove_page import write_prove_page
-    from geophone.terminal.documents import prove_document
     from geophone.terminal.progress import StageProgress
-    from geophone.terminal.words import say_proof
+    from geophone.terminal.show import say
+    from geophone.terminal.words import prove_document
 
     if full and confirm:
         raise InputError("--full chooses and --confirm tests what was chosen: give one of them.")
@@ -48,9 +49,9 @@ def prove(
                 tables = ground.develop(out, ray=ray, **told)
             else:
                 tables = ground.quick(out, frozen=frozen if frozen.is_file() else None, **told)
-        said = ground.said(tables)
-        page = write_prove_page(tables, said, out=out)
-        voice.say(lambda: say_proof(said, page), lambda: prove_document(out, tables, said, page))
+        lines = benchmark_lines(tables)
+        page = write_prove_page(tables, lines, out=out)
+        voice.say(lambda: say([*lines, "", f"The page: {page}"]), lambda: prove_document(out, tables, lines, page))
 
 
 def doctor(
@@ -66,7 +67,7 @@ def doctor(
     Example: geophone doctor
     """
     from geophone.doctor import examine
-    from geophone.terminal.health import health_document, say_health
+    from geophone.terminal.words import health_document, say_health
 
     with Voice(as_json=as_json, quiet=quiet) as voice:
         found = examine(folder)

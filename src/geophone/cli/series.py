@@ -1,5 +1,6 @@
 """Verbs over one run: made of checkpoints, made of a table, or looked at."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -85,15 +86,20 @@ def _check_asked(*, probe: str | None, text: Path | None, revisions: str | None,
 
 def _measured(work: "Callable[[Callable[[int, int], None]], Measured]", *, as_json: bool, quiet: bool) -> None:
     """Do the work of `measure` with its progress shown, and say what came of it."""
-    from geophone.terminal.documents import measured_document
     from geophone.terminal.progress import StageProgress
-    from geophone.terminal.words import complain, say_measured
 
     with Voice(as_json=as_json, quiet=quiet) as voice:
         with StageProgress(quiet=quiet) as progress:
             measured = work(lambda step, of: progress.training("measure", step, of))
-        voice.say(lambda: say_measured(measured), lambda: measured_document(measured))
-    complain(measured)
+        there = f"{len(measured.steps)} checkpoints measured, {len(measured.skipped)} there already"
+        failures = [{"checkpoint": key, "why": why} for key, why in measured.failures]
+        voice.say(
+            lambda: print(f"{measured.folder}: {there}"),
+            lambda: {"folder": measured.folder, "measured": measured.steps, "skipped": measured.skipped,
+                     "failures": failures},
+        )  # fmt: skip
+    for key, why in measured.failures:
+        print(f"left out {key}: {why}", file=sys.stderr)
     if measured.failures:
         raise typer.Exit(1)
 
@@ -115,8 +121,7 @@ def import_(
     Example: geophone import history.csv --dimension stable_rank --out runs/theirs
     """
     from geophone.ingest.tables import Columns, import_series
-    from geophone.terminal.documents import run_document
-    from geophone.terminal.words import say_run
+    from geophone.terminal.words import run_document, say_run
 
     columns = Columns(step=step, layer=layer, value=value)
     with Voice(as_json=as_json, quiet=quiet) as voice:

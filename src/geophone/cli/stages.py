@@ -28,13 +28,12 @@ def detect(folder: Folder, as_json: Json = False, quiet: Quiet = False) -> None:
     """
     from geophone import study as stages
     from geophone.study.file import stage_settings
-    from geophone.terminal.documents import phenomena_document
-    from geophone.terminal.words import say_phenomena
+    from geophone.terminal.words import phenomena_document, say_phenomena
 
     with Voice(as_json=as_json, quiet=quiet) as voice:
         study = stages.open_study(folder)
         tables = stages.detect_stage(study, stage_settings(folder).detect)
-        voice.say(lambda: say_phenomena(tables), lambda: phenomena_document(study, tables))
+        voice.say(lambda: say_phenomena(study, tables), lambda: phenomena_document(study, tables))
 
 
 def targets(folder: Folder, as_json: Json = False, quiet: Quiet = False) -> None:
@@ -88,9 +87,8 @@ def dig(
     from geophone.store.run import Run
     from geophone.study.digging import dig_stage, options_of
     from geophone.study.file import stage_settings
-    from geophone.terminal.documents import digs_document
     from geophone.terminal.progress import StageProgress
-    from geophone.terminal.words import say_digs
+    from geophone.terminal.words import digs_document, say_digs
 
     if units is not None and target is None:
         raise InputError("--units are those of one layer: give --target with it.")
@@ -146,17 +144,17 @@ def evidence(
 
     Example: geophone evidence geophone-demo
     """
-    from geophone.evidence import said
+    from geophone.findings.lines import evidence_lines
     from geophone.study import evidence_stage, open_study
     from geophone.study.file import stage_settings
-    from geophone.terminal.words import say_lines
+    from geophone.terminal.show import say
 
     with Voice(as_json=as_json, quiet=quiet) as voice:
         options = stage_settings(folder).evidence
         found = evidence_stage(
             open_study(folder), options if seed is None else options.model_copy(update={"seed": seed})
         )
-        voice.say(lambda: say_lines(said(found)), lambda: found)
+        voice.say(lambda: say(evidence_lines(found)), lambda: found)
 
 
 def report(

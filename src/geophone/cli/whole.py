@@ -74,7 +74,6 @@ def run(
 
 
 def _say(voice: Voice, study: "Study") -> None:
-    from geophone.terminal.documents import summary_document
-    from geophone.terminal.words import say_summary
+    from geophone.terminal.words import say_summary, summary_document
 
     voice.say(lambda: say_summary(study), lambda: summary_document(study))

@@ -2,6 +2,5 @@
 
 from geophone.evidence.statistics import statistics, write_evidence
 from geophone.evidence.table import evidence_table
-from geophone.evidence.words import said
 
-__all__ = ["evidence_table", "said", "statistics", "write_evidence"]
+__all__ = ["evidence_table", "statistics", "write_evidence"]

@@ -105,8 +105,8 @@ def _alarms(nuisances: pd.DataFrame) -> list[Finding]:
         runs = Quantity(float(rates.loc[(nuisance, GEOPHONE), "runs"]), "", source)
         if runs.value:
             said = phrase(
-                "{nuisance}: the change is among the first {three} moments in {ours} % of {runs} by the score, in "
-                "{dimensions} % by dimensions alone.", nuisance=str(nuisance), three=Quantity(3, "", "rule"),
+                "Under the nuisance {nuisance} the change is among the first {three} moments in {ours} % of {runs} by "
+                "the score, in {dimensions} % by dimensions alone.", nuisance=nuisance, three=Quantity(3, "", "rule"),
                 ours=share(GEOPHONE), runs=counted(runs, "run"), dimensions=share(DIMENSIONS_ONLY),
             )  # fmt: skip
             made.append(finding(f"prove/nuisance/{nuisance}", said, value=share(GEOPHONE).value / 100, source=source))

@@ -12,7 +12,7 @@ from geophone.rows.measures import SIZES, label
 
 ASKED = {
     "diversity": "Do larger jumps bring more new feature types?",
-    "selectivity": "Does class selectivity rise over a jump?",
+    "selectivity": "Does selectivity rise over a jump?",
     "depth": "Does dimensionality predict compositional depth?",
 }
 # Question -> number of the naive form, of the calibrated form, its symbol, how it is printed.
@@ -21,10 +21,10 @@ FORMS = {
     "selectivity": ("selectivity/naive", "selectivity/did", "change", "+.3f"),
     "depth": ("depth/naive", "depth/in-sample", "R²", ".2f"),
 }
-_BESIDE = {
-    "correlation/size/new_types": ("With the absolute log ratio, jumps up and down alike", "r", ".2f"),
-    "selectivity/drift": ("At the controls selectivity changes too", "change", "+.3f"),
-    "depth/left-out-runs": ("In runs that were left out", "R²", ".2f"),
+BESIDE = {
+    "correlation/size/new_types": ("diversity", "With the absolute log ratio, jumps up and down alike", "r", ".2f"),
+    "selectivity/drift": ("selectivity", "At the controls selectivity changes too", "change", "+.3f"),
+    "depth/left-out-runs": ("depth", "In runs that were left out", "R²", ".2f"),
 }
 _SMALLEST = {
     "diversity/pearson": "a correlation of", "selectivity/did": "a change of selectivity of",
@@ -40,7 +40,7 @@ def questions(tables: Tables) -> list[Finding]:
     made: list[Finding] = []
     for naive, calibrated, symbol, form in FORMS.values():
         made += [answer(tables, naive, symbol, form), answer(tables, calibrated, symbol, form)]
-    made += [_beside(tables, name) for name in _BESIDE] + [smallest(tables)]
+    made += [_beside(tables, name) for name in BESIDE] + [smallest(tables)]
     made += [_change(tables, name) for name in ("selectivity/did", *_family(tables, CHANGES))]
     made += [_correlation(tables, name) for name in ("diversity/pearson", *_family(tables, CORRELATIONS))]
     made += [changes(tables), correlations(tables), *architectures(tables)]
@@ -74,7 +74,7 @@ def answer(tables: Tables, name: str, symbol: str, form: str) -> Finding:
 
 def _beside(tables: Tables, name: str) -> Finding:
     number = tables.number(name)
-    head, symbol, form = _BESIDE[name]
+    _, head, symbol, form = BESIDE[name]
     said = phrase("{head}: {number}.", head=head, number=estimate(number, symbol, form=form))
     return finding(f"beside/{name}", said, **number.fields)
 

@@ -94,14 +94,13 @@ class Tables:
 def tables_of(study: Study) -> Tables:
     """Everything that findings are made of, read once. What a later stage makes is empty before it has run; what is
     there and damaged raises StoreError."""
-    runs = [run for run in study if run.has_series]
     there = study.places.statistics.is_file()
     statistics: Mapping[str, Any] = study.statistics().plain if there else {}
     phenomena = {kind: study.phenomena(kind) for kind in PHENOMENA if kind in study.kinds}
     return Tables(
         name=study.name,
-        runs=pd.DataFrame([_about(run) for run in runs]),
-        dimension=str(statistics["study"]["dimension"]) if there else _first(phenomena),
+        runs=runs_of(study),
+        dimension=str(statistics["study"]["dimension"]) if there else first_dimension(phenomena),
         phenomena=phenomena,
         statistics=statistics,
         evidence=study.evidence() if study.places.evidence.is_file() else pd.DataFrame(),
@@ -121,7 +120,12 @@ def _about(run: Run) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _first(phenomena: Mapping[str, pd.DataFrame]) -> str:
+def runs_of(study: Study) -> pd.DataFrame:
+    """The runs that were measured, as `Tables` has them."""
+    return pd.DataFrame([_about(run) for run in study if run.has_series])
+
+
+def first_dimension(phenomena: Mapping[str, pd.DataFrame]) -> str:
     """The dimension that the tables begin with."""
     table = phenomena.get("stabilization", pd.DataFrame())
     return str(table["dimension"].iloc[0]) if len(table) else "stable_rank"

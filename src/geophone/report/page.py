@@ -167,11 +167,12 @@ def _write_proving(tables: Path, out: Path) -> list[str]:
     if not (tables / "verdict.csv").is_file():
         return []
     # Testbeds need torch, which a report without them is spared.
-    from geophone.prove import read_tables, said
+    from geophone.findings.lines import benchmark_lines
+    from geophone.prove import read_tables
     from geophone.report.prove_page import write_prove_page
 
     found = read_tables(tables)
-    lines = said(found)
+    lines = benchmark_lines(found)
     write_prove_page(found, lines, out=out)
     return lines
 

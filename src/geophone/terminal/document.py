@@ -12,9 +12,9 @@ import pandas as pd
 
 
 def document(value: object) -> str:
-    """`value` as JSON, two spaces a level.
+    """`value` as JSON, two spaces per level.
 
-    A table is a list of objects, a row each; a path is its text. What JSON has no word for (NaN, infinity, a missing
+    A table is a list of objects, one per row; a path is its text. What JSON has no word for (NaN, infinity, a missing
     value) is null.
     """
     return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
@@ -33,8 +33,6 @@ def _plain(value: object) -> object:
         return None
     if isinstance(value, float | Decimal):
         return float(value) if math.isfinite(value) else None
-    return value if isinstance(value, str | int) else _text(value)
-
-
-def _text(value: object) -> str:
+    if isinstance(value, str | int):
+        return value
     return value.isoformat() if isinstance(value, date) else str(value) if isinstance(value, Path) else repr(value)

@@ -30,7 +30,7 @@ class StageProgress:
             TimeRemainingColumn(),
             console=Console(stderr=True, quiet=quiet),
         )
-        self._tasks: dict[str, int] = {}
+        self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> "StageProgress":
         return self

@@ -27,10 +27,11 @@ class Voice:
             sys.stdout = sys.stderr
         return self
 
-    def __exit__(self, kind, *exc) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
         text = None
         try:
             if self._document is not None and kind is None:
+                # Reading help takes neither numpy nor pandas.
                 from geophone.terminal.document import document
 
                 text = document(self._document())
