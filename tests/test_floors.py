@@ -1,6 +1,8 @@
 """A module imports only from floors below its own."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,3 +63,9 @@ def test_the_core_knows_no_torch_where_it_needs_none():
     for name in ("detect", "stats"):
         for path in (PACKAGE / name).rglob("*.py"):
             assert "torch" not in path.read_text(), path
+
+
+def test_what_is_on_disk_is_read_without_torch():
+    """A verb that is given what it cannot read says so at once."""
+    code = "import sys, geophone.store.sql, geophone.store.writer; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"

@@ -65,7 +65,8 @@ def test_the_nearer_control_in_log_step_is_the_one_that_is_compared():
 def test_every_table_and_document_carries_its_version_and_a_later_one_is_refused(tmp_path, monkeypatch):
     path, document = tmp_path / "t.parquet", tmp_path / "dig.json"
     write_table(path, pd.DataFrame({"run": ["a"], "step": [1]}))
-    assert format_of(path) == FORMAT
+    with tables.connect() as connection:
+        assert format_of(connection, path) == FORMAT
     monkeypatch.setattr(tables, "FORMAT", FORMAT + 1)
     write_table(path, pd.DataFrame({"run": ["a"], "step": [1]}))
     with pytest.raises(NewerFormatError, match=f"t.parquet has format {FORMAT + 1}"):

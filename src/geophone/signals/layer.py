@@ -5,6 +5,7 @@ from collections import deque
 import numpy as np
 import numpy.typing as npt
 
+from geophone.rows.series import CHANGES
 from geophone.signals.representation import (
     FINE_RIDGE,
     RIDGE,
@@ -18,14 +19,6 @@ from geophone.signals.representation import (
 )
 
 SHORT, MIDDLE, LONG = 1, 4, 8
-CHANGES = (
-    "cka_change_1",
-    "cka_change_4",
-    "subspace_change",
-    "readable_change",
-    "readable_gain",
-    "readable_gain_fine",
-)
 LAGS = dict(zip(CHANGES, (SHORT, MIDDLE, MIDDLE, LONG, LONG, LONG), strict=True))
 ROWS = 256
 

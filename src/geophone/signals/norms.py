@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-NORMS = ("gradient_norm", "weight_norm", "update_norm")
-LAYER_NORMS = tuple(f"layer_{name}" for name in NORMS)
+from geophone.rows.series import LAYER_NORMS as LAYER_NORMS
+from geophone.rows.series import NORMS as NORMS
 
 
 def total_norm(tensors: Sequence[torch.Tensor]) -> float:

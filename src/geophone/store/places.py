@@ -5,7 +5,7 @@ from pathlib import Path
 
 from geophone.store.formats import FORMER
 
-RUN, DIG = "run.json", "dig.json"
+RUN, SAMPLES, DIG = "run.json", "behaviour/samples.parquet", "dig.json"  # in the folder of a run, or of a dig
 _SHOWN = (f"runs/*/{RUN}", "runs/*/series/*", "runs/*/scalars/*", "digs/*/*", "prove/*.csv")
 
 

@@ -13,9 +13,8 @@ from geophone.store.drawing import Drawer, drawing
 from geophone.store.inside import check_inside
 from geophone.store.locks import is_held
 from geophone.store.manifest import read_manifest
-from geophone.store.places import RUN
+from geophone.store.places import RUN, SAMPLES
 from geophone.store.tables import parts, read_parts, read_table
-from geophone.store.writer import SAMPLES
 
 if TYPE_CHECKING:
     import altair as alt

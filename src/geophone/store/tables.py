@@ -103,9 +103,11 @@ def read_rows(path: Path, row: type[Row]) -> pd.DataFrame:
 
     Raises StoreError when it is missing or damaged, naming the column, NewerFormatError when a later release wrote it.
     """
-    table = read_table(path)
-    if format_of(path) == 1:
-        table = table_of_format_1(table)
+    if not path.is_file():
+        raise StoreError(f"{path} is not there.")
+    with connect() as connection:
+        table, version = _rows(connection, [path]), format_of(connection, path)
+    table = table_of_format_1(table) if version == 1 else table
     if wrong := misfit(table, row):
         raise StoreError(f"{path} is damaged, or is not what its name says: it {wrong}.")
     return typed(table, row)
@@ -118,14 +120,13 @@ def write_rows(path: Path, table: pd.DataFrame, row: type[Row]) -> None:
     write_table(path, typed(table, row))
 
 
-def format_of(path: Path) -> int:
+def format_of(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
     """The version of the format of a table; 1 where it has none, as in the first release."""
     query = "SELECT decode(value) FROM parquet_kv_metadata(?) WHERE decode(key) = ?"
-    with connect() as connection:
-        try:
-            known = connection.execute(query, [str(path), KEY]).fetchall()
-        except (duckdb.Error, UnicodeDecodeError, ValueError) as error:
-            raise StoreError(f"{path} is damaged: {_reason(error)}.") from error
+    try:
+        known = connection.execute(query, [str(path), KEY]).fetchall()
+    except (duckdb.Error, UnicodeDecodeError, ValueError) as error:
+        raise StoreError(f"{path} is damaged: {_reason(error)}.") from error
     text = known[0][0] if known else "1"
     return check_format(path, int(text) if text.isdecimal() else None)
 
@@ -139,17 +140,23 @@ def read_parts(paths: Sequence[Path], *, columns: Sequence[str] | None = None) -
 
     Raises StoreError naming the damaged file when one cannot be read, or claims more values than its bytes can hold.
     """
+    with connect() as connection:
+        return _rows(connection, paths, columns)
+
+
+def _rows(
+    connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], columns: Sequence[str] | None = None
+) -> pd.DataFrame:
     selection = "*" if columns is None else ", ".join('"' + c.replace('"', '""') + '"' for c in columns)
     query = f"SELECT {selection} FROM read_parquet(?, union_by_name = true)"
-    with connect() as connection:
-        try:
-            for path in paths:
-                _check_size(connection, path)
-            return connection.execute(query, [[str(p) for p in paths]]).df()
-        except (duckdb.Error, UnicodeDecodeError, ValueError, MemoryError) as error:
-            damaged = [p for p in paths if not _readable(connection, p)]
-            which = f"{damaged[0]} is damaged" if damaged else f"{paths[0].parent} cannot be read"
-            raise StoreError(f"{which}: {_reason(error)}.") from error
+    try:
+        for path in paths:
+            _check_size(connection, path)
+        return connection.execute(query, [[str(p) for p in paths]]).df()
+    except (duckdb.Error, UnicodeDecodeError, ValueError, MemoryError) as error:
+        damaged = [p for p in paths if not _readable(connection, p)]
+        which = f"{damaged[0]} is damaged" if damaged else f"{paths[0].parent} cannot be read"
+        raise StoreError(f"{which}: {_reason(error)}.") from error
 
 
 def _readable(connection: duckdb.DuckDBPyConnection, path: Path) -> bool:

@@ -9,17 +9,15 @@ import pandas as pd
 
 from geophone.errors import StoreError
 from geophone.records import Layer
-from geophone.signals import CHANGES, LAYER_NORMS
+from geophone.rows.series import SINGLE
 from geophone.store.locks import claim_empty, lock, now
 from geophone.store.manifest import Manifest, read_manifest, versions_here
+from geophone.store.places import SAMPLES
 from geophone.store.tables import clear_temporaries, file_digest, parts, read_table, write_table, write_tables
 
 Row = Mapping[str, Any]
 # What a run holds, in the order in which it is written.
 KINDS = ("series", "scalars", "behaviour", "outputs", "concepts")
-SAMPLES = "behaviour/samples.parquet"
-# Columns of a series that need no more than single precision.
-_SINGLE = (*CHANGES, *LAYER_NORMS)
 
 
 def new_manifest(
@@ -176,7 +174,7 @@ class RunWriter:
 
 def _frame(rows: Sequence[Row]) -> pd.DataFrame:
     frame = pd.DataFrame.from_records(rows)
-    return frame.astype({name: "float32" for name in _SINGLE if name in frame})
+    return frame.astype({name: "float32" for name in SINGLE if name in frame})
 
 
 def _kept_to(path: Path, step: int) -> bool:
