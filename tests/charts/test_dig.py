@@ -105,7 +105,8 @@ def test_the_series_around_a_transition_reach_half_a_window_beyond_it_and_its_co
 def test_every_chart_draws_and_its_title_is_the_finding():
     table = pd.DataFrame({"role": "target", "moment": ["before", "after"] * 5, "selectivity": np.linspace(0, 1, 10)})
     charts = (
-        dependency(composition(), LAYERS, title="What was found"), units(table, "selectivity", title="What was found"),
+        dependency(composition(), LAYERS, title="What was found"),
+        units(table, "selectivity", "selectivity", title="What was found"),
         ablation(points_lost(ablated()), LAYERS, title="What was found"),
         recovery(recovery_bands(curves(3)), title="What was found"),
     )  # fmt: skip

@@ -10,6 +10,11 @@ from geophone.report.page import write_page
 from geophone.store.study import Study
 from geophone.target import targets
 
+LONG = tuple(
+    Layer(f"bert.encoder.layer.{i}.attention.self.{part}", 2 * i + j, "tokens", 12, 100, (9, 12))
+    for i in range(3) for j, part in enumerate(("query_projection", "key_projection"))
+)  # fmt: skip
+
 
 @pytest.fixture(scope="session")
 def study(tmp_path_factory):
@@ -17,6 +22,7 @@ def study(tmp_path_factory):
     layers = (LAYERS[0], Layer(f"fc {NAUGHTY}", 1, "flat", 30, 20, (30,)))
     write_run(folder / "runs" / "a", "plain-run", seed=0)
     write_run(folder / "runs" / "b", NAUGHTY, seed=1, layers=layers, status="failed", note=NAUGHTY)
+    write_run(folder / "runs" / "c", "long-names", seed=2, layers=LONG)
     made = Study(folder)
     parts = [run_tables(r.all_series(), run=r.name, layers=r.layers, total_steps=300) for r in made]
     tables = {kind: pd.concat([p[kind] for p in parts], ignore_index=True) for kind in parts[0]}

@@ -37,7 +37,7 @@ def pages(atlas):
 def test_there_is_an_overview_a_page_per_run_and_a_page_per_transition_dug_or_not(study, atlas):
     targets = study.targets()
     shown = targets.groupby("run").head(PER_RUN)
-    assert [len(list((atlas / kind).glob("*.html"))) for kind in ("", "runs", "targets")] == [1, 2, len(shown)]
+    assert [len(list((atlas / kind).glob("*.html"))) for kind in ("", "runs", "targets")] == [1, 3, len(shown)]
     names = file_names(run.name for run in study)
     assert {page.stem for page in (atlas / "runs").glob("*.html")} == set(names.values())
     for page in (atlas / "targets").glob("*.html"):

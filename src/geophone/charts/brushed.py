@@ -59,7 +59,8 @@ def run_charts(names: Sequence[str], scalars: Sequence[str], *, low: float, high
     They read the data sets `cells` (layer, start, stop, step, cap, a column per dimension), `flags` and `members` (of
     `geophone.charts.maps`), `marks` (layer, dimension, mode, what, start, stop) and those of the scalars (step, place,
     value, smooth); and the parameters `dimension`, `share`, `mode`, `low` and `high` (the steps shown), `span_from` and
-    `span_to` (the steps selected, null for none), `ground` (the page's colour). All have the same step axis.
+    `span_to` (the steps selected, null for none), `ground` (the page's colour), `columns` (of a legend). All have the
+    same step axis.
     """
     layers = list(names)
     cells = alt.NamedData("cells")
@@ -77,15 +78,13 @@ def run_charts(names: Sequence[str], scalars: Sequence[str], *, low: float, high
         chart = strip(alt.NamedData(name), name, log=name == "loss", height=74, named=last)
         charts[name] = chart.properties(description=f"{name} by step, each value (thin) and the mean of 25 (thick).")
     values = {"dimension": dimension, "share": False, "mode": "calibrated", "low": low, "high": high,
-              "span_from": None, "span_to": None, "ground": "white"}  # fmt: skip
+              "span_from": None, "span_to": None, "ground": "white", "columns": 8}  # fmt: skip
     return {name: _finished(chart, layers, values) for name, chart in charts.items()}
 
 
 def _series(names: Sequence[str]) -> AnyChart:
-    columns = alt.ExprRef(f"max(1, floor((width + {extent(names)}) / {extent(names) + 34}))")
-    legend = alt.Legend(title=None, orient="bottom", symbolType="stroke", symbolSize=300, columns=columns,
-                        labelExpr=label_words(names),
-                        labelLimit=0, symbolLimit=0)  # fmt: skip
+    legend = alt.Legend(title=None, orient="bottom", symbolType="stroke", symbolSize=300, labelLimit=0, symbolLimit=0,
+                        columns=alt.ExprRef("columns"), labelExpr=label_words(names))  # fmt: skip
     lines = alt.Chart(alt.NamedData("cells")).transform_filter("datum.stop >= low && datum.start <= high")
     lines = lines.transform_calculate(value="datum[dimension]").mark_line(strokeWidth=1.6, clip=True)
     drawn = lines.encode(

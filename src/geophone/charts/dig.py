@@ -19,7 +19,6 @@ from geophone.charts.theme import (
     colours,
     dashes,
     data,
-    plain,
     styled,
 )
 
@@ -71,18 +70,18 @@ def _band(start: float, stop: float, name: str, colour: str) -> list[alt.Chart]:
     return [band, label.encode(x=x, y=alt.value(0), text=alt.Text("name:N"))]
 
 
-def units(table: pd.DataFrame, column: str, *, title: str) -> AnyChart:
+def units(table: pd.DataFrame, column: str, label: str, *, title: str) -> AnyChart:
     """A statistic of every unit before, during and after, a tick per unit with the median as a bar; target and
     control. Units without a value are left out."""
     rows = table[["role", "moment", column]].rename(columns={column: "value"}).dropna(subset="value")
-    value = alt.X("value:Q", title=f"{plain(column)} of a unit")
+    value = alt.X("value:Q", title=f"{label} of a unit", axis=alt.Axis(tickCount=5))
     place = alt.Y("moment:N", sort=list(MOMENTS), title=None)
     base = alt.Chart(data(rows))
     ticks = base.mark_tick(thickness=1, size=14, opacity=0.45, color=PALETTE[0]).encode(x=value, y=place)
     middle = base.mark_tick(thickness=3, size=20, color=ACCENT).encode(x=alt.X("median(value):Q"), y=place)
     facet = alt.Column("role:N", sort=["target", "control"], title=None)
     chart = alt.layer(ticks, middle).properties(width=290, height=90).facet(column=facet, data=data(rows))
-    described = f"{plain(column)} of every unit by moment, target and control."
+    described = f"{label} of every unit by moment, target and control."
     return styled(chart, BLANK, title=title, description=described)
 
 

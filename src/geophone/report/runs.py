@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from geophone.charts.brushed import run_charts
-from geophone.charts.maps import cells, flags, members, scalar
+from geophone.charts.maps import cells, extent, flags, members, scalar
 from geophone.charts.pictures import thumbnail
 from geophone.charts.theme import plain, records, unit
 from geophone.findings import runs as said
@@ -43,6 +43,7 @@ def run_page(measured: Measured, sources: Sources) -> RunPage:
         "charts": run_charts(names, list(beneath), low=low, high=high, dimension=first),
         "data": {name: columns(records(table)) for name, table in data.items()},
         "words": words, "low": low, "last": high, "first": first,
+        "extent": extent(names),
     }  # fmt: skip
     gaps = said.gaps(run.statuses(), source=f"runs/{run.name}/series")
     picture = thumbnail(series[first])

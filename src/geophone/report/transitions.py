@@ -13,6 +13,7 @@ from geophone.findings import moments as said
 from geophone.report.cards import OBSERVATION, cards, noted, plain_notes
 from geophone.report.script import script
 from geophone.report.sources import Measured, Sources
+from geophone.rows.measures import BY_NAME, MEASURES, label
 from geophone.store.dig import Dig
 
 MOMENTS = ("before", "during", "after")
@@ -24,10 +25,6 @@ PICTURES = {
     "decided": ("Where the class is decided", "A sample per class, and below it where GradCAM puts the decision."),
     "classes": ("Mean answers to classes", "One row per class, one column per unit; dark is the unit's greatest."),
 }
-NUMBERS = {
-    "selectivity": "selectivity", "d_prime": "d′", "typed": "typed units", "types": "types",
-    "class_units": "class units", "turnover": "turnover", "probe_accuracy": "probe accuracy", "accuracy": "accuracy",
-}  # fmt: skip
 CAPTIONS = {
     "around": "In colour: the layers that take part; grey: the others. The bands span the transition and its controls, "
     "the dashed line is where it is fastest. Main probe; n and view as on the page of the run.",
@@ -109,14 +106,15 @@ def picture_files(dug: Dig | None) -> list[Path]:
 
 def _dug(dug: Dig) -> dict[str, Any]:
     """What the page says of a dig besides its charts and pictures."""
-    notes = dug.notes
+    notes, moments = dug.notes, dug.get("moments")
+    shown = [measure.name for measure in MEASURES if measure.noted and measure.name in moments]
     return {
         "observation": noted(notes, OBSERVATION) or "No observation was noted.",
         "notes": plain_notes(notes, (OBSERVATION, UNITS)),
         "types": _types(dug.get("units")),
         "heads": _heads(dug.get("heads")),
-        "columns": list(NUMBERS.values()),
-        "moments": [_row(row) for row in dug.get("moments").to_dict("records")],
+        "columns": [{"label": label(name), "says": BY_NAME[name].says} for name in shown],
+        "moments": [_row(row, shown) for row in moments.to_dict("records")],
         "folder": f"digs/{dug.name}",
     }
 
@@ -142,8 +140,8 @@ def _dug_charts(dug: Dig, layers: Sequence[str], run: str) -> dict[str, Titled]:
     units = dug.get("units")
     statistic = next((c for c in ("selectivity", "d_prime") if c in units and units[c].notna().any()), None)
     if statistic is not None:
-        title = said.units(units, statistic, plain(statistic)).sentence
-        charts["units"] = (title, draw.units(units, statistic, title=""))
+        title = said.units(units, statistic, label(statistic)).sentence
+        charts["units"] = (title, draw.units(units, statistic, label(statistic), title=""))
     composition, ablation, curves = (_target_rows(dug.get(n)) for n in ("composition", "ablation", "recovery_curves"))
     if len(composition):
         title = said.composition(composition, draw.in_order(composition["moment"])).sentence
@@ -192,6 +190,6 @@ def _heads(heads: pd.DataFrame) -> list[dict[str, Any]] | None:
     return rows
 
 
-def _row(row: Mapping[str, Any]) -> dict[str, Any]:
-    values = ["–" if pd.isna(row[name]) else f"{row[name]:.3g}" for name in NUMBERS]
+def _row(row: Mapping[str, Any], shown: Sequence[str]) -> dict[str, Any]:
+    values = [_number(row[name]) for name in shown]
     return {"what": f"{row['role']}, {row['moment']}", "step": int(row["step"]), "cells": values}

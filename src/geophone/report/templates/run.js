@@ -30,6 +30,7 @@
     dimension: dimension.value, share: share.checked, mode: mode.value,
     low: span && zoom.checked ? Math.max(span[0], run.low) : run.low, high: span && zoom.checked ? span[1] : run.last,
     span_from: span ? span[0] : null, span_to: span ? span[1] : null,
+    columns: Math.max(1, Math.floor((document.querySelector("[data-chart]").clientWidth - run.extent) / (run.extent + 34))),
     ground: getComputedStyle(document.documentElement).getPropertyValue("--paper").trim(),
   });
 
