@@ -1,6 +1,7 @@
 """Heads of known patterns are called by their names; a trained induction head is found where it must be."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -129,3 +130,14 @@ def test_where_the_period_is_fixed_heads_go_by_position_and_there_is_no_inductio
     _, after = trained(12, 1000)
     assert after["induction_1"].max() < 0.3
     assert "position" in set(after["type"]) and "induction" not in set(after["type"])
+
+
+@pytest.mark.parametrize(
+    ("score", "untrained", "said"),
+    [(0.5, 0.1, "induction"), (0.5, 0.6, "untyped"), (0.29, 0.1, "untyped"), (0.9, 0.8, "induction")],
+)
+def test_a_head_has_a_type_above_a_floor_and_above_every_untrained_head(score, untrained, said):
+    names = ("induction", "previous", "duplicate", "position")
+    trained = pd.DataFrame([dict.fromkeys(names, 0.2) | {"induction": score}])
+    fresh = pd.DataFrame([dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0) | {"induction": untrained}])
+    assert head_types(trained, fresh) == [said]
