@@ -156,6 +156,30 @@ def test_effects_are_those_of_swapping_a_unit_by_hand(case):
             np.testing.assert_allclose(np.nan_to_num(table[unit]), np.nan_to_num(hand, posinf=0), rtol=2e-3, atol=2e-5)
 
 
+class Tupled(nn.Module):
+    """Puts out more than a tensor, as recurrent and attention layers do."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return self.layer(x[0] if isinstance(x, tuple) else x), None
+
+
+@pytest.mark.parametrize(("early", "late"), [("0", "1"), ("0", "2")])
+def test_layers_that_put_out_tuples_have_the_same_effects(early, late):
+    torch.manual_seed(1)
+    parts, x = [nn.Linear(6, 7), nn.Linear(7, 5), nn.Linear(5, 4)], torch.randn(20, 6)
+    donors = torch.from_numpy(derangement(20, seeded()))
+    tables = []
+    for model in (nn.Sequential(*parts), nn.Sequential(*map(Tupled, parts))):
+        with torch.no_grad():
+            pair = link(model.eval(), anatomy_of(model), early, late, x[:2])
+            tables.append(effects(pair, x, early_output(pair, x), donors))
+    np.testing.assert_allclose(*tables, rtol=1e-4)
+
+
 def test_a_sole_gaussian_source_has_the_effect_of_its_formula():
     model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
     for part in model:

@@ -161,6 +161,48 @@ def test_a_run_of_ones_own_loop_is_dug_to_the_end(own, seed, subject):
         assert set(made["ablation"]["layer"]) == {layer.name for layer in run.layers}
 
 
+class Stack(nn.Module):
+    """A stream to which each block adds."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList(Adds(nn.Sequential(nn.Linear(12, 12), nn.Tanh())) for _ in range(2))
+        self.head = nn.Linear(12, 2)
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x)
+
+
+class Adds(nn.Module):
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x):
+        return x + self.inner(x)
+
+
+def test_what_a_block_adds_is_dug_where_the_stream_is(tmp_path):
+    torch.manual_seed(0)
+    model, x = Stack(), torch.randn(80, 12)
+    with gp.Recorder(model, x[:40], out=tmp_path / "runs" / "stack", every=1) as recorder:
+        for step in range(3):
+            model.head.weight.data.mul_(3.0)
+            recorder.step(loss=1.0 / (1 + step))
+            recorder.checkpoint()
+    run = gp.open(tmp_path / "runs" / "stack")
+    assert "blocks.1+" in [layer.name for layer in run.layers]
+    target = gp.Target(
+        1, run.name, "blocks.1+", 1, "stable_rank", Window(1, 2, 3), None, None, "naive", 1.0, "planted."
+    )
+    made = dig(run, target, options=OPTIONS, subject=gp.Subject(model=Stack, data=(x, (x[:, 0] > 0).long())))
+    assert (made["units"].groupby("moment").size() == 12).all()
+    assert set(made["ablation"]["layer"]) == {"blocks.0", "blocks.1", "head"}
+    assert made["swap"].empty or set(made["swap"]["part"]) <= {"blocks.0", "blocks.1", "head"}
+
+
 def test_samples_of_own_data_are_balanced_and_real_answers_are_cut_in_equal_groups():
     x, y = torch.randn(50, 4), torch.tensor([0] * 30 + [2] * 20)
     chosen = samples_of(x, y, per_class=12)

@@ -64,7 +64,7 @@ def ablated(
         changed = tensor.clone()
         put = _substitute(tensor.detach(), others, kind, rng).to(tensor)
         changed.index_copy_(axis, index.to(tensor.device), put.index_select(axis, index.to(tensor.device)))
-        return _with_tensor(output, tensor, changed)
+        return with_tensor(output, tensor, changed)
 
     with restored(model):
         hook = module.register_forward_hook(replace)
@@ -213,7 +213,7 @@ def derangement(count: int, rng: np.random.Generator) -> np.ndarray:
     return donors
 
 
-def _with_tensor(output, old: torch.Tensor, new: torch.Tensor):
+def with_tensor(output, old: torch.Tensor, new: torch.Tensor):
     """`output` with `new` where `old` was: a tensor, or a tuple or list that holds it."""
     if output is old:
         return new

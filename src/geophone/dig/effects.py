@@ -9,7 +9,9 @@ import torch
 from scipy.linalg import helmert
 from torch import nn
 
+from geophone.dig.ablation import with_tensor
 from geophone.dig.anatomy import Anatomy
+from geophone.dig.scoring import answer_of
 from geophone.errors import InputError
 from geophone.record.capture import ActivationCapture
 
@@ -98,7 +100,7 @@ def effects(found: Link, x: torch.Tensor, first: torch.Tensor, donors: torch.Ten
     if parts is not None and _fits(parts, first):
         whole, changed = _through_weights(parts, first, donors)
     elif found.direct:
-        whole, changed = pooled(late(first), found.axes[1]), _through_module(found, first, donors)
+        whole, changed = pooled(answer_of(late(first)), found.axes[1]), _through_module(found, first, donors)
     else:
         with ActivationCapture(found.model, [found.late]) as capture:
             found.model(x)
@@ -218,7 +220,7 @@ def _finish(step: Step, moved: torch.Tensor, first: torch.Tensor) -> torch.Tenso
 def _through_module(found: Link, first: torch.Tensor, donors: torch.Tensor) -> Iterator[torch.Tensor]:
     module = found.model.get_submodule(found.late)
     for units in torch.arange(found.units, device=first.device).split(_chunk(first)):
-        output = module(_replaced(first, found.axes[0], units, donors).flatten(0, 1))
+        output = answer_of(module(_replaced(first, found.axes[0], units, donors).flatten(0, 1)))
         yield pooled(output, found.axes[1]).view(len(units), len(first), -1)
 
 
@@ -226,7 +228,9 @@ def _through_model(found: Link, x: torch.Tensor, first: torch.Tensor, donors: to
     early = found.model.get_submodule(found.early)
     for units in torch.arange(found.units, device=first.device).split(_chunk(first)):
         put = _replaced(first, found.axes[0], units, donors).flatten(0, 1)
-        hook = early.register_forward_hook(lambda module, args, output, put=put: put)
+        hook = early.register_forward_hook(
+            lambda module, args, output, put=put: with_tensor(output, answer_of(output), put)
+        )
         try:
             with ActivationCapture(found.model, [found.late]) as capture:
                 found.model(x.repeat(len(units), *[1] * (x.ndim - 1)))

@@ -16,6 +16,7 @@ TYPES = ("orientation", "curvature", "centre-surround", "corner", "colour", "tex
 UNTYPED = "untyped"
 QUANTILE = 0.95
 SAME = 0.5
+FEWEST_UNTRAINED = 20
 _FORMS = ("grating", "edge", "line", "curve", "corner", "junction", "disc", "ring")
 _FAMILY_WISE = 0.975
 _NOTHING = 1e-3
@@ -163,8 +164,10 @@ def thresholds(untrained: Sequence[Tuning]) -> Thresholds:
     live = np.concatenate([t.live for t in untrained])
     indices = np.concatenate([t.indices for t in untrained])[live]
     halves = np.concatenate([t.halves for t in untrained], axis=1)[:, live]
-    if len(indices) < 20:
-        raise InputError(f"{len(indices)} untrained units that answer to anything; give networks that have 20 or more.")
+    if len(indices) < FEWEST_UNTRAINED:
+        raise InputError(
+            f"{len(indices)} untrained units that answer to anything; give networks that have {FEWEST_UNTRAINED} or more."
+        )
     # An index that no untrained unit has (there are no colours) says nothing.
     whole, *by_half = (np.where(np.isnan(v).all(0), np.nan, _quantile(v)) for v in (indices, *halves))
     found = Thresholds(whole, np.stack(by_half), 0.0)

@@ -46,7 +46,8 @@ class Moment:
 
 
 def untrained_reference(specimen: Specimen, layer: str, *, rng: np.random.Generator) -> UntrainedReference:
-    """Measure as many untrained networks as it takes for 128 units of `layer`, 16 at most."""
+    """Measure as many untrained networks as it takes for 128 units of `layer`, 16 at most, or more where that is fewer
+    than 20 units."""
     x = specimen.samples.x
     drawable = x.ndim == 4 and x.shape[1] in (1, 3) and x.shape[2] == x.shape[3] >= LEAST_SIDE
     images = specimen.kind == "image" and drawable
@@ -54,7 +55,7 @@ def untrained_reference(specimen: Specimen, layer: str, *, rng: np.random.Genera
     tunings, d_primes, first = [], [], specimen.untrained(0)
     names = features.TYPES if images else tuple(_factors(specimen))
     number, units, model = 0, 0, first
-    while units < _UNTRAINED_UNITS and number < _MOST_UNTRAINED:
+    while units < (_UNTRAINED_UNITS if number < _MOST_UNTRAINED else features.FEWEST_UNTRAINED):
         model = first if number == 0 else specimen.untrained(number)
         reading = _reading(model, layer, specimen)
         scored = reading.y >= 0

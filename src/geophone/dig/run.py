@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from geophone.dig.visualize import units_of
 from geophone.errors import InputError, StoreError
 from geophone.records import DigOptions, Target
 from geophone.rows import DUG
+from geophone.signals import ADDED
 from geophone.store.code import code_digest
 from geophone.store.dig import Dig
 from geophone.store.documents import DigDocument, write_document
@@ -57,6 +58,7 @@ def dig(
     about = _about(target, options)
     if (there := _finished(folder)) is not None and there.about == about:
         return there
+    target = replace(target, layer=target.layer.removesuffix(ADDED))
     rng = np.random.default_rng([options.seed, zlib.crc32(folder.name.encode())])
     run = study.run(target.run)
     specimen = specimen_of(run, subject, rng=rng, per_class=options.per_class)

@@ -14,6 +14,7 @@ from geophone.dig.samples import PER_CLASS, Samples, balanced, samples_of
 from geophone.dig.scoring import Score, Scored, Scoring, default_score
 from geophone.errors import InputError
 from geophone.ingest.weights import read_weights
+from geophone.signals import ADDED
 from geophone.store.check import checkpoint_path
 from geophone.store.run import Run
 from geophone.training import own_state
@@ -86,7 +87,8 @@ def specimen_of(
     Raises InputError where a subject is needed and there is none, where its parts do not fit each other, or the
     network's layers are not those of the run.
     """
-    layers = tuple(layer.name for layer in run.layers)
+    # What a block adds to its stream is dug where the stream is.
+    layers = tuple(dict.fromkeys(layer.name.removesuffix(ADDED) for layer in run.layers))
     name = run.manifest.about.get("experiment")
     if subject is not None:
         return _own(run, layers, subject, per_class)

@@ -8,6 +8,7 @@ import pandas as pd
 from geophone.errors import InputError, StoreError
 from geophone.records import MOMENTS, Target, Window
 from geophone.rows.evidence import CHANGING, MEASURES, SINCE_BEFORE, as_table
+from geophone.signals import ADDED
 from geophone.store.dig import Dig
 from geophone.store.run import Run
 from geophone.store.study import Study
@@ -148,7 +149,9 @@ def _row(target: Target, role: str, window: Window, tables: Mapping[str, pd.Data
         "phase": step / total, "magnitude": new - old, "log_magnitude": log, "size": abs(log),
         "num_jumps": jumps, "expected_jumps": expected, "type": known.type(target) if role == "target" else "",
     }  # fmt: skip
-    levels = _moments(tables, role) | _composition(tables, role) | _ablation(tables, role, target.layer)
+    levels = (
+        _moments(tables, role) | _composition(tables, role) | _ablation(tables, role, target.layer.removesuffix(ADDED))
+    )
     levels |= _recovery(tables, role)
     nothing = float("nan")
     changes = {
