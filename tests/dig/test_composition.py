@@ -324,3 +324,11 @@ def test_q_is_twice_the_lesser_of_two_adjusted_ranks_among_the_null_shares():
         adjusted.append(stats.false_discovery_control(p).reshape(shares.shape))
     assert found.q == pytest.approx(np.minimum(1, 2 * np.minimum(*adjusted)))
     assert (found.q < 1).any()
+
+
+@pytest.mark.parametrize(("many", "said"), [(20, False), (21, True)])
+def test_a_correlation_within_class_rests_on_20_samples_beyond_one_per_class(many, said):
+    y = torch.tensor([0] * many + [1, 2, 3, 4, 5])
+    x = torch.randn(len(y), 6, generator=torch.Generator().manual_seed(0))
+    [found] = rungs(MLP(6, [5, 4], 2).eval(), ["layer1", "layer2"], x, y, rng=seeded(), draws=2)
+    assert np.isfinite(found.partial).any() == said

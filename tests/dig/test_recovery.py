@@ -82,6 +82,18 @@ def test_all_arms_are_compared_after_as_many_steps(found):
     assert found.table.groupby("moment").size().tolist() == [9, 9]
 
 
+def test_the_plateau_is_the_most_that_any_arm_takes(run):
+    flat = Plateau(every=20, evaluations=2, tolerance=0.06, limit=160)
+    found = recover(run, layer="layer1", moments=MOMENTS, rng=seeded(), horizons=("plateau",), plateau=flat)
+    ends = []
+    for _, curve in found.curves[found.curves["arm"] != "sham"].groupby(["moment", "arm"]):
+        looks = curve[curve["since"] % 20 == 0].sort_values("since")
+        accuracies = list(looks["accuracy"])
+        ends.append(next(s for k, s in enumerate(looks["since"], start=1) if flat.reached(accuracies[:k])))
+    assert len(ends) == 4 and min(ends) < max(ends) < 160
+    assert ((found.table["step"] - found.table["start"]) == max(ends)).all()
+
+
 def test_both_arms_lose_and_come_back(found):
     for arm in ("ablated", "fresh"):
         early = rows(found, arm=arm, horizon="20")["deficit"].mean()

@@ -166,7 +166,7 @@ def thresholds(untrained: Sequence[Tuning]) -> Thresholds:
     halves = np.concatenate([t.halves for t in untrained], axis=1)[:, live]
     if len(indices) < FEWEST_UNTRAINED:
         raise InputError(
-            f"{len(indices)} untrained units that answer to anything; give networks that have {FEWEST_UNTRAINED} or more."
+            f"{len(indices)} untrained units that answer to anything; give networks with {FEWEST_UNTRAINED} or more."
         )
     # An index that no untrained unit has (there are no colours) says nothing.
     whole, *by_half = (np.where(np.isnan(v).all(0), np.nan, _quantile(v)) for v in (indices, *halves))
