@@ -180,6 +180,33 @@ def test_layers_that_put_out_tuples_have_the_same_effects(early, late):
     np.testing.assert_allclose(*tables, rtol=1e-4)
 
 
+class Shifted(nn.Module):
+    """A layer that is told more than its input."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(6, 7), Told(nn.Linear(7, 5))
+
+    def forward(self, x):
+        return self.second(self.first(x), shift=torch.ones(7))
+
+
+class Told(Tupled):
+    def forward(self, x, *, shift):
+        return self.layer(x + shift)
+
+
+def test_a_layer_that_reads_more_than_the_layer_before_is_run_with_the_network():
+    torch.manual_seed(1)
+    model, x, donors = Shifted().eval(), torch.randn(20, 6), torch.from_numpy(derangement(20, seeded()))
+    with torch.no_grad():
+        pair = link(model, anatomy_of(model), "first", "second", x[:2])
+        table = effects(pair, x, early_output(pair, x), donors)
+        hand = by_hand(model, "first", "second", x, donors, 3, 1, lambda h: h)
+    assert not pair.direct
+    np.testing.assert_allclose(table[3], hand, rtol=1e-4)
+
+
 def test_a_sole_gaussian_source_has_the_effect_of_its_formula():
     model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
     for part in model:

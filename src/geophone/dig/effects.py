@@ -56,8 +56,13 @@ def link(model: nn.Module, anatomy: Anatomy, early: str, late: str, x: torch.Ten
     """
     weighted = {n: m for n, m in model.named_modules() if any(_is_weight(*item) for item in _own(m))}
     names = list(dict.fromkeys([*weighted, early, late]))
-    read: list[torch.Tensor] = []
-    hook = model.get_submodule(late).register_forward_pre_hook(lambda module, args: read.extend(args[:1]))
+    inputs: list[torch.Tensor] = []
+
+    def keep(module: nn.Module, args: tuple, kwargs: dict) -> None:
+        # A module that reads more than one tensor cannot be run by itself on the early layer's output alone.
+        inputs.extend(args if len(args) == 1 and not any(value is not None for value in kwargs.values()) else ())
+
+    hook = model.get_submodule(late).register_forward_pre_hook(keep, with_kwargs=True)
     try:
         with ActivationCapture(model, [model.get_submodule(n) for n in names if n]) as capture:
             model(x)
@@ -72,10 +77,10 @@ def link(model: nn.Module, anatomy: Anatomy, early: str, late: str, x: torch.Ten
     between = [n for n in order[order.index(early) + 1 : order.index(late) + 1] if n in weighted]
     first, last = capture[early], capture[late]
     axes = anatomy.unit_axis(model, early, first), anatomy.unit_axis(model, late, last)
-    direct = bool(read) and isinstance(read[0], torch.Tensor) and read[0].shape == first.shape
+    direct = bool(inputs) and isinstance(inputs[0], torch.Tensor) and inputs[0].shape == first.shape
     return Link(
         model, anatomy, early, late, tuple(weighted[n] for n in between),
-        direct and bool(torch.equal(read[0], first)), axes, first.shape[axes[0]],
+        direct and bool(torch.equal(inputs[0], first)), axes, first.shape[axes[0]],
     )  # fmt: skip
 
 

@@ -83,7 +83,7 @@ def _answers(model: nn.Module, specimen: Specimen) -> Callable[[Weights], np.nda
 
     def answers(weights: Weights) -> np.ndarray:
         with undisturbed(model), torch.no_grad():
-            output = functional_call(model, dict(weights), (x,))
+            output = functional_call(model, dict(weights), (x,), tie_weights=False)
             return torch.as_tensor(specimen.score(output, y)).double().cpu().numpy()
 
     return answers
