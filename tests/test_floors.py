@@ -16,7 +16,7 @@ FLOORS = {
     "point": 2.5,
     "record": 3,
     "training": 4,
-    "_lazy": 0, "_train": 5, "target": 5, "integrations": 5, "ingest": 5, "measure": 6, "imports": 6,
+    "_lazy": 0, "_train": 5, "integrations": 5, "ingest": 5, "measure": 6, "imports": 6,
     "plots": 5, "_open": 6,
     "dig": 6,
     "evidence": 7, "prove": 7,

@@ -50,7 +50,7 @@ _HOME = {
     "replay": "geophone._train",
     "run_study": "geophone.study.run",
     "stabilization": "geophone.detect.stabilization",
-    "targets": "geophone.target",
+    "targets": "geophone.point.study",
     "train": "geophone._train",
 }
 

@@ -21,6 +21,7 @@ from geophone.errors import ReplayError as ReplayError
 from geophone.errors import StoreError as StoreError
 from geophone.ingest.checkpoints import measure as measure
 from geophone.ingest.tables import import_series as import_series
+from geophone.point.study import targets as targets
 from geophone.record.capture import ActivationCapture as ActivationCapture
 from geophone.record.layers import layers as layers
 from geophone.record.probe import Probe as Probe
@@ -37,5 +38,4 @@ from geophone.store.run import Run as Run
 from geophone.store.sql import query as query
 from geophone.store.study import Study as Study
 from geophone.study.run import run_study as run_study
-from geophone.target import targets as targets
 from geophone.zoo.catalogue import Experiment as Experiment

@@ -117,9 +117,9 @@ class Target:
     """A place worth digging: a layer of a run, the window in which its `dimension` changed, why, and where to compare.
 
     `earlier` and `later` are windows of the same length in which nothing of the kind happens, before and after the
-    target's own (None where there is none). `method` is what pointed here: a form of the detector (naive, calibrated,
-    online, pelt) or a method of the ranker. `rank` is 1 for the best, 0 before there is an order; a rank is an order in
-    which to look, not a probability.
+    target's own (None where there is none). `method` is what pointed here: the ranker (transitions) or a form of the
+    detector of jumps (naive, calibrated, online, pelt); `kind` is that of the transition, or jump. `rank` is 1 for the
+    best, 0 before there is an order; a rank is an order in which to look, not a probability.
     """
 
     rank: int
@@ -133,6 +133,7 @@ class Target:
     method: str
     score: float
     reason: str
+    kind: str = "jump"
 
     @property
     def name(self) -> str:

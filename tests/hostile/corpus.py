@@ -43,7 +43,7 @@ surrogates = 29
 headline = ["stable_rank"]
 [target]
 dimension = "stable_rank"
-mode = "naive"
+method = "naive"
 [dig]
 per_class = 10
 units = 2

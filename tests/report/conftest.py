@@ -5,10 +5,10 @@ import pytest
 from atlas_study import LAYERS, NAUGHTY, write_dig, write_run
 
 from geophone.detect.tables import run_tables
+from geophone.point.study import targets
 from geophone.records import Layer
 from geophone.report.page import write_page
 from geophone.store.study import Study
-from geophone.target import targets
 
 LONG = tuple(
     Layer(f"bert.encoder.layer.{i}.attention.self.{part}", 2 * i + j, "tokens", 12, 100, (9, 12))
@@ -32,7 +32,7 @@ def study(tmp_path_factory):
     tables["detection"] = pd.concat([detection[detection["mode"] != "calibrated"], calibrated], ignore_index=True)
     for kind, table in tables.items():
         made.write(f"phenomena/{kind}", table)
-    made.write("targets", targets(made))
+    made.write("targets", targets(made, method="naive"))
     for name, known in (("plain-run", LAYERS), (NAUGHTY, layers)):
         target = next(target for target in made.ranked() if target.run == name and target.layer == "conv1")
         write_dig(made, target, [layer.name for layer in known])

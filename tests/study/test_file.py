@@ -56,7 +56,7 @@ def test_the_studies_that_ship():
         ("[schedule]", "[schedule", 7, "not TOML"),
         ("at = [50]", "at = [50, 80, 50]", 11, "a step is there twice"),
         ("[forks]", '[detect]\nheadline = ["stable_rnk"]\n[forks]', 11, "stable_rank"),
-        ("[forks]", '[target]\nmode = "robst"\n[forks]', 11, "'naive', 'calibrated', 'pelt' or 'online'; got 'robst'"),
+        ("[forks]", '[target]\nmethod = "robst"\n[forks]', 11, "'calibrated', 'pelt' or 'online'; got 'robst'"),
         (
             "[schedule]",
             'dimensions = ["pcs_90"]\n[target]\ndimension = "stable_rank"\n[schedule]',
@@ -77,10 +77,10 @@ def test_errors_name_the_line_and_the_fix(old, new, line, says):
 def test_stages_are_told_what_the_file_says_of_them_and_nothing_else_is_looked_at(tmp_path):
     assert stage_settings(tmp_path).detect.surrogates == 999
     (tmp_path / "study.toml").write_text(
-        'networks = ["gone:module"]\n[detect]\nsurrogates = 19\n[target]\nmode = "calibrated"\n[dig]\nunits = 3\n'
+        'networks = ["gone:module"]\n[detect]\nsurrogates = 19\n[target]\nmethod = "calibrated"\n[dig]\nunits = 3\n'
     )
     found = stage_settings(tmp_path)
-    assert (found.detect.surrogates, found.target.mode, found.dig.units) == (19, "calibrated", 3)
+    assert (found.detect.surrogates, found.target.method, found.dig.units) == (19, "calibrated", 3)
     (tmp_path / "study.toml").write_text("[dig]\nunts = 3\n")
     with pytest.raises(InputError, match="line 2: dig.unts: there is no such setting; did you mean units"):
         stage_settings(tmp_path)

@@ -36,20 +36,38 @@ def detect(folder: Folder, as_json: Json = False, quiet: Quiet = False) -> None:
         voice.say(lambda: say_phenomena(study, tables), lambda: phenomena_document(study, tables))
 
 
-def targets(folder: Folder, as_json: Json = False, quiet: Quiet = False) -> None:
-    """Rank where to dig, with the reason and a matched control.
+def targets(
+    folder: Folder,
+    top: Annotated[int | None, typer.Option(min=1, help="At most so many; default: 20 on the terminal.")] = None,
+    run: Annotated[str | None, typer.Option(metavar="NAME", help="Those of one run.")] = None,
+    kind: Annotated[
+        str | None, typer.Option(metavar="KIND", help="learned, lost, concept, hidden, shock, transient (or jump).")
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option(metavar="METHOD", help="transitions, or the jumps of naive, calibrated, pelt, online.")
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Rank where to dig: what was learned, when, on what, where.
 
-    Needs `geophone detect` first. Writes targets.parquet and shows the first 20; --json gives all.
+    Also what was lost or reorganised inside; each with its reason and a control on both sides. Writes targets.parquet
+    of a study; of one run it only shows them. Only --method naive and its like need `geophone detect` first. --json
+    gives all.
 
-    Example: geophone targets geophone-demo
+    Example: geophone targets geophone-demo --kind learned --top 5
     """
     from geophone import study as stages
+    from geophone.point.study import those
     from geophone.study.file import stage_settings
     from geophone.terminal.words import say_targets
 
     with Voice(as_json=as_json, quiet=quiet) as voice:
-        table = stages.target_stage(stages.open_study(folder), stage_settings(folder).target)
-        voice.say(lambda: say_targets(table, most=20), lambda: {"folder": folder, "targets": table})
+        options = stage_settings(folder).target
+        if method is not None:
+            options = options.model_validate(options.model_dump() | {"method": method})
+        table = those(stages.target_stage(folder, options), run=run, kind=kind, top=top)
+        voice.say(lambda: say_targets(table, most=top or 20), lambda: {"folder": folder, "targets": table})
 
 
 def dig(

@@ -25,15 +25,14 @@ def controls(
 ) -> tuple[Span | None, Span | None]:
     """The nearest windows before and after `target` that are as long in ln step, touch neither it nor any of `busy`
     (measurements, both ends included: where transitions lie), and in which `activity` (M,), how fast the signals that
-    define the target move, is on average below its own median over the run and below the target's. None for a side on
-    which there is no such window, as where it would be shorter than two measurements.
+    define the target move, is on average less than in the target and less than in half of all windows as long. None for
+    a side on which there is no such window, as where it would be shorter than two measurements.
     """
     places = log_steps(steps)
     length = places[target.after] - places[target.before]
     lead = places[target.middle] - places[target.before]
     total = np.concatenate([[0.0], np.cumsum(activity)])
     own = float(activity[target.before : target.after + 1].mean())
-    quiet = min(float(np.median(activity)), own)
     taken = np.zeros(len(steps) + 1)
     for low, high in (*busy, (target.before, target.after)):
         taken[low] += 1
@@ -43,7 +42,8 @@ def controls(
     ends = np.abs(places[:, None] - (places + length)[None]).argmin(0)
     fits = (places + length <= places[-1] + 1e-9) & (ends > begins)
     free = inside[ends + 1] - inside[begins] == 0
-    calm = (total[ends + 1] - total[begins]) / (ends + 1 - begins) < quiet
+    pace = (total[ends + 1] - total[begins]) / (ends + 1 - begins)
+    calm = (pace < own) & (pace <= np.median(pace[fits])) if fits.any() else np.zeros(len(steps), dtype=bool)
     good = np.flatnonzero(fits & free & calm)
     earlier, later = good[ends[good] < target.before], good[good > target.after]
 

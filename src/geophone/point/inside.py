@@ -109,7 +109,8 @@ def _standing(scene: Scene, parts: Sequence[LayerPart]) -> tuple[Series, Null]:
 def _rest(run: RunSignals, part: LayerPart) -> Series:
     logs = np.log(scores.layer_levels(run, part.signal, Kernel("step", 0.3), columns_of(run, part)))
     rest = logs - median_filter(logs, size=(min(BASELINE, len(logs)), 1), mode="nearest")
-    return rest / np.maximum(1.4826 * np.median(np.abs(rest), axis=0), 1e-6)
+    noise = 1.4826 * np.median(np.abs(rest), axis=0)
+    return rest / np.maximum(np.maximum(noise, 0.1 * np.sqrt(np.square(rest).mean(0))), 1e-6)
 
 
 def shock_transitions(scene: Scene, learned: Sequence[Transition], yields: dict[str, float]) -> list[Transition]:

@@ -36,7 +36,7 @@ def places(run: RunSignals, listing: Listing, *, rule: Rule | None = None) -> tu
     """A place per transition of `listing` (of `run`), in its order.
 
     Both controls are as long as the target in ln step, hold no listed transition, and what defines the target moves
-    less in them than its own median and than in the target. Where a side has none, the reason says so.
+    less in them than in the target and than in half of all windows as long. Where a side has none, the reason says so.
     """
     run = run.thinned()
     chosen = rule or frozen_rule()

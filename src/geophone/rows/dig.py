@@ -23,6 +23,7 @@ class TargetRow(Row):
     before: int
     after: int
     method: str
+    kind: str = "jump"
     score: float
     reason: str
     earlier_step: int | None
@@ -35,7 +36,7 @@ class TargetRow(Row):
     @classmethod
     def of(cls, target: Target) -> dict[str, Any]:
         """The row of `target`, by column."""
-        fields = ("rank", "run", "layer", "depth", "dimension", "method", "score", "reason")
+        fields = ("rank", "run", "layer", "depth", "dimension", "method", "kind", "score", "reason")
         row = {name: getattr(target, name) for name in fields} | _flat(target.window, "")
         row |= _flat(target.earlier, "earlier_") | _flat(target.later, "later_")
         return {name: row[name] for name in cls.model_fields if name in row}
@@ -46,7 +47,7 @@ class TargetRow(Row):
             self.rank, self.run, self.layer, self.depth, self.dimension, Window(self.before, self.step, self.after),
             _window(self.earlier_before, self.earlier_step, self.earlier_after),
             _window(self.later_before, self.later_step, self.later_after),
-            self.method, self.score, self.reason,
+            self.method, self.score, self.reason, self.kind,
         )  # fmt: skip
 
 

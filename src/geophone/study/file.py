@@ -56,10 +56,10 @@ class DetectOptions(_Table):
 
 
 class TargetOptions(_Table):
-    """Targets are ranked on the jumps that `mode` found in `dimension`."""
+    """Targets are transitions, described by `dimension`, or by another `method` the jumps that it found there."""
 
     dimension: str = "stable_rank"
-    mode: Literal["naive", "calibrated", "pelt", "online"] = "naive"
+    method: Literal["transitions", "naive", "calibrated", "pelt", "online"] = "transitions"
 
     @field_validator("dimension")
     @classmethod
@@ -128,7 +128,7 @@ class StudyFile(StageSettings):
     def _recorded(self) -> "StudyFile":
         if self.dimensions is not None and self.target.dimension not in self.dimensions:
             raise InputError(
-                f"targets are ranked on {self.target.dimension!r}, which is not among the dimensions recorded "
+                f"targets are described by {self.target.dimension!r}, which is not among the dimensions recorded "
                 f"({', '.join(self.dimensions)}): name another in [target], or record it."
             )
         return self

@@ -8,12 +8,12 @@ import pandas as pd
 from geophone import _open as opening
 from geophone.detect.tables import run_tables
 from geophone.errors import InputError
+from geophone.point.study import targets, targets_of_run
 from geophone.store.run import Run
 from geophone.store.study import Study
 from geophone.study.across import across_runs
 from geophone.study.file import DetectOptions, EvidenceOptions, TargetOptions
 from geophone.study.phase1 import StudyNulls, read_series
-from geophone.target import targets
 
 
 def open_study(folder: Path | str) -> Study:
@@ -53,10 +53,13 @@ def detect_stage(
     return tables
 
 
-def target_stage(study: Study, options: TargetOptions | None = None) -> pd.DataFrame:
-    """Rank the targets; writes `targets.parquet` and returns the table."""
+def target_stage(place: Study | Path | str, options: TargetOptions | None = None) -> pd.DataFrame:
+    """Rank the targets of a study, or of one run, and return the table; writes `targets.parquet` of a study."""
     options = options or TargetOptions()
-    table = targets(study, dimension=options.dimension, mode=options.mode)
+    study = place if isinstance(place, Study) else opening.open(place)
+    if isinstance(study, Run):
+        return targets_of_run(study, method=options.method, dimension=options.dimension)
+    table = targets(study, dimension=options.dimension, method=options.method)
     study.write("targets", table)
     return table
 

@@ -90,7 +90,7 @@ def say_targets(targets: pd.DataFrame, *, most: int) -> None:
     for row in targets.head(most).itertuples():
         steps = [str(int(step)) for step in (row.earlier_step, row.later_step) if not pd.isna(step)]
         control = f"to compare: {', '.join(steps)}" if steps else "no quiet moment to compare"
-        print(f"{row.rank:>3}. {row.run}, layer {row.layer}, step {row.step}")
+        print(f"{row.rank:>3}. {row.kind}: {row.run}, layer {row.layer}, step {row.step}")
         print(f"     steps to look at: {row.before}, {row.step}, {row.after}; {control}")
         say([f"     {row.reason}"])
 

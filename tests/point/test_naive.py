@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from geophone.detect.tables import run_tables
+from geophone.point.naive import Evidence, run_targets
+from geophone.point.study import ranked
 from geophone.records import Layer
-from geophone.target import Evidence, rank, run_targets
 
 LAYERS = [Layer("a", 0, "flat", 9, 20, (9,)), Layer("b", 1, "flat", 9, 20, (9,))]
 STEPS = 5 * np.arange(1, 201)
@@ -29,7 +30,7 @@ def span(window):
 
 
 def test_planted_jumps_come_first_in_order_of_size_with_their_windows():
-    table = rank(run_targets(evidence(), dimension="d", mode="naive"))
+    table = ranked(run_targets(evidence(), dimension="d", mode="naive"))
     top = table.head(2)
     assert top["layer"].tolist() == ["b", "a"]
     assert top["step"].tolist() == [755, 305]
@@ -38,7 +39,7 @@ def test_planted_jumps_come_first_in_order_of_size_with_their_windows():
 
 
 def test_the_reason_says_what_the_numbers_say():
-    reason = rank(run_targets(evidence(), dimension="d", mode="naive"))["reason"].iloc[0]
+    reason = ranked(run_targets(evidence(), dimension="d", mode="naive"))["reason"].iloc[0]
     assert "d of b rose 2.5" in reason and "between steps 730 and 780" in reason
     assert "inside a period of fast change" in reason
     assert "loss went from 1.27 to 1.22" in reason
@@ -74,7 +75,9 @@ def test_no_quiet_window_means_no_control():
     everywhere["step"] = STEPS[::10]
     busy = Evidence(run="r", series=given.series, loss=given.loss, jumps=everywhere, critical=given.critical)
     assert all(target.control is None for target in run_targets(busy, dimension="d", mode="naive"))
-    assert rank(run_targets(busy, dimension="d", mode="naive"))[["earlier_step", "later_step"]].isna().to_numpy().all()
+    assert (
+        ranked(run_targets(busy, dimension="d", mode="naive"))[["earlier_step", "later_step"]].isna().to_numpy().all()
+    )
 
 
 def test_neighbouring_jumps_become_one_target():
@@ -84,7 +87,7 @@ def test_neighbouring_jumps_become_one_target():
 
 
 def test_nothing_found_is_an_empty_table_with_its_columns():
-    table = rank([])
+    table = ranked([])
     assert len(table) == 0
     assert "later_step" in table.columns
 

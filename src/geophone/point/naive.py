@@ -1,6 +1,5 @@
-"""From phenomena to the places worth digging, each with its reason and a control to compare with."""
+"""The founding rule: targets are the largest jumps of one dimension, each with a control to compare with."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,9 +7,9 @@ import pandas as pd
 
 from geophone.errors import InputError
 from geophone.records import Target, Window
-from geophone.rows import TargetRow, frame
 from geophone.store.study import Study
 
+MODES = ("naive", "calibrated", "pelt", "online")
 HALF_WINDOW = 5  # measurements on each side, as in a jump's magnitude
 
 
@@ -26,12 +25,12 @@ class Evidence:
     critical: pd.DataFrame
 
 
-def targets(study: Study, *, dimension: str = "stable_rank", mode: str = "naive") -> pd.DataFrame:
-    """The ranked targets of a study from its phase-1 tables: one row per target, a `rows.TargetRow`.
+def jump_targets(study: Study, *, dimension: str, mode: str) -> list[Target]:
+    """The targets of a study by the founding rule: the strongest jump of `dimension` (detector `mode`) within any 11
+    measurements of a layer, by |log ratio| x |detector score|: a change must be both large and unlike its
+    surroundings. On the project's own testbeds it finds no more than random moments do (`geophone prove`).
 
-    A target is the strongest jump of `dimension` (detector `mode`) within any 11 measurements of a layer. They
-    are ranked by |log ratio| x |detector score|: a change must be both large and unlike its surroundings. A rank is
-    an order in which to look, not a probability. Raises InputError for a dimension or mode that was not detected.
+    Raises InputError for a dimension or mode that was not detected.
     """
     jumps, critical = (_of(study.phenomena(kind), dimension, mode) for kind in ("jumps", "critical"))
     found: list[Target] = []
@@ -45,14 +44,7 @@ def targets(study: Study, *, dimension: str = "stable_rank", mode: str = "naive"
             critical=critical[critical["run"] == run.name],
         )
         found += run_targets(evidence, dimension=dimension, mode=mode)
-    return rank(found)
-
-
-def rank(found: Iterable[Target]) -> pd.DataFrame:
-    """`found` as a table, best first; ties go by run, layer and step, so the order never depends on chance."""
-    table = frame((TargetRow.of(target) for target in found), TargetRow)
-    table = table.sort_values(["score", "run", "depth", "step"], ascending=[False, True, True, True])
-    return table.assign(rank=np.arange(1, len(table) + 1)).reset_index(drop=True)
+    return found
 
 
 def run_targets(evidence: Evidence, *, dimension: str, mode: str) -> list[Target]:
@@ -79,6 +71,7 @@ def run_targets(evidence: Evidence, *, dimension: str, mode: str) -> list[Target
                     method=mode,
                     score=abs(float(row.log_ratio)) * abs(float(row.score)),
                     reason=_reason(evidence, row, dimension, window),
+                    kind="jump",
                 )
             )
     return found

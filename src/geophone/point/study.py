@@ -1,0 +1,118 @@
+"""The targets of a study: the one ranker over all its runs, or the founding rule beside it."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from geophone.errors import InputError
+from geophone.point.controls import Span
+from geophone.point.find import Listing, transitions
+from geophone.point.naive import MODES, jump_targets
+from geophone.point.reading import has_signals, run_signals
+from geophone.point.signals import RunSignals
+from geophone.point.targets import Place, places
+from geophone.records import Target, Window
+from geophone.rows import TargetRow, frame
+from geophone.store.run import Run
+from geophone.store.study import Study
+
+TRANSITIONS = "transitions"
+NOTHING = (
+    "holds behaviour, outputs or changes of layers to rank by (recorded by version 0.1, with signals=False, or "
+    "imported)."
+)
+METHODS = (TRANSITIONS, *MODES)
+_ORDER = {kind: i for i, kind in enumerate(("learned", "lost", "concept", "hidden", "shock", "transient", "jump"))}
+
+
+def targets(study: Study, *, method: str = TRANSITIONS, dimension: str = "stable_rank") -> pd.DataFrame:
+    """The ranked targets of a study: one row per target, a `rows.TargetRow`.
+
+    method "transitions": the listed transitions of every run (`point.find.transitions`), each with two controls. First
+    what was learned or lost, then what can be read of concepts, what changed inside, shocks, and last the initial
+    transients; within a kind, the best of every run before the second of any. `dimension` is what they are described
+    by. method "naive", "calibrated", "pelt" or "online": the jumps that this detector found in `dimension`
+    (`point.naive.jump_targets`); needs the tables of phase 1. A rank is an order in which to look, not a probability.
+
+    Raises InputError for an unknown method, and where no run holds what the method ranks by.
+    """
+    if method not in METHODS:
+        raise InputError(f"unknown method {method!r}; known are {', '.join(METHODS)}.")
+    if method != TRANSITIONS:
+        return ranked(jump_targets(study, dimension=dimension, mode=method))
+    runs = [run for run in study if run.has_series]
+    able = [run for run in runs if has_signals(run)]
+    if not able:
+        raise InputError(f"no run of {study.folder} {NOTHING} Rank the jumps of {dimension} instead: --method naive.")
+    return ranked(target for run in able for target in run_targets(run, dimension=dimension))
+
+
+def targets_of_run(run: Run, *, method: str = TRANSITIONS, dimension: str = "stable_rank") -> pd.DataFrame:
+    """The same of one run. Raises InputError for another method than "transitions": jumps are a study's."""
+    if method != TRANSITIONS:
+        raise InputError(f"method {method!r} ranks the jumps of a study; {run.folder} holds one run.")
+    if not has_signals(run):
+        raise InputError(f"nothing in {run.folder} {NOTHING}")
+    return ranked(run_targets(run, dimension=dimension))
+
+
+def run_listing(run: Run) -> tuple[RunSignals, Listing]:
+    """The signals of a run and its transitions; the nulls' surrogates are the same at every call."""
+    signals = run_signals(run)
+    return signals, transitions(signals, rng=np.random.default_rng(0))
+
+
+def run_targets(run: Run, *, dimension: str = "stable_rank") -> list[Target]:
+    """The targets of one run: its listed transitions in the order of the listing, with `rank` their place in it."""
+    signals, listing = run_listing(run)
+    depth = {layer.name: layer.depth for layer in run.layers}
+    listed = replace(listing, transitions=tuple(t for t in listing.transitions if t.listed))
+    found = []
+    for number, place in enumerate(places(signals, listed), start=1):
+        named = place.transition.named
+        layer = named.layer if named else run.layers[0].name
+        found.append(_target(place, number, layer, depth.get(layer, 0), dimension, signals.thinned().steps))
+    return found
+
+
+def _target(place: Place, rank: int, layer: str, depth: int, dimension: str, steps: np.ndarray) -> Target:
+    def window(span: Span | None) -> Window | None:
+        return span and Window(*(int(steps[i]) for i in (span.before, span.middle, span.after)))
+
+    there = place.transition
+    return Target(
+        rank=rank,
+        run=there.run,
+        layer=layer,
+        depth=depth,
+        dimension=dimension,
+        window=Window(*(int(steps[i]) for i in (place.window.before, place.window.middle, place.window.after))),
+        earlier=window(place.earlier),
+        later=window(place.later),
+        method=TRANSITIONS,
+        score=there.score,
+        reason=place.reason,
+        kind=there.kind,
+    )
+
+
+def ranked(found: Iterable[Target]) -> pd.DataFrame:
+    """`found` as a table, best first: by kind, by rank within the run (0: none), by score; ties go by run, layer and
+    step, so the order never depends on chance."""
+    table = frame((TargetRow.of(target) for target in found), TargetRow)
+    table = table.assign(order=table["kind"].map(_ORDER).astype(float))
+    by = ["order", "rank", "score", "run", "depth", "step"]
+    table = table.sort_values(by, ascending=[True, True, False, True, True, True]).drop(columns="order")
+    return table.assign(rank=np.arange(1, len(table) + 1)).reset_index(drop=True)
+
+
+def those(table: pd.DataFrame, *, run: str | None, kind: str | None, top: int | None) -> pd.DataFrame:
+    """The targets of one run and one kind, at most `top` of them. Raises InputError for a run or kind that has none."""
+    for column, wanted in (("run", run), ("kind", kind)):
+        if wanted is not None and wanted not in set(table[column]):
+            there = ", ".join(sorted(set(table[column]))) or "none"
+            raise InputError(f"there is no target of {column} {wanted!r}; there are: {there}.")
+        table = table if wanted is None else table[table[column] == wanted]
+    return table if top is None else table.head(top)

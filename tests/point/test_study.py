@@ -1,0 +1,114 @@
+"""From a run that was recorded, in a loop of one's own, to its targets; and that there is one ranker."""
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import geophone as gp
+from geophone.errors import InputError
+from geophone.point.find import transitions
+from geophone.point.reading import has_signals, run_signals
+from geophone.point.study import run_listing, targets, targets_of_run
+from geophone.store.study import Study
+
+STEPS, EVERY, SWITCH = 600, 5, 300
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """A small network learns the sign of an input from the start, and that of another, for other samples, from step
+    300 on; the probe has both."""
+    folder = tmp_path_factory.mktemp("study")
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(12, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 2))
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+
+    def batch(rng, size, share):
+        x = torch.from_numpy(rng.normal(size=(size, 12)).astype(np.float32))
+        second = torch.from_numpy(rng.random(size) < share)
+        x[:, 0] = second.float() * 2 - 1
+        y = torch.where(second, x[:, 2] > 0, x[:, 1] > 0).long()
+        return x, y, second
+
+    x, y, second = batch(np.random.default_rng(1), 96, 0.5)
+    with gp.Recorder(model, x, out=folder / "runs" / "mine", labels=y, every=EVERY, alarms=None) as recorder:
+        for step in range(1, STEPS + 1):
+            bx, by, _ = batch(np.random.default_rng([2, step]), 64, 0.5 if step > SWITCH else 0.0)
+            loss = nn.functional.cross_entropy(model(bx), by)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            recorder.step(loss=loss.item())
+    return folder, second.numpy()
+
+
+def test_what_was_recorded_is_what_is_ranked(recorded):
+    run = gp.open(recorded[0] / "runs" / "mine")
+    assert has_signals(run)
+    signals = run_signals(run)
+    assert len(signals) == len(run.series("stable_rank")) and signals.layers == tuple(
+        layer.name for layer in run.layers
+    )
+    assert signals.behaviour.values.shape == (len(signals), 96) and not signals.behaviour.falling
+    np.testing.assert_array_equal(signals.behaviour.values, run.behaviour().to_numpy())
+    loss = run.scalars()["loss"]
+    assert signals.scalars["loss"][-1] == pytest.approx(loss.loc[STEPS - EVERY + 1 :].mean(), rel=1e-6)
+    assert {"weight_norm", "update_norm"} <= signals.scalars.keys()
+    assert np.isfinite(signals.series["readable_gain"][1:]).all()
+
+
+def test_the_second_skill_is_a_target_with_its_own_samples(recorded):
+    folder, second = recorded
+    table = targets(Study(folder))
+    learned = table[(table["kind"] == "learned") & (table["step"] > SWITCH)]
+    assert len(learned) and abs(learned["step"].iloc[0] - SWITCH) < 200
+    _, listing = run_listing(gp.open(folder / "runs" / "mine"))
+    (late, *_) = [t for t in listing.of("learned") if t.listed and t.peak > SWITCH]
+    assert second[late.samples["sample"].head(20)].mean() > 0.7
+    upset = [t for t in listing.of("shock", "lost") if t.listed]
+    assert any(abs(t.peak - SWITCH) <= 20 for t in upset)
+
+
+def test_targets_of_a_study_and_of_its_run_are_the_same(recorded):
+    folder, _ = recorded
+    alone = targets_of_run(gp.open(folder / "runs" / "mine"))
+    together = targets(Study(folder))
+    assert alone["step"].tolist() == together["step"].tolist()
+    assert together["rank"].tolist() == list(range(1, len(together) + 1))
+    assert (together["method"] == "transitions").all() and together["kind"].iloc[-1] == "transient"
+    signals, listing = run_listing(gp.open(folder / "runs" / "mine"))
+    again = transitions(signals, rng=np.random.default_rng(0))
+    assert [t.index for t in again.transitions] == [t.index for t in listing.transitions]
+
+
+def test_a_run_without_signals_is_told_of_the_other_method(tmp_path):
+    model, x = nn.Sequential(nn.Linear(4, 3)), torch.randn(8, 4)
+    what = gp.What(signals=False)
+    with gp.Recorder(model, x, what=what, out=tmp_path / "runs" / "bare", every=1) as recorder:
+        for _ in range(12):
+            recorder.step()
+    with pytest.raises(InputError, match="--method naive"):
+        targets(Study(tmp_path))
+    with pytest.raises(InputError, match="unknown method"):
+        targets(Study(tmp_path), method="best")
+    with pytest.raises(InputError, match="jumps of a study"):
+        targets_of_run(gp.open(tmp_path / "runs" / "bare"), method="naive")
+
+
+def test_nothing_outside_the_ranker_ranks_moments():
+    """Who picks moments of a run by a score imports the ranker; only it and the proving ground's rivals may pick."""
+    package = Path(gp.__file__).parent
+    pickers = set()
+    for path in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module == "geophone.point.moments":
+                pickers.add(path.relative_to(package).parts[0])
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("scipy.signal"):
+                pickers |= (
+                    {path.relative_to(package).parts[0]} if any(a.name == "find_peaks" for a in node.names) else set()
+                )
+    assert pickers <= {"point", "prove", "detect"}
