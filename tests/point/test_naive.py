@@ -98,7 +98,7 @@ def test_a_target_must_be_both_large_and_unlike_its_surroundings():
     rows = given.jumps.iloc[[0] * 3].reset_index(drop=True)
     rows["index"], rows["step"] = [40, 100, 160], [205, 505, 805]
     rows["log_ratio"], rows["score"] = [0.1, -2.0, 1.0], [9.0, 2.0, -5.0]
-    table = rank(run_targets(replace(given, jumps=rows), dimension="d", mode="naive"))
+    table = ranked(run_targets(replace(given, jumps=rows), dimension="d", mode="naive"))
     assert table["step"].tolist() == [805, 505, 205]
     assert table["score"].tolist() == [5.0, 4.0, 0.9]
     assert set(table["method"]) == {"naive"}
