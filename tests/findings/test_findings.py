@@ -4,6 +4,7 @@ import json
 import math
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from scipy.stats import beta
 from small_study import NASTY, write_evidence
 
+import geophone
 from geophone.evidence.synthetic import PlantedEffects
 from geophone.findings import as_json, listed, phrase, study_findings
 from geophone.findings.finding import VERDICTS, Phrase, Quantity, printed
@@ -200,3 +202,13 @@ def test_coordination_is_told_where_it_could_be_tested(study):
 def test_a_study_before_its_stages_has_fewer_findings(study):
     (study.folder / "statistics.json").unlink()
     assert "diversity/naive" not in study_findings(study) and "order/naive" in study_findings(study)
+
+
+@pytest.mark.parametrize("room", ["paper", "terminal", "report"])
+def test_no_face_has_a_sentence_about_a_finding_of_its_own(room):
+    verdicts = (
+        r"could not be (shown|tested)|noise alone (gives|would)|is (not )?met\b|speaks against|(rises|falls) beyond"
+    )
+    for path in sorted((Path(geophone.__file__).parent / room).rglob("*")):
+        if path.suffix in (".py", ".j2", ".typ"):
+            assert not re.search(verdicts, path.read_text()), path

@@ -10,12 +10,10 @@ from geophone.dig.features import UNTYPED, wording
 from geophone.dig.moment import Moment
 from geophone.dig.swap import swap_sentence
 from geophone.records import Target
+from geophone.rows.measures import MEASURES
 
 _TITLES = {"before": "before the jump", "during": "during the jump", "after": "after the jump"}
-_COLUMNS = (
-    "selectivity", "d_prime", "sparsity", "dead", "typed", "types", "class_units", "turnover", "probe_accuracy",
-    "accuracy",
-)  # fmt: skip
+_COLUMNS = tuple(measure.name for measure in MEASURES if measure.noted)
 _BY_CLASS = "one class more than the rest"
 _MORE = 0.02
 _GROUPED = 0.05

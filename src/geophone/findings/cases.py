@@ -73,7 +73,7 @@ def cases(digs: Mapping[str, Dug | None]) -> list[Finding]:
             made.append(finding(f"case/{kind}/none", said, source="digs/*/dig.json"))
             continue
         source = f"digs/{dug.dig.name}"
-        parts = [("place", _place(dug)), *told[kind](dug)]
+        parts = [("place", _place(dug)), ("cause", _cause(dug)), *told[kind](dug)]
         made += [finding(f"case/{kind}/{name}", said, source=source) for name, said in parts if said.text]
     return made
 
@@ -90,6 +90,28 @@ def _place(dug: Dug) -> Phrase:
         "The target is layer {layer} of {run}, rank {rank}, at steps {at} (before, during, after); {control}.",
         run=dug.run.name, layer=dug.dig.target.layer, at=each["target"], control=control,
         rank=dug.quantity(dug.dig.target.rank, "dig.json", "rank"),
+    )  # fmt: skip
+
+
+def _cause(dug: Dug) -> Phrase:
+    """What the swap test says: how much of what the samples gained the layer's weights carry, beside the other layers
+    and the control."""
+    rows = dug.dig.get("swap")
+    rows = rows[(rows["window"] == "before to after") & (rows["kind"] == "layer")]
+    mine = rows[rows["part"] == dug.dig.target.layer]
+    if mine.empty:
+        return Phrase("")
+    own, best = mine.iloc[0], rows.loc[rows["share"].idxmax()]
+    of = lambda row, key: dug.quantity(100 * row[key], "swap.parquet", f"{row['part']}, {key}", ".0f")  # noqa: E731
+    rest = phrase("; of all layers {best} carries most ({share} %)", best=str(best["part"]), share=of(best, "share"))
+    control = (
+        phrase(", and {c} % at the control", c=of(own, "control")) if math.isfinite(own["control"]) else Phrase("")
+    )
+    return phrase(
+        "With the weights that this layer had before put back into the network of after, {share} % of the movement "
+        "of the {n} samples that moved is undone{control}{rest}.", share=of(own, "share"), control=control,
+        n=dug.quantity(own["samples"], "swap.parquet", "samples"),
+        rest=Phrase(", more than with any other layer") if best["part"] == own["part"] else rest,
     )  # fmt: skip
 
 

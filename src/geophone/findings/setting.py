@@ -8,6 +8,7 @@ import pandas as pd
 from geophone.detect.jumps import ALPHA, Z
 from geophone.findings.finding import Finding, Phrase, Quantity, counted, finding, fragment, listed, phrase, quoted
 from geophone.findings.number import STATISTICS
+from geophone.findings.phenomena import MODES
 from geophone.findings.tables import RUNS, Tables
 
 EARLY = 0.05  # of a run: a target before that lies in the first transient
@@ -32,6 +33,7 @@ def setting(tables: Tables) -> list[Finding]:
         if key in tables.statistics:
             one = Quantity(float(tables.statistics[key]), form, f"{STATISTICS}, {key}")
             made.append(fragment(f"study/{key}", phrase("{v}", v=one), one.source, one.value))
+    made.append(fragment("study/pointing", _pointing(tables), f"{STATISTICS}, study, modes"))
     rules = {"order": (0.6, ".1f"), "simultaneous": (0.3, ".1f"), "z": (Z, ""), "series": (ALPHA, ".2f")}
     for name, (value, form) in rules.items():
         bar = Quantity(value, form, "definition")
@@ -86,6 +88,16 @@ def _between(values: pd.Series, what: str) -> Phrase:
     """One value, or the least and the greatest."""
     low, high = (Quantity(float(v), "", f"{RUNS}: {what}") for v in (values.min(), values.max()))
     return phrase("{low}", low=low) if low == high else phrase("{low} to {high}", low=low, high=high)
+
+
+def _pointing(tables: Tables) -> Phrase:
+    """What the targets are, by what pointed at them."""
+    modes = tables.statistics.get("study", {}).get("modes", ())
+    jumps = listed(MODES[mode] for mode in modes if mode in MODES)
+    others = listed(mode.replace("_", " ") for mode in modes if mode not in MODES)
+    parts = [f"jumps of the {tables.label} by {jumps}, ranked by size and surprise"] if jumps.text != "none" else []
+    parts += [f"transitions ranked by the method {others}"] if others.text != "none" else []
+    return listed(parts or ["ranked moments"])
 
 
 def _dig(options: Sequence[Mapping[str, Any]]) -> Phrase:

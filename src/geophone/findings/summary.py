@@ -85,11 +85,11 @@ def _change(tables: Tables) -> Phrase:
     if not tested:
         return Phrase("what changes in a layer’s units beyond the controls could not be tested")
     if not shown:
-        return Phrase("no measured change of a layer’s units goes beyond its control at the moments pointed at")
+        return Phrase("no measured change of a layer’s units goes beyond that of its control")
     best: Number = shown[0]
     caveat, verb = early(tables), "rises" if best.value > 0 else "falls"
     more = phrase("; but {caveat}, their controls later", caveat=caveat) if caveat.text else Phrase("")
-    return phrase("beyond the controls the {what} {verb} at the moments pointed at (by {by}){more}", verb=verb,
+    return phrase("the {what} {verb} beyond the controls (by {by}){more}", verb=verb,
                   what=subject(best.id), by=best.interval("+.2f"), more=more)  # fmt: skip
 
 

@@ -2,8 +2,9 @@
 source."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from geophone.records import MOMENTS
 from geophone.store.study import Study
 from geophone.store.tables import replace_file
 
-PANELS = 6
+PANELS, SHEET = 6, 18  # small maps in the results, and on a sheet of the appendix
 Cell = str | Quantity
 
 
@@ -54,11 +55,15 @@ def drawn(
 ) -> list[str]:
     """Draw every figure that the study has the tables for into `out`, as PDF and SVG; returns their names."""
     makers: dict[str, Callable[[], AnyChart | None]] = {
-        "heatmaps": lambda: _heatmaps(study, tables), "order": lambda: _order(tables), "jumps": lambda: _jumps(tables),
+        "heatmaps": lambda: _maps(study, tables, representatives(tables)),
+        "order": lambda: _order(tables), "jumps": lambda: _jumps(tables),
         "diversity": lambda: _diversity(tables), "forest": lambda: _forest(findings, tables.alpha),
         "coupling": lambda: _coupling(study, tables),
         "proving": lambda: None if benchmark is None else charts.dumbbells(recall_rows(benchmark)),
     }  # fmt: skip
+    runs = list(tables.runs.sort_values(["architecture", "run"])["run"]) if len(tables.runs) > PANELS else []
+    for at in range(0, len(runs), SHEET):
+        makers[f"maps-{at // SHEET + 1}"] = partial(_maps, study, tables, runs[at : at + SHEET])
     names = []
     for name, make in makers.items():
         chart = make()
@@ -86,8 +91,8 @@ def representatives(tables: Tables) -> list[str]:
     return (shown or list(tables.runs["run"]))[:PANELS]
 
 
-def _heatmaps(study: Study, tables: Tables) -> AnyChart:
-    series = {name: study.run(name).series(tables.dimension) for name in representatives(tables)}
+def _maps(study: Study, tables: Tables, runs: Sequence[str]) -> AnyChart:
+    series = {name: study.run(name).series(tables.dimension) for name in runs}
     settled = tables.of("stabilization", mode="calibrated", status="stable").frame
     return map_grid(series, tables.dimension, settled=settled)
 

@@ -56,7 +56,7 @@ def say_phenomena(study: Study, tables: Mapping[str, pd.DataFrame]) -> None:
     show(by_run(tables, about.dimension), indent=2)
     print("\n  order: correlation of a layer's depth with the step at which it settles;")
     print("    up: shallow layers first, down: deep ones, same or weak: neither, -: none")
-    print(f"  jumps: those found / those that noise alone gives\n\n{about.dimension}, all runs together:")
+    print(f"  jumps: found / expected of noise\n\n{about.dimension}, all runs together:")
     say(f"  {each.sentence}" for each in phenomena(about))
 
 
