@@ -24,8 +24,11 @@ from geophone.study import parse_study, run_study
 STUDY = """\
 name = "archive"
 networks = ["mlp_1_parity"]
-steps = 60
+steps = 90
 probe_samples = 32
+
+[schedule]
+every = 2
 
 [detect]
 surrogates = 99
@@ -46,12 +49,13 @@ def network() -> nn.Module:
 
 
 def recorded(out: Path) -> None:
-    """A user's own loop with the recorder in it."""
+    """A user's own loop with the recorder in it, a second probe, behaviour and a concept."""
     model, probe = network(), torch.randn(20, 6, generator=torch.Generator().manual_seed(1))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with gp.Recorder(model, probe, out=out, every=2, noise_probe=probe.flip(0) + 0.1) as recorder:
-        for _ in range(10):
-            loss = model(probe).square().mean()
+    asked = {"labels": (probe[:, 0] > 0).long(), "concepts": {"second": (probe[:, 1] > 0).long()}}
+    with gp.Recorder(model, probe, out=out, every=2, noise_probe=probe.flip(0) + 0.1, **asked) as recorder:
+        for _ in range(20):
+            loss = nn.functional.cross_entropy(model(probe), asked["labels"])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -99,16 +103,18 @@ def main(folder: Path) -> None:
         make(folder / name)
     study = run_study(parse_study(STUDY, where="make.py"), STUDY, folder / "study", until="evidence")
     (run,) = study.runs
-    targets = study.targets()
     expected = {
         "runs": {name: series(gp.open(folder / name)) for name in makers} | {"study": series(run)},
         "loss": run.scalars()["loss"].tolist(),
         "checkpoints": {str(k): v for k, v in run.manifest.checkpoints.items()},
-        "phenomena": {p.stem: len(study.phenomena(p.stem)) for p in (folder / "study/phenomena").glob("*.parquet")},
-        "targets": [[str(t.layer), int(t.step)] for t in targets.itertuples()],
-        "digs": sorted(p.name for p in (folder / "study/digs").iterdir() if (p / "dig.json").is_file()),
-        "statistics": sorted(json.loads((folder / "study/statistics.json").read_text())),
+        "behaviour": gp.open(folder / "recorded").behaviour().to_numpy().tolist(),
+        "phenomena": {kind: len(study.phenomena(kind)) for kind in study.kinds},
+        "targets": [[str(t.layer), int(t.step)] for t in study.targets().itertuples()],
+        "digs": sorted(dig.name for dig in study.digs()),
+        "statistics": sorted(study.statistics().plain),
     }
+    for path in folder.rglob(".lock"):
+        path.unlink()
     (folder / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
 
 

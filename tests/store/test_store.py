@@ -1,6 +1,7 @@
 """Files appear whole or not at all, say what is wrong with them, and are never harmed by being read."""
 
 import json
+import os
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 
 from geophone.errors import StoreError
 from geophone.records import Layer
+from geophone.store.locks import claim_empty, is_held, lock
 from geophone.store.manifest import Manifest, read_manifest
 from geophone.store.run import Run
 from geophone.store.study import Study, open_folder
@@ -149,3 +151,16 @@ def test_noise_is_what_one_reading_varies_by(tmp_path):
     writer.finish("finished", steps=400, measurements=400)
     noise = Run(tmp_path / "r").noise()["stable_rank"]
     assert noise["a"] == pytest.approx(0.1, rel=0.1) and noise["b"] == pytest.approx(0.3, rel=0.1)
+
+
+def test_a_folder_is_held_by_one_and_says_by_whom_and_nothing_stays_of_it_but_the_lock(tmp_path):
+    held = lock(tmp_path)
+    assert is_held(tmp_path)
+    with pytest.raises(StoreError, match=rf"is being written by process {os.getpid()} on .+, since 20"):
+        lock(tmp_path)
+    held.release()
+    held.release()
+    assert not is_held(tmp_path) and [p.name for p in tmp_path.iterdir()] == [".lock"]
+    claim_empty(tmp_path)
+    with lock(tmp_path):
+        claim_empty(tmp_path)

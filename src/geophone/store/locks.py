@@ -15,8 +15,8 @@ LOCK, HOLDER = ".lock", ".lock.holder"
 class FolderLock:
     """A folder held for this process until `release`, or the end of the block or of the process, however it ends."""
 
-    def __init__(self, held: FileLock) -> None:
-        self._held = held
+    def __init__(self, held: FileLock, holder: Path) -> None:
+        self._held, self._holder = held, holder
 
     def __enter__(self) -> "FolderLock":
         return self
@@ -26,7 +26,9 @@ class FolderLock:
 
     def release(self) -> None:
         """Let the folder go; nothing when that has been done."""
-        self._held.release()
+        if self._held.is_locked:
+            self._holder.unlink(missing_ok=True)
+            self._held.release()
 
 
 def lock(folder: Path) -> FolderLock:
@@ -40,7 +42,7 @@ def lock(folder: Path) -> FolderLock:
     except OSError as error:
         held.release()
         raise StoreError(f"cannot write in {folder}: {error.strerror}.") from error
-    return FolderLock(held)
+    return FolderLock(held, folder / HOLDER)
 
 
 def is_held(folder: Path) -> bool:
