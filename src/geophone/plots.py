@@ -1,6 +1,9 @@
 """`run.plot()` and `study.plot()`, and what a notebook shows of both: from what is on disk to a chart."""
 
+import math
+from collections.abc import Hashable, Mapping, Sequence
 from html import escape
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -11,6 +14,9 @@ from geophone.errors import InputError
 from geophone.store.places import Places
 from geophone.store.run import Run
 from geophone.store.study import Study
+
+if TYPE_CHECKING:
+    from geophone.point.transition import Transition
 
 FIRST = "stable_rank"
 FLAGS = 9
@@ -23,15 +29,14 @@ def first_dimension(run: Run) -> str:
 
 
 def transitions(targets: pd.DataFrame, run: str | None = None, *, top: int | None = None) -> pd.DataFrame:
-    """Rows of a table of targets as charts and pages read them: run, rank, kind, dimension, start, peak, end, layers
-    (names in order), controls (a list of (start, end)), label and reason; of one run or of all, the first `top`."""
+    """Rows of a table of targets as charts and pages read them, the first `top`, of one run or of all: run, rank, kind,
+    dimension, start, peak, end, layers (names in order), controls (a list of (start, end)), label, reason."""
     rows = targets[targets["run"] == run] if run is not None and len(targets) else targets
     rows = rows.sort_values("rank").head(top) if len(rows) else rows
     table = [
         {
-            "run": row["run"], "rank": int(row["rank"]), "kind": "jump", "dimension": row["dimension"],
-            "start": int(row["before"]),
-            "peak": int(row["step"]), "end": int(row["after"]), "layers": [row["layer"]],
+            "run": row["run"], "rank": int(row["rank"]), "kind": row["kind"], "dimension": row["dimension"],
+            "start": int(row["before"]), "peak": int(row["step"]), "end": int(row["after"]), "layers": [row["layer"]],
             "controls": [(int(row[f"{side}_before"]), int(row[f"{side}_after"]))
                          for side in ("earlier", "later") if not pd.isna(row[f"{side}_step"])],
             "label": f"{row['layer']} at step {row['step']}", "reason": row["reason"],
@@ -40,6 +45,29 @@ def transitions(targets: pd.DataFrame, run: str | None = None, *, top: int | Non
     ]  # fmt: skip
     columns = ["run", "rank", "kind", "dimension", "start", "peak", "end", "layers", "controls", "label", "reason"]
     return pd.DataFrame(table, columns=columns)
+
+
+def detailed(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
+    """`rows` of `transitions`, of one run, with what its ranker knows of each besides: all its layers in order, in
+    `known` the `point.transition.Transition` (None for a jump), in `yields` how many of its kind the null lists."""
+    if rows.empty or (rows["kind"] == "jump").all():
+        return rows.assign(known=None, yields=math.nan)
+    from geophone.point.study import run_listing
+
+    listing = run_listing(run)[1]
+    known = [_known(listing.transitions, row) for row in rows.to_dict("records")]
+    layers = [
+        [layer.layer for layer in there.layers] if there and there.layers else own
+        for there, own in zip(known, rows["layers"], strict=True)
+    ]
+    yields = [listing.yields.get(kind, math.nan) for kind in rows["kind"]]
+    return rows.assign(layers=layers, known=pd.Series(known, index=rows.index, dtype=object), yields=yields)
+
+
+def _known(listed: Sequence["Transition"], row: Mapping[Hashable, Any]) -> "Transition | None":
+    """The transition of that kind whose peak is the row's, or lies nearest to it within the row's window."""
+    near = [each for each in listed if each.kind == row["kind"] and row["start"] <= each.peak <= row["end"]]
+    return min(near, key=lambda each: abs(each.peak - row["peak"]), default=None)
 
 
 def plot_run(run: Run, what: str | None = None, *, colour: str = "layer", share: bool = False) -> AnyChart:
@@ -73,7 +101,7 @@ def _ranked(run: Run) -> pd.DataFrame:
     places = Places(run.folder.parent.parent)
     if not places.targets.is_file() or not places.runs.is_dir():
         return transitions(pd.DataFrame(), run.name)
-    return transitions(Study(places.folder).targets(), run.name, top=FLAGS)
+    return detailed(run, transitions(Study(places.folder).targets(), run.name, top=FLAGS))
 
 
 def plot_study(study: Study, what: str | None = None, *, layer: str | None = None) -> AnyChart:

@@ -2,43 +2,51 @@
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 from geophone.charts.theme import plain
 from geophone.findings import moments as said
+from geophone.findings import transitions as happenings
+from geophone.point.transition import Transition
 from geophone.report.sources import Measured, Sources
 from geophone.store.dig import Dig
 
 OBSERVATION = "**Observation:**"
 PICTURES = ("top", "preferred")
+SAMPLES = 8  # in the list of a card
 
 
-def cards(row: Mapping[str, Any], measured: Measured, sources: Sources) -> dict[str, Any]:
+def cards(row: Mapping[Hashable, Any], measured: Measured, sources: Sources) -> dict[str, Any]:
     """The cards of one transition (a row of `Sources.transitions`), as texts and links from the top of the atlas."""
     series = measured.series[row["dimension"]]
     window = (row["start"], row["end"])
+    known, dug = row["known"], sources.digs.get(row["rank"])
     meanwhile = said.meanwhile(measured.scalars, window)
-    control = said.beside(series, row["layers"][0], window, row["controls"])
-    dug = sources.digs.get(row["rank"])
-    observation = noted(dug.notes, OBSERVATION) if dug else ""
+    described = said.moved(series, row["layers"], window, plain(row["dimension"]))
+    happened = happenings.happened(known) if known else described
+    sure = happenings.beyond(known, row["yields"]) if known else said.beside(
+        series, row["layers"][0], window, row["controls"]
+    )  # fmt: skip
     return {
         "rank": row["rank"], "label": row["label"], "run": row["run"], "kind": row["kind"],
         "href": f"targets/{row['file']}.html", "run_href": f"runs/{sources.files[row['run']]}.html",
         "start": row["start"], "peak": row["peak"], "end": row["end"], "layers": row["layers"],
-        "moved": said.moved(series, row["layers"], window, plain(row["dimension"])).sentence,
+        "happened": happened.sentence, "described": described.sentence,
         "meanwhile": meanwhile.sentence if meanwhile else "",
-        "control": control.sentence, "apart": control.verdict == "met",
-        "observation": observation, "samples": samples(row), "pictures": _pictures(dug, row["file"]),
+        "sure": sure.sentence, "controls": row["controls"],
+        "observation": noted(dug.notes, OBSERVATION) if dug else "", "samples": samples(known),
+        "pictures": _pictures(dug, row["file"]), "dug": dug is not None,
         "command": f"geophone dig {shlex.quote(sources.name)} --target {row['rank']}",
-        "dug": dug is not None,
     }  # fmt: skip
 
 
-def samples(row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The samples that moved most, where the ranking knows them: what each is, p before and after."""
-    table = row.get("samples")
-    return [] if table is None else list(table)[:8]
+def samples(known: Transition | None) -> list[dict[str, Any]]:
+    """The samples that moved most, where the ranker knows them: which, and its behaviour before and after."""
+    if known is None or not known.own:
+        return []
+    rows = known.samples.head(min(known.own, SAMPLES)).to_dict("records")
+    return [{"what": f"sample {int(r['sample'])}", "before": r["before"], "after": r["after"]} for r in rows]
 
 
 def noted(notes: str, start: str) -> str:

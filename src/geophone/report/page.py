@@ -70,12 +70,14 @@ class _Atlas:
         if not best:
             return {"answer": None, "hero": pages[0].shown if pages else None}
         run = next(run for run in self._sources.runs if run.name == best[0]["run"])
-        return {"answer": cards(best[0], self._read(run), self._sources), "hero": names[run.name].shown}
+        measured = self._read(run)
+        answer = cards(measured.transition(best[0]["rank"]), measured, self._sources)
+        return {"answer": answer, "hero": names[run.name].shown}
 
     def _read(self, run: Run) -> Measured:
         """What was measured in a run; the last one that was asked for is kept, since its pages follow each other."""
         if run.name not in self._measured:
-            self._measured = {run.name: Measured.of(run)}
+            self._measured = {run.name: Measured.of(run, self._sources.of_run(run.name))}
         return self._measured[run.name]
 
     def _run(self, run: Run) -> RunPage:
@@ -129,7 +131,7 @@ class _Atlas:
         return self._kept(
             ("transition", row["file"]),
             (self._state(run), stamp(files)),
-            lambda: transition_page(row, self._read(run), self._sources),
+            lambda: transition_page(row["rank"], self._read(run), self._sources),
         )
 
     def _render(self, template: str, place: str, **shown: Any) -> None:

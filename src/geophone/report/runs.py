@@ -34,7 +34,7 @@ def run_page(measured: Measured, sources: Sources) -> RunPage:
     """The page of a run, its data and its row."""
     run, series, beneath = measured.run, measured.series, measured.scalars
     first, names = measured.first, [layer.name for layer in run.layers]
-    mine = sources.of_run(run.name)
+    mine = measured.transitions
     data = _data(run, series, sources) | {name: scalar(values) for name, values in beneath.items()}
     low, high = float(data["cells"]["start"].min()), float(data["cells"]["stop"].max())
     data |= {"flags": flags(mine, low=low, high=high), "members": members(mine)}
@@ -46,20 +46,20 @@ def run_page(measured: Measured, sources: Sources) -> RunPage:
         "extent": extent(names),
     }  # fmt: skip
     gaps = said.gaps(run.statuses(), source=f"runs/{run.name}/series")
-    picture = thumbnail(series[first])
+    picture, listed = thumbnail(series[first]), mine.drop(columns="known").to_dict("records")
     file = sources.files[run.name]
     shown = {
         "name": run.name, "file": file, "status": run.status, "note": run.manifest.note, "facts": facts(run),
         "gaps": gaps.sentence if gaps else "", "words": words[first], "first": first, "dimensions": list(series),
         "scalars": list(beneath), "layers": run.layers, "last": int(high), "picture": picture,
-        "pending": "" if "jumps" in sources.phenomena else PENDING, "transitions": mine.to_dict("records"),
+        "pending": "" if "jumps" in sources.phenomena else PENDING, "transitions": listed,
         "more": int((sources.transitions["run"] == run.name).sum()) - len(mine), "rows": len(names),
     }  # fmt: skip
     row = {
         "name": run.name, "file": file, "status": run.status, "layers": len(names), "picture": picture,
         "architecture": str(run.manifest.about.get("architecture", "unknown")),
         "task": str(run.manifest.about.get("task", "")), "accuracy": run.manifest.results.get("test_accuracy"),
-        "first": mine.iloc[0].to_dict() if len(mine) else None,
+        "first": listed[0] if listed else None,
         "ranked": int((sources.transitions["run"] == run.name).sum()),
     }  # fmt: skip
     return RunPage(shown, script("geophoneRun", payload), row)

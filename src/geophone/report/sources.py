@@ -1,13 +1,14 @@
 """What an atlas is made of: the tables of a study, read once, and the file of each page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 
 from geophone.dimensions import CATALOGUE
 from geophone.findings import Finding, study_findings
-from geophone.plots import FIRST, SCALARS, first_dimension, transitions
+from geophone.plots import FIRST, SCALARS, detailed, first_dimension, transitions
 from geophone.records import target_name
 from geophone.report.names import file_names
 from geophone.rows import TargetRow, frame
@@ -22,17 +23,23 @@ SHOWN = 12  # transitions of a run that have a flag and a page, besides those th
 
 @dataclass(frozen=True)
 class Measured:
-    """A run and what is on disk of it, read once: `series` (step x layer) by dimension, `scalars` by name."""
+    """A run and what is on disk of it, read once: `series` (step x layer) by dimension, `scalars` by name, and the
+    `transitions` that have a page, with all that the ranker knows of them."""
 
     run: Run
     series: Mapping[str, pd.DataFrame]
     scalars: Mapping[str, pd.Series]
+    transitions: pd.DataFrame
 
     @classmethod
-    def of(cls, run: Run) -> "Measured":
+    def of(cls, run: Run, transitions: pd.DataFrame) -> "Measured":
         table = run.scalars()
         there = [name for name in SCALARS if name in table and table[name].notna().any()]
-        return cls(run, run.all_series(), {name: table[name].dropna() for name in there})
+        return cls(run, run.all_series(), {name: table[name].dropna() for name in there}, detailed(run, transitions))
+
+    def transition(self, rank: int) -> dict[Hashable, Any]:
+        """The transition of that rank."""
+        return dict(self.transitions[self.transitions["rank"] == rank].to_dict("records")[0])
 
     @property
     def first(self) -> str:

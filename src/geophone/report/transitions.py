@@ -1,6 +1,6 @@
 """The page of one transition: its cards, the series around it, every layer's change, and what was dug up there."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,13 +49,14 @@ class TransitionPage:
     pictures: Sequence[Path]
 
 
-def transition_page(row: Mapping[str, Any], measured: Measured, sources: Sources) -> TransitionPage:
-    """What is known of a transition: its page and its charts."""
+def transition_page(rank: int, measured: Measured, sources: Sources) -> TransitionPage:
+    """What is known of the transition of that rank: its page and its charts."""
+    row = measured.transition(rank)
     run, series, dug = measured.run, measured.series[row["dimension"]], sources.digs.get(row["rank"])
     answer = cards(row, measured, sources)
     around = draw.around(series, (row["start"], row["peak"], row["end"]), row["controls"], row["layers"],
                          measure=plain(row["dimension"]), title="")  # fmt: skip
-    charts: dict[str, Titled] = {"around": (answer["moved"], around)}
+    charts: dict[str, Titled] = {"around": (answer["described"], around)}
     shown: dict[str, Any] = {
         "answer": answer, "file": row["file"], "reason": row["reason"], "dimension": plain(row["dimension"]),
         "controls": row["controls"], "changes": changes(series, row), "pictures": [], "dug": None,
@@ -71,7 +72,7 @@ def transition_page(row: Mapping[str, Any], measured: Measured, sources: Sources
     return TransitionPage(shown, script("geophoneTarget", payload), picture_files(dug))
 
 
-def changes(series: pd.DataFrame, row: Mapping[str, Any]) -> list[dict[str, Any]]:
+def changes(series: pd.DataFrame, row: Mapping[Hashable, Any]) -> list[dict[str, Any]]:
     """A row per layer: its dimension before, during and after, the fold change, and that at the first control."""
     places = [_nearest(series, row[key]) for key in ("start", "peak", "end")]
     control = [_nearest(series, step) for step in row["controls"][0]] if row["controls"] else None
@@ -119,7 +120,7 @@ def _dug(dug: Dig) -> dict[str, Any]:
     }
 
 
-def _pictures(dug: Dig, row: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _pictures(dug: Dig, row: Mapping[Hashable, Any]) -> list[dict[str, Any]]:
     there = {path.stem for path in picture_files(dug)}
     units = noted(dug.notes, UNITS)
     shown = []
@@ -190,6 +191,6 @@ def _heads(heads: pd.DataFrame) -> list[dict[str, Any]] | None:
     return rows
 
 
-def _row(row: Mapping[str, Any], shown: Sequence[str]) -> dict[str, Any]:
+def _row(row: Mapping[Hashable, Any], shown: Sequence[str]) -> dict[str, Any]:
     values = [_number(row[name]) for name in shown]
     return {"what": f"{row['role']}, {row['moment']}", "step": int(row["step"]), "cells": values}
