@@ -7,17 +7,18 @@ from geophone.point.transition import Transition
 
 SOURCE = "behaviour, signals"
 HEADS = {
-    "learned": "the network learned", "lost": "the network lost",
-    "hidden": "the inside changed while behaviour did not", "shock": "the loss jumped up", "transient": "the network left its initial state", "concept": "became readable",
-}  # fmt: skip
+    "learned": "the network learned",
+    "lost": "the network lost",
+    "hidden": "the inside changed while behaviour did not",
+    "shock": "the loss jumped up",
+    "transient": "the network left its initial state",
+}
 
 
 def happened(transition: Transition) -> Finding:
     """What happened, in one sentence: when, what, on how many samples, and which layers moved, in order."""
     between = phrase("Between steps {start} and {end}", start=_step(transition.start), end=_step(transition.end))
-    what = Phrase(HEADS[transition.kind])
-    if transition.kind == "concept":
-        what = Phrase(f"{transition.concept} became readable")
+    what = Phrase(HEADS.get(transition.kind, f"{transition.concept} became readable"))
     if transition.kind in ("learned", "lost"):
         what = phrase("{head} {what}", head=what, what=_samples(transition))
     layers = [layer.layer for layer in transition.layers]
