@@ -40,8 +40,8 @@ def test_every_kind_has_a_sentence():
 def test_how_sure_is_the_strength_beside_the_null():
     said = beyond(transition(), 0.05)
     assert said.sentence == (
-        "3.0 times what noise alone reaches in one run of twenty, 7.5 times the run's own noise; noise alone would list "
-        "0.05 of this kind in such a run."
+        "3.0 times what noise alone reaches in one run of twenty, 7.5 times the run's own noise; noise alone would "
+        "list 0.05 of this kind in such a run."
     )
     assert (said.value, said.null, said.verdict) == (3.0, 0.05, "met")
     assert beyond(transition(strength=0.9), 0.05).verdict == "not met"
