@@ -5,7 +5,7 @@ import threading
 import time
 from pathlib import Path
 
-from geophone.study import Engine, read_study_file, run_study
+from geophone.study import Workers, read_study_file, run_study
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
 
     thread = threading.Thread(target=lose)
     thread.start()
-    run_study(study, text, folder, until="evidence", engine=Engine(ray=cluster.address))
+    run_study(study, text, folder, until="evidence", workers=Workers(ray=cluster.address))
     thread.join()
     ray.shutdown()
     cluster.shutdown()

@@ -11,7 +11,7 @@ from geophone.store.documents import Statistics, as_document, write_document
 from geophone.store.manifest import Manifest
 from geophone.store.study import Study
 from geophone.store.writer import RunWriter
-from geophone.study.file import DetectOptions
+from geophone.study.options import DetectOptions
 from geophone.study.stages import detect_stage
 
 NASTY = r"a#b$c\d@e*f_g<h>[i]{j}~k//l`m`%n&o^p-- =q 1.5 |r| \"s\" ü"

@@ -12,7 +12,7 @@ FLOORS = {
     "errors": 0, "records": 0, "rows": 0.5,
     "dimensions": 1, "zoo": 1, "detect": 1, "stats": 1,
     "signals": 1.5, "charts": 1.5,
-    "store": 2, "engine": 2,
+    "store": 2, "workers": 2, "phenomena": 2,
     "point": 2.5,
     "record": 3,
     "training": 4,

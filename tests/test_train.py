@@ -168,3 +168,19 @@ def test_weights_that_do_not_match_their_digest_are_an_error(tmp_path):
     checkpoint_path(made.folder, 0).write_bytes(b"short")
     with pytest.raises(gp.GeophoneError, match="damaged"):
         made.at(2)
+
+
+def test_a_fork_says_which_it_is_and_has_minibatches_of_its_own(run, tmp_path):
+    forks = [fork(run, at=100, index=index, steps=4, out=tmp_path / str(index)) for index in (0, 2)]
+    assert [made.manifest.about["fork"] for made in forks] == [
+        {"of": run.name, "at": 100, "index": index} for index in (0, 2)
+    ]
+    for made, index in zip(forks, (0, 2), strict=True):
+        training = resume(run, 100)
+        training.fork = index
+        while training.done < 104:
+            training.step()
+        assert made.manifest.checkpoints[104] == weights_digest(training.model)
+    # Gone on with from its own checkpoint, it is still the fork that it was.
+    assert resume(forks[1], 100).fork == 2
+    assert len({weights_digest(made.at(103)) for made in (*forks, run)}) == 3

@@ -39,7 +39,7 @@ _HOME = {
     "convergence_order": "geophone.detect.order",
     "critical_periods": "geophone.detect.critical",
     "dig": "geophone.dig.run",
-    "dimensions": "geophone.dimensions.catalogue",
+    "dimensions": "geophone.dimensions.reading",
     "fork": "geophone._train",
     "import_series": "geophone.ingest.tables",
     "jumps": "geophone.detect.jumps",

@@ -12,7 +12,7 @@ from geophone.dig.anatomy import Anatomy as Anatomy
 from geophone.dig.anatomy import PlainAnatomy as PlainAnatomy
 from geophone.dig.run import dig as dig
 from geophone.dig.subject import Subject as Subject
-from geophone.dimensions.catalogue import dimensions as dimensions
+from geophone.dimensions.reading import dimensions as dimensions
 from geophone.dimensions.similarity import cka as cka
 from geophone.errors import GeophoneError as GeophoneError
 from geophone.errors import InputError as InputError

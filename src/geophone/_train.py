@@ -97,7 +97,7 @@ def fork(
         raise InputError(f"fork {index} of {steps} steps: give an index of 0 or more and 1 or more steps.")
     manifest = run.manifest
     name, seed = manifest.about.get("experiment"), manifest.about.get("seed")
-    if name is None or not 0 <= at <= manifest.about["total_steps"]:
+    if name is None or seed is None or not 0 <= at <= manifest.about["total_steps"]:
         raise InputError(f"{run.name} cannot be forked at step {at}: geophone did not train it to there.")
     data = task(experiment(name).task)
     with own_state(threads=manifest.threads):

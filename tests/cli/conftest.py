@@ -21,7 +21,7 @@ def whole(tmp_path_factory):
     from geophone.store.documents import DigDocument, write_document
     from geophone.store.places import DIG
     from geophone.study import open_study
-    from geophone.study.file import DetectOptions, EvidenceOptions
+    from geophone.study.options import DetectOptions, EvidenceOptions
     from geophone.study.stages import detect_stage, evidence_stage, target_stage
 
     folder = tmp_path_factory.mktemp("cli") / "study"

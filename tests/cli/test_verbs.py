@@ -15,8 +15,8 @@ import pytest
 import torch
 
 import geophone as gp
-from geophone.engine import Outcome
 from geophone.terminal.progress import StudyProgress
+from geophone.workers import Outcome
 
 COMMAND = [sys.executable, "-c", "from geophone.cli import main; main()"]
 ON_A_STUDY = {

@@ -10,9 +10,11 @@ from scipy import stats
 import geophone as gp
 from geophone.detect import transitions
 from geophone.detect.order import order_of, spearman_p
-from geophone.detect.tables import COLUMNS, run_tables
 from geophone.errors import InputError
+from geophone.phenomena import RunSeries, run_tables
+from geophone.phenomena.tables import KINDS
 from geophone.records import Layer
+from geophone.rows import PHENOMENA, columns_of
 
 HOPELESS = {
     "three points": np.array([1.0, 2.0, 3.0]),
@@ -213,12 +215,15 @@ def test_what_is_not_a_series_is_refused_in_words():
         gp.jumps(np.zeros(9), mode="sed")
 
 
+COLUMNS = {kind: tuple(column.name for column in columns_of(PHENOMENA[kind])) for kind in KINDS}
+
+
 def test_run_tables_hold_what_the_detectors_say_and_keep_their_columns_when_empty():
     layers = [Layer("a", 0, "flat", 4, 9, (4,)), Layer("b", 1, "flat", 4, 9, (4,))]
     rng = np.random.default_rng(4)
     steps = 5 * np.arange(1, 101)
     table = pd.DataFrame({"a": rng.normal(size=100), "b": np.full(100, np.nan)}, index=steps)
-    found = run_tables({"stable_rank": table}, run="r", layers=layers, total_steps=500)
+    found = run_tables(RunSeries("r", tuple(layers), 500, {"stable_rank": table}))
     assert {kind: tuple(t.columns) for kind, t in found.items()} == COLUMNS
     jumps = gp.jumps(table["a"], mode="naive", total_steps=500)
     assert found["jumps"]["step"].tolist() == [j.step for j in jumps]
@@ -226,8 +231,6 @@ def test_run_tables_hold_what_the_detectors_say_and_keep_their_columns_when_empt
     np.testing.assert_allclose(found["jumps"]["expected_false"], 99 * 0.0455, rtol=1e-3)
     assert found["stabilization"].set_index("layer").loc["b", "status"] == "dead"
     assert found["order"]["verdict"].tolist() == ["undefined"]
-    empty = run_tables(
-        {"stable_rank": table[["b"]]}, run="r", layers=[Layer("b", 0, "flat", 1, 2, (1,))], total_steps=1
-    )
+    empty = run_tables(RunSeries("r", (Layer("b", 0, "flat", 1, 2, (1,)),), 1, {"stable_rank": table[["b"]]}))
     assert len(empty["jumps"]) == 0
     assert tuple(empty["jumps"].columns) == COLUMNS["jumps"]

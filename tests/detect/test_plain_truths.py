@@ -18,9 +18,9 @@ from geophone.detect.synthetic import (
     planted_ramps,
     standard_null,
 )
-from geophone.detect.tables import run_tables
 from geophone.detect.types import _names, jump_types
 from geophone.errors import InputError
+from geophone.phenomena import RunSeries, run_tables
 from geophone.records import Layer, Stabilization
 
 
@@ -162,7 +162,7 @@ def test_tables_say_where_a_jump_is_in_the_network_and_in_the_run():
     x[60:] += 5
     columns = dict.fromkeys("abcd", x) | {"e": np.full(100, np.nan)}
     series = {"stable_rank": pd.DataFrame(columns, index=5 * np.arange(1, 101))}
-    found = run_tables(series, run="r", layers=layers, total_steps=500)
+    found = run_tables(RunSeries("r", tuple(layers), 500, series))
     jumps = found["jumps"]
     assert jumps["relative_depth"].tolist() == [0.0, 0.25, 0.5, 0.75] and (jumps["layers"] == 5).all()
     assert jumps["step"].tolist() == [305] * 4
@@ -178,7 +178,7 @@ def test_tables_say_where_a_jump_is_in_the_network_and_in_the_run():
         (-x, 100, "ok"),
     ):
         table = pd.DataFrame({"a": values[:length]}, index=np.arange(length))
-        short = run_tables({"pcs_90": table}, run="r", layers=layers[:1], total_steps=1)
+        short = run_tables(RunSeries("r", tuple(layers[:1]), 1, {"pcs_90": table}))
         assert short["detection"]["status"].tolist() == [status]
         expected = 0.0 if status == "constant" else (length - 1) * 2 * stats.norm.sf(2)
         assert short["detection"]["expected_false"].tolist() == pytest.approx([expected])

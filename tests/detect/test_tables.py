@@ -6,8 +6,11 @@ import pandas as pd
 from geophone.detect.critical import change_null
 from geophone.detect.jumps import jump_null
 from geophone.detect.synthetic import planted_jumps
-from geophone.detect.tables import COLUMNS, SeriesNulls, run_tables
+from geophone.phenomena import RunSeries, run_tables
+from geophone.phenomena.nulls import SeriesNulls
+from geophone.phenomena.tables import KINDS
 from geophone.records import Layer
+from geophone.rows import PHENOMENA, columns_of
 
 
 def nulls(measurements):
@@ -19,9 +22,7 @@ def nulls(measurements):
 def made(columns):
     layers = [Layer(name, depth, "flat", 8, 64, (8,)) for depth, name in enumerate(columns)]
     table = pd.DataFrame(columns, index=5 * np.arange(1, 201))
-    return run_tables(
-        {"stable_rank": table}, run="r", layers=layers, total_steps=1000, nulls={"stable_rank": nulls(200)}
-    )
+    return run_tables(RunSeries("r", tuple(layers), 1000, {"stable_rank": table}), {"stable_rank": nulls(200)})
 
 
 def test_a_planted_jump_is_in_every_modes_table_with_what_chance_yields():
@@ -48,7 +49,9 @@ def test_a_planted_jump_is_in_every_modes_table_with_what_chance_yields():
 def test_a_run_of_one_layer_and_short_series_have_all_tables():
     layers = [Layer("a", 0, "flat", 8, 64, (8,))]
     table = pd.DataFrame({"a": [1.0, 2.0, 3.0]}, index=[5, 10, 15])
-    tables = run_tables({"pcs_90": table}, run="r", layers=layers, total_steps=15, nulls={"pcs_90": nulls(40)})
-    assert {kind: list(t.columns) for kind, t in tables.items()} == {k: list(c) for k, c in COLUMNS.items()}
+    tables = run_tables(RunSeries("r", tuple(layers), 15, {"pcs_90": table}), {"pcs_90": nulls(40)})
+    assert {kind: list(t.columns) for kind, t in tables.items()} == {
+        kind: [column.name for column in columns_of(PHENOMENA[kind])] for kind in KINDS
+    }
     assert set(tables["order"]["verdict"]) == {"undefined"}
     assert (tables["detection"]["detected"] == 0).all()

@@ -4,6 +4,7 @@ import re
 import shutil
 import zlib
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -28,9 +29,9 @@ from geophone.evidence import evidence_table
 from geophone.record.checkpoints import weights_digest
 from geophone.records import DigOptions
 from geophone.store.dig import Dig
-from geophone.study import digging, open_study, parse_study, run_study
+from geophone.study import open_study, parse_study, run_study
 from geophone.study.digging import chosen_targets, dig_stage, dig_tasks, forget_digs
-from geophone.study.file import DigSettings
+from geophone.study.options import DigSettings
 from geophone.zoo.tasks import task
 
 TEXT = """
@@ -214,12 +215,12 @@ def test_recovery_goes_round_the_architectures_by_rank(study):
     assert not chosen_targets(study, DigSettings())["recovery"].any()
 
 
-def test_a_dig_with_recovery_leaves_what_is_missing_at_the_horizons_asked_for(study, tmp_path, monkeypatch):
+def test_a_dig_with_recovery_leaves_what_is_missing_at_the_horizons_asked_for(study, tmp_path):
     copy = open_study(shutil.copytree(study.folder, tmp_path / "study"))
     chosen = chosen_targets(copy, DigSettings(recovery_runs=2))
     asked = []
-    monkeypatch.setattr(digging, "run_local", lambda tasks, **told: asked.extend(tasks) or [])
-    dig_stage(copy, replace(OPTIONS, horizons=(20,), units=1, steps=1), chosen)
+    nobody = SimpleNamespace(map=lambda tasks, **news: asked.extend(tasks) or [])
+    dig_stage(copy, replace(OPTIONS, horizons=(20,), units=1, steps=1), chosen, workers=nobody)
     recovered = [task for task in asked if task.arguments["options"].recovery]
     assert len(asked) == len(chosen) and len(recovered) == 2
     small = next(task for task in recovered if task.name.startswith("mlp"))

@@ -19,7 +19,7 @@ from geophone.store.places import DIG
 from geophone.store.study import Study
 from geophone.store.tables import write_table
 from geophone.study.memo import Memo
-from geophone.study.stages import target_stage
+from geophone.study.stages import STAGES, target_stage
 
 NETWORK = "mlp_1_digits"
 RUN = f"{NETWORK}-seed0"
@@ -67,7 +67,7 @@ def make_corpus(root: Path, *, guests: bool) -> None:
         made.write(f"phenomena/{kind}", table)
     target_stage(made)
     _dug(made)
-    Memo(study).keep("target", "abc", [study / "targets.parquet"])
+    Memo(Study(study)).keep(next(stage for stage in STAGES if stage.name == "target"), "abc")
     _theirs(root / "theirs")
     if guests:
         _model(root / "theirs" / "model" / "step10")

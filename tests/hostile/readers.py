@@ -21,10 +21,11 @@ from geophone.store.check import damaged_files, good_until
 from geophone.store.dig import Dig
 from geophone.store.study import Study
 from geophone.study.digging import options_of
-from geophone.study.file import DigSettings, read_study_file
+from geophone.study.file import read_study_file
 from geophone.study.memo import Memo
-from geophone.study.stages import target_stage
-from geophone.study.training import check_plans, fork_plans, run_plans
+from geophone.study.options import DigSettings
+from geophone.study.runs import checked, fork_plans, run_plans
+from geophone.study.stages import STAGES, target_stage
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def readers(root: Path, *, guests: bool) -> list[Reader]:
         Reader("field notes", f"{dig}/notes.md", "text", _dug),
         Reader("dig's table", f"{dig}/moments.parquet", "parquet", _evidence),
         Reader("statistics.json", "study/statistics.json", "json", _statistics),
-        Reader("stages.json", "study/stages.json", "json", lambda root: Memo(root / "study").holds("target", "abc")),
+        Reader("stages.json", "study/stages.json", "json", _memo),
         Reader("their safetensors", "theirs/step-100.safetensors", "safetensors", _weights("step-100.safetensors")),
         Reader("their .pt", "theirs/step-200.pt", "zip", _weights("step-200.pt")),
         Reader("their old .pth", "theirs/step-300.pth", "pickle", _weights("step-300.pth")),
@@ -74,9 +75,14 @@ def readers(root: Path, *, guests: bool) -> list[Reader]:
     return found
 
 
+def _memo(root: Path) -> None:
+    memo = Memo(Study(root / "study"))
+    _each(lambda: [memo.holds(stage, "abc") for stage in STAGES])
+
+
 def _study_file(root: Path) -> None:
     study, _ = read_study_file(root / "study/study.toml")
-    check_plans([*run_plans(study, root / "study"), *fork_plans(study, root / "study")])
+    checked([*run_plans(study, root / "study"), *fork_plans(study, root / "study")])
 
 
 def _run(root: Path) -> None:

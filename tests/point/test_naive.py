@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from geophone.detect.tables import run_tables
+from geophone.phenomena import RunSeries, run_tables
 from geophone.point.naive import Evidence, run_targets
 from geophone.point.study import ranked
 from geophone.records import Layer
@@ -20,7 +20,7 @@ def evidence(heights=(2.0, 6.0), at=(60, 150), *, noise=0.02, run="r"):
     series = pd.DataFrame(4 + noise * rng.normal(size=(200, 2)), index=STEPS, columns=["a", "b"])
     for layer, height, index in zip("ab", heights, at, strict=True):
         series.loc[series.index[index] :, layer] += height
-    tables = run_tables({"d": series}, run=run, layers=LAYERS, total_steps=1000)
+    tables = run_tables(RunSeries(run, tuple(LAYERS), 1000, {"d": series}))
     loss = pd.Series(np.linspace(2, 1, 1000), index=np.arange(1, 1001))
     return Evidence(run=run, series=series, loss=loss, jumps=tables["jumps"], critical=tables["critical"])
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from atlas_study import LAYERS, NAUGHTY, write_dig, write_run
 
-from geophone.detect.tables import run_tables
+from geophone.phenomena import RunSeries, run_tables
 from geophone.point.study import targets
 from geophone.records import Layer
 from geophone.report.page import write_page
@@ -24,7 +24,7 @@ def study(tmp_path_factory):
     write_run(folder / "runs" / "b", NAUGHTY, seed=1, layers=layers, status="failed", note=NAUGHTY)
     write_run(folder / "runs" / "c", "long-names", seed=2, layers=LONG)
     made = Study(folder)
-    parts = [run_tables(r.all_series(), run=r.name, layers=r.layers, total_steps=300) for r in made]
+    parts = [run_tables(RunSeries(r.name, r.layers, 300, r.all_series())) for r in made]
     tables = {kind: pd.concat([p[kind] for p in parts], ignore_index=True) for kind in parts[0]}
     # Without surrogates the calibrated form has no null; the pages are to show one.
     detection = tables["detection"]

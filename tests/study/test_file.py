@@ -6,7 +6,7 @@ import pytest
 
 from geophone.errors import InputError
 from geophone.study import DEMO, parse_study, read_study_file
-from geophone.study.file import stage_settings
+from geophone.study.options import stage_settings
 from geophone.zoo.catalogue import names
 
 STUDIES = Path(__file__).parents[2] / "studies"

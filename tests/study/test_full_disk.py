@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from geophone.errors import StoreError
-from geophone.study import Engine, parse_study, run_study
+from geophone.study import Workers, parse_study, run_study
 
 TEXT = """
 name = "full"
@@ -37,7 +37,7 @@ def tables(folder):
 def test_a_full_disk_is_one_sentence_and_the_study_goes_on_with_more_room(small_disk, tmp_path):
     study = parse_study(TEXT, where="here")
     with pytest.raises(StoreError) as caught:
-        run_study(study, TEXT, small_disk / "study", until="train", engine=Engine(workers=1))
+        run_study(study, TEXT, small_disk / "study", until="train", workers=Workers(1))
     said = str(caught.value)
     assert "No space left on device" in said or "could not write" in said, said
     assert "\n" not in said and "Traceback" not in said

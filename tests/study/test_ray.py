@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from geophone.study import Engine, parse_study, run_study
+from geophone.study import Workers, parse_study, run_study
 
 ray = pytest.importorskip("ray")
 TEXT = """
@@ -37,7 +37,7 @@ def cluster():
 def test_two_runs_on_ray_end_in_the_same_tables(cluster, tmp_path):
     study = parse_study(TEXT, where="here")
     run_study(study, TEXT, tmp_path / "local", until="target")
-    run_study(study, TEXT, tmp_path / "ray", until="target", engine=Engine(ray=cluster.address))
+    run_study(study, TEXT, tmp_path / "ray", until="target", workers=Workers(ray=cluster.address))
     assert tables(tmp_path / "ray") == tables(tmp_path / "local")
 
 
@@ -58,7 +58,7 @@ def test_a_lost_node_loses_nothing(cluster, tmp_path):
 
     thread = threading.Thread(target=lose)
     thread.start()
-    run_study(study, text, folder, until="target", engine=Engine(ray=cluster.address))
+    run_study(study, text, folder, until="target", workers=Workers(ray=cluster.address))
     thread.join()
     run_study(study, text, tmp_path / "local", until="target")
     assert tables(folder) == tables(tmp_path / "local")

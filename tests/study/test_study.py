@@ -12,9 +12,9 @@ from geophone._train import train
 from geophone.errors import InputError, NewerFormatError, ReplayError, StoreError
 from geophone.record.checkpoints import checkpoint_path, weights_digest
 from geophone.store.locks import lock
-from geophone.study import Engine, open_study, parse_study, run_study
-from geophone.study.phase1 import fork_groups
-from geophone.study.training import ensure_run, fork_plans, is_done, run_plans
+from geophone.study import Workers, open_study, parse_study, run_study
+from geophone.study.detection import fork_groups
+from geophone.study.runs import checked, ensure_run, fork_plans, is_done, run_plans
 
 TEXT = """
 name = "short"
@@ -154,9 +154,9 @@ def harmed(path, harm):
 
 @pytest.mark.parametrize(("victim", "harm"), [(victim, harm) for victim, harms in VICTIMS.items() for harm in harms])
 def test_a_damaged_file_of_a_finished_run_is_noticed(study, victim, harm):
-    assert is_done(run_plans(STUDY, study)[0])
+    assert is_done(*checked(run_plans(STUDY, study))[0])
     harmed(study / "runs" / "mlp_1_digits-seed0" / victim, harm)
-    assert not is_done(run_plans(STUDY, study)[0])
+    assert not is_done(*checked(run_plans(STUDY, study))[0])
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_forks_share_the_past_and_differ_by_their_minibatches_alone(whole):
 def test_the_number_of_workers_changes_nothing(study, whole):
     shutil.rmtree(study / "runs" / "mlp_1_parity-seed0")
     shutil.rmtree(study / "forks" / "mlp_1_digits-seed0" / "step100-fork1")
-    assert len(again(study, engine=Engine(workers=1)).trained) == 2
+    assert len(again(study, workers=Workers(1)).trained) == 2
     assert tables(study) == tables(whole)
 
 
@@ -272,7 +272,7 @@ def test_a_run_killed_before_its_manifest_leaves_no_trace(tmp_path):
     (plan.folder / "checkpoints").mkdir(parents=True)
     (plan.folder / ".run.json.12.tmp").write_text("{")
     ensure_run(plan, tell=lambda done, of: None)
-    assert is_done(plan)
+    assert is_done(*checked([plan])[0])
 
 
 def test_resuming_another_run_is_refused(tmp_path):

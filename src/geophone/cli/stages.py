@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from geophone.store.study import Study
-    from geophone.study.file import DigSettings
+    from geophone.study.options import DigSettings
 
 
 def detect(folder: Folder, as_json: Json = False, quiet: Quiet = False) -> None:
@@ -27,7 +27,7 @@ def detect(folder: Folder, as_json: Json = False, quiet: Quiet = False) -> None:
     Example: geophone detect geophone-demo
     """
     from geophone import study as stages
-    from geophone.study.file import stage_settings
+    from geophone.study.options import stage_settings
     from geophone.terminal.words import phenomena_document, say_phenomena
 
     with Voice(as_json=as_json, quiet=quiet) as voice:
@@ -59,7 +59,7 @@ def targets(
     """
     from geophone import study as stages
     from geophone.point.study import those
-    from geophone.study.file import stage_settings
+    from geophone.study.options import stage_settings
     from geophone.terminal.words import say_targets
 
     with Voice(as_json=as_json, quiet=quiet) as voice:
@@ -104,9 +104,10 @@ def dig(
     from geophone.dig.run import study_of
     from geophone.store.run import Run
     from geophone.study.digging import dig_stage, options_of
-    from geophone.study.file import stage_settings
+    from geophone.study.options import stage_settings
     from geophone.terminal.progress import StageProgress
     from geophone.terminal.words import digs_document, say_digs
+    from geophone.workers import Workers
 
     if units is not None and target is None:
         raise InputError("--units are those of one layer: give --target with it.")
@@ -125,7 +126,7 @@ def dig(
         chosen = _chosen(study, settings, target, place.name if isinstance(place, Run) else None)
         with StageProgress(quiet=quiet) as progress:
             digs = dig_stage(
-                study, options, chosen, subject=subject, workers=workers, ray=ray, on_progress=progress.training
+                study, options, chosen, subject=subject, workers=Workers(workers, ray), on_progress=progress.training
             )
         voice.say(lambda: say_digs(digs), lambda: digs_document(folder, digs))
 
@@ -164,7 +165,7 @@ def evidence(
     """
     from geophone.findings.lines import evidence_lines
     from geophone.study import evidence_stage, open_study
-    from geophone.study.file import stage_settings
+    from geophone.study.options import stage_settings
     from geophone.terminal.show import say
 
     with Voice(as_json=as_json, quiet=quiet) as voice:

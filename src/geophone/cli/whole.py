@@ -64,11 +64,11 @@ def run(
     from geophone.terminal.progress import StudyProgress
 
     read, text = stages.read_study_file(study)
-    engine = stages.Engine(workers=workers, ray=ray, gpus=gpus)
+    hands = stages.Workers(workers, ray, gpus)
     with Voice(as_json=as_json, quiet=quiet) as voice:
         with StudyProgress(quiet=quiet) as progress:
             made = stages.run_study(
-                read, text, out or Path(read.name), until=until, only=only, engine=engine, listener=progress
+                read, text, out or Path(read.name), until=until, only=only, workers=hands, listener=progress
             )
         _say(voice, made)
 

@@ -119,7 +119,7 @@ def _pelt(values: np.ndarray, rng, nulls) -> Found:
     return change_points(y, penalty=pelt_penalty(list(rest), len(rest[0]), rng=_needed(rng, "pelt")))
 
 
-def pelt_penalty(rest: Sequence[np.ndarray], measurements: int, *, rng: np.random.Generator) -> float:
+def pelt_penalty(rest: np.ndarray | Sequence[np.ndarray], measurements: int, *, rng: np.random.Generator) -> float:
     """The least penalty at which at most 5 % of surrogates have a change point, both of 199 stitched of blocks of the
     residuals `rest` (which have lost their slow part) and of 199 of the reference null without drift."""
     stitched = block_surrogates(rest, measurements, count=PELT_SURROGATES, rng=rng)

@@ -146,7 +146,7 @@ def _about(target: Target, options: DigOptions) -> DigDocument:
 
 @cache
 def _code() -> str:
-    return code_digest(["dig"])
+    return code_digest("geophone.dig.run")
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ _HOME = {
     "NAMES": "geophone.dimensions.catalogue",
     "VERSIONS": "geophone.dimensions.catalogue",
     "Dimension": "geophone.dimensions.catalogue",
-    "Reading": "geophone.dimensions.catalogue",
+    "Reading": "geophone.dimensions.reading",
     "chosen": "geophone.dimensions.catalogue",
     "cka": "geophone.dimensions.similarity",
-    "dimensions": "geophone.dimensions.catalogue",
-    "read": "geophone.dimensions.catalogue",
-    "read_each": "geophone.dimensions.catalogue",
+    "dimensions": "geophone.dimensions.reading",
+    "read": "geophone.dimensions.reading",
+    "read_each": "geophone.dimensions.reading",
 }
 __all__ = list(_HOME)
 __getattr__, __dir__ = lazy(globals(), _HOME)

@@ -3,10 +3,10 @@
 from geophone.dimensions.catalogue import CATALOGUE as CATALOGUE
 from geophone.dimensions.catalogue import Dimension as Dimension
 from geophone.dimensions.catalogue import NAMES as NAMES
-from geophone.dimensions.catalogue import Reading as Reading
 from geophone.dimensions.catalogue import VERSIONS as VERSIONS
 from geophone.dimensions.catalogue import chosen as chosen
-from geophone.dimensions.catalogue import dimensions as dimensions
-from geophone.dimensions.catalogue import read as read
-from geophone.dimensions.catalogue import read_each as read_each
+from geophone.dimensions.reading import Reading as Reading
+from geophone.dimensions.reading import dimensions as dimensions
+from geophone.dimensions.reading import read as read
+from geophone.dimensions.reading import read_each as read_each
 from geophone.dimensions.similarity import cka as cka

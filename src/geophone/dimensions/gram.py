@@ -45,6 +45,11 @@ class Gram:
     dead_fraction: float = float("nan")
     eps: float = float("nan")
 
+    @property
+    def product_eps(self) -> float:
+        """The machine epsilon of the format in which the product was taken."""
+        return float(torch.finfo(self.matrix.dtype).eps)
+
 
 def as_matrix(x) -> torch.Tensor:
     """`x` as a floating (n, d) tensor, half precision upcast to float32.

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from geophone.engine import Progress
 from geophone.errors import InputError
 from geophone.prove.choice import Choice, choose, freeze
 from geophone.prove.choice import frozen as read_frozen
@@ -16,6 +15,7 @@ from geophone.prove.runs import BEDS, MAIN, NUISANCES, OTHERS, Crew, Trial, trai
 from geophone.prove.signals import Signals, read_signals
 from geophone.prove.tables import Verdict, comparison_table, method_table, verdict
 from geophone.store.tables import write_text
+from geophone.workers import Progress
 
 DEVELOPMENT = {**dict.fromkeys(MAIN, 10), **dict.fromkeys((*OTHERS, *NUISANCES), 4)}
 CONFIRMATION = dict.fromkeys(BEDS, 20)

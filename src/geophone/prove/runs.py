@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from geophone.engine import Outcome, Progress, Task, run_local, run_ray
 from geophone.errors import GeophoneError, InputError
+from geophone.workers import Outcome, Progress, Task, Workers
 
 MAIN = ("deep_linear", "parity", "staircase", "induction", "markov")
 OTHERS = ("modular", "superposition", "new_classes", "unfreeze")
@@ -58,8 +58,7 @@ def run_trials(bed: str, seeds: Sequence[int], folder: str, *, tell: Callable[[i
 
 @dataclass(frozen=True, slots=True)
 class Crew:
-    """Who trains: `workers` processes of this machine, or the Ray cluster at the address `ray` (`engine.run_ray`), and
-    whom they tell."""
+    """Who trains, as `workers.Workers`, and whom they tell."""
 
     workers: int = 2
     ray: str | None = None
@@ -67,10 +66,7 @@ class Crew:
 
     def do(self, tasks: Sequence[Task]) -> list[Outcome]:
         """Run `tasks` to their ends."""
-        told = {"on_progress": self.on_progress or (lambda *said: None), "on_end": lambda outcome: None}
-        if self.ray is not None:
-            return run_ray(tasks, address=self.ray, **told)
-        return run_local(tasks, workers=self.workers, **told)
+        return Workers(self.workers, self.ray).map(tasks, on_progress=self.on_progress or (lambda *news: None))
 
 
 def train_all(trials: Sequence[Trial], out: Path, crew: Crew) -> list[Path]:

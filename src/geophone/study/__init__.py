@@ -1,12 +1,21 @@
 """Studies: their files, their stages in order, and how they are run and run again."""
 
-from geophone.study.demo import DEMO
-from geophone.study.file import StudyFile, parse_study, read_study_file
-from geophone.study.run import STAGES, Engine, run_study
-from geophone.study.stages import detect_stage, evidence_stage, open_study, report_stage, target_stage
+from geophone._lazy import lazy
 
-__all__ = [
-    "DEMO", "STAGES", "Engine", "StudyFile", "detect_stage", "evidence_stage",
-    "open_study", "parse_study", "read_study_file",
-    "report_stage", "run_study", "target_stage",
-]  # fmt: skip
+_HOME = {
+    "DEMO": "geophone.study.demo",
+    "STAGES": "geophone.study.stages",
+    "StudyFile": "geophone.study.file",
+    "Workers": "geophone.workers",
+    "detect_stage": "geophone.study.stages",
+    "evidence_stage": "geophone.study.stages",
+    "open_study": "geophone.study.stages",
+    "paper_stage": "geophone.study.stages",
+    "parse_study": "geophone.study.file",
+    "read_study_file": "geophone.study.file",
+    "report_stage": "geophone.study.stages",
+    "run_study": "geophone.study.run",
+    "target_stage": "geophone.study.stages",
+}
+__all__ = list(_HOME)
+__getattr__, __dir__ = lazy(globals(), _HOME)

@@ -10,15 +10,17 @@ from geophone._open import open as open_folder
 from geophone.dig.run import dig, is_dug, ready
 from geophone.dig.select import selected
 from geophone.dig.subject import named_subject
-from geophone.engine import Ended, Outcome, Progress, Task, run_local, run_ray
-from geophone.errors import PartlyDone
+from geophone.errors import InputError
 from geophone.records import DigOptions, Target
 from geophone.store.places import DIG
 from geophone.store.study import Study, targets_in
-from geophone.study.file import DigSettings
+from geophone.study.options import DigSettings
+from geophone.study.work import check_outcomes
+from geophone.workers import Ended, Progress, Task, Workers
 
 
 def options_of(settings: DigSettings) -> DigOptions:
+    """What of a study's settings decides one dig."""
     return DigOptions(**settings.model_dump(exclude={"every", "recovery_runs"}))
 
 
@@ -27,51 +29,42 @@ def dig_stage(
     options: DigOptions,
     chosen: pd.DataFrame,
     *,
+    workers: Workers,
     subject: Mapping[str, str] | None = None,
-    workers: int = 1,
-    ray: str | None = None,
-    on_progress: Progress = lambda name, done, of: None,
+    on_progress: Progress = lambda *news: None,
     on_end: Ended = lambda outcome: None,
 ) -> list[Path]:
-    """Dig at the targets in `chosen` (as `chosen_targets` gives them) that are not there yet, `workers` at a time or on
-    the Ray cluster at `ray`, and return the digs' folders. `subject` names the functions of a run of the user's own
-    loop ("model", "data", "score", "weights" -> "module:function"). Raises InputError, before any work, for what is
-    missing there, and PartlyDone when some digs failed; the others are complete."""
+    """Dig at the targets in `chosen` (as `chosen_targets` gives them) that are not there yet, and return the digs'
+    folders. `subject` names the functions of a run of the user's own loop ("model", "data", "score", "weights" ->
+    "module:function"). Raises InputError, before any work, for what is missing there, and PartlyDone when some digs
+    failed; the others are complete."""
     also = chosen["recovery"] if "recovery" in chosen else [False] * len(chosen)
     wanted = [
         (target, replace(options, recovery=options.recovery or bool(recovered)))
         for target, recovered in zip(targets_in(chosen), also, strict=True)
     ]
     ready(study, [target for target, _ in wanted], None if subject is None else named_subject(subject), options)
-    tasks = dig_tasks(study, wanted, subject)
-    told = {"on_progress": on_progress, "on_end": on_end}
-    if ray is not None and tasks:
-        outcomes = run_ray(tasks, address=ray, **told)
-    else:
-        outcomes = run_local(tasks, workers=workers, **told) if tasks else []
-    _check(outcomes, len(wanted))
+    outcomes = workers.map(dig_tasks(study, wanted, subject), on_progress=on_progress, on_end=on_end)
+    check_outcomes(outcomes, "digs", len(wanted), logs=study.places.logs)
     return [study.places.dig(target.name) for target, _ in wanted]
-
-
-def forget_digs(study: Study, chosen: pd.DataFrame) -> None:
-    """Take away the mark that the digs at the targets in `chosen` are finished, so that they are made again."""
-    for target in targets_in(chosen):
-        (study.places.dig(target.name) / DIG).unlink(missing_ok=True)
 
 
 def dig_tasks(
     study: Study, wanted: Sequence[tuple[Target, DigOptions]], subject: Mapping[str, str] | None = None
 ) -> list[Task]:
     """A task for each of the `wanted` that is not dug yet."""
+    folder = study.folder.resolve()
     return [
-        Task(
-            t.name,
-            ensure_dug,
-            {"folder": study.folder.resolve(), "target": t, "options": options, "subject": subject},
-        )
+        Task(t.name, ensure_dug, {"folder": folder, "target": t, "options": options, "subject": subject})
         for t, options in wanted
         if not is_dug(study, t, options)
     ]
+
+
+def forget_digs(study: Study, chosen: pd.DataFrame) -> None:
+    """Take away the mark that the digs at the targets in `chosen` are finished, so that they are made again."""
+    for target in targets_in(chosen):
+        (study.places.dig(target.name) / DIG).unlink(missing_ok=True)
 
 
 def ensure_dug(
@@ -83,8 +76,11 @@ def ensure_dug(
     tell: Callable[[int, int], None],
 ) -> None:
     """Leave the dig of `target` finished; nothing if it is there."""
+    study = open_folder(folder)
+    if not isinstance(study, Study):
+        raise InputError(f"{folder} holds one run, not a study.")
     own = None if subject is None else named_subject(subject)
-    dig(open_folder(folder), target, options=options, subject=own, on_moment=tell)
+    dig(study, target, options=options, subject=own, on_moment=tell)
 
 
 def chosen_targets(study: Study, settings: DigSettings) -> pd.DataFrame:
@@ -103,12 +99,3 @@ def _recovered(study: Study, chosen: pd.DataFrame, runs: int) -> pd.Series:
     turn = first.groupby(first["run"].map(architectures)).cumcount()
     taken = first.assign(turn=turn).sort_values(["turn", "rank"])["rank"].head(runs)
     return chosen["rank"].isin(taken)
-
-
-def _check(outcomes: list[Outcome], of: int) -> None:
-    failed = [outcome for outcome in outcomes if outcome.error]
-    if failed:
-        raise PartlyDone(
-            f"{len(failed)} of {of} digs failed; the others are complete, and running again goes on. "
-            f"{failed[0].name}: {failed[0].error}"
-        )

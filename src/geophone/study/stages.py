@@ -1,62 +1,60 @@
-"""The stages of a study, in order. Each reads tables and runs from the study's folder and writes tables there."""
+"""What is done to a study, in order: the list of its stages, and each as a function of the study.
+
+What a stage runs is imported inside of its function: opening a study needs nothing of what digs, and `code_digest`
+reads from there what code decides a stage.
+"""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from geophone import _open as opening
-from geophone.detect.tables import run_tables
 from geophone.errors import InputError
-from geophone.point.study import targets, targets_of_run
-from geophone.store.run import Run
 from geophone.store.study import Study
-from geophone.study.across import across_runs
-from geophone.study.file import DetectOptions, EvidenceOptions, TargetOptions
-from geophone.study.phase1 import StudyNulls, read_series
+from geophone.study.options import DetectOptions, EvidenceOptions, TargetOptions
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from geophone.study.work import Work
+    from geophone.workers import Progress
 
 
 def open_study(folder: Path | str) -> Study:
     """The study in `folder`. Raises InputError when it holds a single run."""
-    found = opening.open(folder)
-    if isinstance(found, Run):
+    from geophone._open import open as open_folder
+
+    study = open_folder(folder)
+    if not isinstance(study, Study):
         raise InputError(f"{folder} holds one run, not a study; a study keeps its runs in runs/.")
-    return found
+    return study
+
+
+def train(work: "Work") -> None:
+    """Train every run and every fork that is not there."""
+    from geophone.study.runs import train_runs
+
+    train_runs(work)
 
 
 def detect_stage(
-    study: Study, options: DetectOptions | None = None, *, on_run: Callable[[str], None] = lambda name: None
-) -> dict[str, pd.DataFrame]:
-    """Phase 1 of every run and dimension; writes `phenomena/*.parquet` and returns the tables by kind. Raises
+    study: Study, options: DetectOptions | None = None, *, on_progress: "Progress" = lambda *news: None
+) -> "dict[str, pd.DataFrame]":
+    """The phenomena of every run and dimension; writes `phenomena/*.parquet` and returns the tables by kind. Raises
     InputError when no run has a measurement."""
-    options = options or DetectOptions()
-    runs, series = read_series(study, on_run)
-    if not runs:
-        raise InputError(f"{study.folder} holds no run with a measurement.")
-    nulls = StudyNulls(study, series, options)
-    found: dict[str, list[pd.DataFrame]] = {}
-    for run in runs:
-        mine = series[run.name]
-        tables = run_tables(
-            mine,
-            run=run.name,
-            layers=run.layers,
-            total_steps=run.total_steps,
-            nulls={dimension: nulls.of(dimension, len(table)) for dimension, table in mine.items()},
-        )
-        for kind, table in tables.items():
-            found.setdefault(kind, []).append(table)
-    tables = {kind: _joined(parts) for kind, parts in found.items()}
-    tables |= across_runs(runs, series, tables, options)
-    for kind, table in tables.items():
-        study.write(f"phenomena/{kind}", table)
-    return tables
+    from geophone.study.detection import write_phenomena
+
+    return write_phenomena(study, options or DetectOptions(), on_progress=on_progress)
 
 
-def target_stage(place: Study | Path | str, options: TargetOptions | None = None) -> pd.DataFrame:
+def target_stage(place: Study | Path | str, options: TargetOptions | None = None) -> "pd.DataFrame":
     """Rank the targets of a study, or of one run, and return the table; writes `targets.parquet` of a study."""
+    from geophone._open import open as open_folder
+    from geophone.point.study import targets, targets_of_run
+    from geophone.store.run import Run
+
     options = options or TargetOptions()
-    study = place if isinstance(place, Study) else opening.open(place)
+    study = place if isinstance(place, Study) else open_folder(place)
     if isinstance(study, Run):
         return targets_of_run(study, method=options.method, dimension=options.dimension)
     table = targets(study, dimension=options.dimension, method=options.method)
@@ -64,8 +62,22 @@ def target_stage(place: Study | Path | str, options: TargetOptions | None = None
     return table
 
 
-def evidence_stage(study: Study, options: EvidenceOptions | None = None) -> dict:
-    """Phase 3: writes `evidence.parquet`, `evidence.csv` and `statistics.json`, and returns the statistics."""
+def dig(work: "Work") -> None:
+    """Dig at the targets that the settings select."""
+    from geophone.study.digging import chosen_targets, dig_stage, forget_digs, options_of
+
+    settings = work.settings.dig
+    chosen = chosen_targets(work.study, settings)
+    if chosen.empty:
+        return
+    work.study.write("digs/chosen", chosen)
+    if work.force:
+        forget_digs(work.study, chosen)
+    dig_stage(work.study, options_of(settings), chosen, workers=work.workers, on_end=work.listener.dug)
+
+
+def evidence_stage(study: Study, options: EvidenceOptions | None = None) -> dict[str, Any]:
+    """Test what was dug; writes `evidence.parquet`, `evidence.csv` and `statistics.json`, and returns the last."""
     from geophone.evidence import write_evidence
 
     options = options or EvidenceOptions()
@@ -86,6 +98,49 @@ def paper_stage(study: Study) -> Path:
     return write_paper(study)
 
 
-def _joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    filled = [part for part in parts if len(part)]
-    return pd.concat(filled, ignore_index=True) if filled else parts[0]
+def _has_targets(study: Study) -> bool:
+    return not study.targets().empty
+
+
+def _has_statistics(study: Study) -> bool:
+    """A study without a jump has none, and nothing to write of."""
+    return study.places.statistics.is_file()
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One thing that is done to a study.
+
+    `needs` and `makes` are the files that it is made of and that it leaves, as patterns in the study's folder; it is
+    done again when one of them, its `options` (a section of the study file) or its code has changed. One that makes
+    nothing here, as `train`, sees for itself what is there. `run` is given the study and the options, with `crew` the
+    whole `Work`; `when` says whether the study has what it is about.
+    """
+
+    name: str
+    needs: tuple[str, ...]
+    makes: tuple[str, ...]
+    run: Callable[..., object]
+    options: str | None = None
+    crew: bool = False
+    when: Callable[[Study], bool] = lambda study: True
+
+
+_SERIES = ("runs/*/series/[!.]*", "runs/*/scalars/[!.]*")
+_FORKS = ("forks/*/*/series/[!.]*", "forks/*/*/scalars/[!.]*")
+_PHENOMENA = ("phenomena/[!.]*.parquet",)
+_TARGETS = ("targets.parquet",)
+_DIGS = ("digs/[!.]*/*.*",)
+_EVIDENCE = ("evidence.parquet", "statistics.json")
+_WITH_DIGS = (*_SERIES, *_PHENOMENA, *_TARGETS, *_DIGS)
+_ALL = (*_WITH_DIGS, *_EVIDENCE)
+
+STAGES = (
+    Stage("train", (), (), train, crew=True),
+    Stage("detect", (*_SERIES, *_FORKS), _PHENOMENA, detect_stage, "detect"),
+    Stage("target", (*_SERIES, *_PHENOMENA), _TARGETS, target_stage, "target"),
+    Stage("dig", (*_SERIES, *_PHENOMENA, *_TARGETS), _DIGS, dig, "dig", crew=True),
+    Stage("evidence", _WITH_DIGS, _EVIDENCE, evidence_stage, "evidence", when=_has_targets),
+    Stage("report", _ALL, ("report/index.html",), report_stage),
+    Stage("paper", _ALL, ("paper/paper.pdf",), paper_stage, when=_has_statistics),
+)

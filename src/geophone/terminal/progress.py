@@ -13,8 +13,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from geophone.engine import Outcome
-from geophone.study.training import RunPlan
+from geophone.study.runs import RunPlan
+from geophone.workers import Outcome
 
 
 class StageProgress:

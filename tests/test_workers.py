@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from geophone.engine import Task, run_local
 from geophone.errors import InputError
+from geophone.workers import Task, Workers
 
 
 def write(*, path, text, tell):
@@ -39,8 +39,8 @@ def sleep_long(*, path, tell):
 
 def run(*tasks, workers=2):
     heard, ended = [], []
-    outcomes = run_local(
-        tasks, workers=workers, on_progress=lambda *said: heard.append(said), on_end=lambda o: ended.append(o.name)
+    outcomes = Workers(workers).map(
+        tasks, on_progress=lambda *news: heard.append(news), on_end=lambda o: ended.append(o.name)
     )
     return outcomes, heard, ended
 

@@ -2,23 +2,24 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from geophone._train import about, fork, probe_size, replay, train
 from geophone.dimensions import chosen
-from geophone.engine import Task
 from geophone.errors import InputError, NewerFormatError, ReplayError, StoreError
-from geophone.record.schedule import Schedule
 from geophone.store.check import damaged_files, good_until
 from geophone.store.locks import is_held
 from geophone.store.manifest import Manifest, read_manifest
 from geophone.store.run import Run, is_run
 from geophone.store.tables import clear_temporaries
-from geophone.study.file import StudyFile
+from geophone.study.file import StudyFile, schedule_of
+from geophone.study.work import Work, check_outcomes
 from geophone.training import own_state
+from geophone.workers import Task
 from geophone.zoo.catalogue import experiment
 
 _PATIENCE = 30.0
@@ -73,56 +74,64 @@ def fork_plans(study: StudyFile, folder: Path) -> list[RunPlan]:
     ]  # fmt: skip
 
 
-def is_done(plan: RunPlan) -> bool:
-    """Whether the run is there, finished and undamaged. Raises InputError when another run is in its place,
-    NewerFormatError when a later release wrote it."""
-    manifest = _manifest(plan.folder)
-    if manifest is None:
-        return False
-    check_same(plan, manifest)
-    return manifest.status == "finished" and not damaged_files(plan.folder, manifest)
-
-
-def check_plans(plans: list[RunPlan]) -> None:
-    """Raises InputError when another run is in the place of one of `plans`, NewerFormatError when a later release
-    wrote it; reads manifests only."""
-    for plan in plans:
-        if manifest := _manifest(plan.folder):
+def checked(plans: Sequence[RunPlan]) -> list[tuple[RunPlan, Manifest | None]]:
+    """Each of `plans` with the manifest of the run that is there (None where there is none that can be read); reads
+    manifests only. Raises InputError when another run is in a plan's place, NewerFormatError when a later release wrote
+    it."""
+    pairs = [(plan, _manifest(plan.folder)) for plan in plans]
+    for plan, manifest in pairs:
+        if manifest is not None:
             check_same(plan, manifest)
+    return pairs
+
+
+def is_done(plan: RunPlan, manifest: Manifest | None) -> bool:
+    """Whether the run with that manifest is finished and undamaged."""
+    return manifest is not None and manifest.status == "finished" and not damaged_files(plan.folder, manifest)
 
 
 def check_same(plan: RunPlan, manifest: Manifest) -> None:
     """Raises InputError unless `manifest` is of the run that `plan` wants."""
-    wanted = {
-        "network": (manifest.about.get("experiment"), plan.network),
-        "seed": (manifest.about.get("seed"), plan.seed),
-        "steps": (manifest.about.get("total_steps"), plan.steps),
-        "schedule": (manifest.schedule, Schedule(**plan.study.schedule).as_dict()),
+    spec, made = experiment(plan.network), manifest.about
+    asked = about(spec, name=plan.network, seed=plan.seed, steps=plan.steps)
+    wanted: dict[str, tuple[object, object]] = {
+        "network": (made.get("experiment"), plan.network),
+        "seed": (made.get("seed"), plan.seed),
+        "steps": (made.get("total_steps"), plan.steps),
+        "schedule": (_plain(manifest.schedule), _plain(schedule_of(plan.study.schedule).as_dict())),
         "threads": (manifest.threads, plan.study.threads),
         "dimensions": (list(manifest.definitions), [d.name for d in chosen(plan.study.dimensions)]),
+        **{name: (made.get(name), value) for name, value in asked.items()},
+        "probe_samples": (manifest.probe.get("samples"), probe_size(spec, plan.study.probe_samples)),
     }
-    if plan.fork is not None:
-        made = manifest.about.get("fork", {})
-        wanted["fork"] = ((made.get("at"), made.get("index")), plan.fork)
-    spec = experiment(plan.network)
-    asked = about(spec, name=plan.network, seed=plan.seed, steps=plan.steps)
-    wanted |= {name: (manifest.about.get(name), value) for name, value in asked.items()}
-    wanted["probe_samples"] = (manifest.probe.get("samples"), probe_size(spec, plan.study.probe_samples))
     if plan.fork is None:
         wanted["noise_every"] = (manifest.probe.get("noise_every"), plan.study.noise_every)
-    for what, (found, asked) in wanted.items():
-        if what == "schedule":
-            found = {k: v for k, v in found.items() if k != "passed_over"}
-            found, asked = ({k: list(v) if isinstance(v, tuple) else v for k, v in d.items()} for d in (found, asked))
-        if found != asked:
+    else:
+        wanted["fork"] = ((made.get("fork", {}).get("at"), made.get("fork", {}).get("index")), plan.fork)
+    for what, (there, asked_for) in wanted.items():
+        if there != asked_for:
             raise InputError(
-                f"{plan.folder} was made with {what} {found}, the study says {asked}; nothing was touched. "
+                f"{plan.folder} was made with {what} {there}, the study says {asked_for}; nothing was touched. "
                 "Give the changed study a folder with --out that is new or empty."
             )
 
 
-def train_tasks(plans: list[RunPlan]) -> list[Task]:
-    return [Task(plan.name, ensure_run, {"plan": plan}) for plan in plans]
+def _plain(schedule: Mapping[str, Any]) -> dict[str, Any]:
+    """A schedule as JSON has it, without what was seen of it while recording."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in schedule.items() if k != "passed_over"}
+
+
+def train_runs(work: Work) -> None:
+    """Leave every run and every fork finished. Raises PartlyDone when some failed; the others are complete."""
+    for plans in (work.runs, work.forks):
+        todo = [plan for plan, manifest in plans if not is_done(plan, manifest)]
+        if plans:
+            work.listener.training(todo, len(plans) - len(todo))
+        tasks = [Task(plan.name, ensure_run, {"plan": plan}) for plan in todo]
+        outcomes = work.workers.map(
+            tasks, threads=work.settings.threads, on_progress=work.listener.progress, on_end=work.listener.ended
+        )
+        check_outcomes(outcomes, "runs", len(plans), logs=work.study.places.logs)
 
 
 def ensure_run(plan: RunPlan, *, tell: Callable[[int, int], None]) -> None:
@@ -133,10 +142,10 @@ def ensure_run(plan: RunPlan, *, tell: Callable[[int, int], None]) -> None:
     manifest cannot be read is put into `damaged/`. Raises what `train` does.
     """
     _wait_for(plan.folder)
-    if is_done(plan):
+    manifest = _manifest(plan.folder)
+    if is_done(plan, manifest):
         return
     with own_state(threads=plan.study.threads):
-        manifest = _manifest(plan.folder)
         if manifest is None:
             _put_aside(plan)
             _make(plan, plan.folder, resume=False, tell=tell)
@@ -150,7 +159,7 @@ def ensure_run(plan: RunPlan, *, tell: Callable[[int, int], None]) -> None:
 
 
 def _make(plan: RunPlan, folder: Path, *, resume: bool, tell: Callable[[int, int], None]) -> Run:
-    if plan.fork is not None:
+    if plan.fork is not None and plan.parent is not None:
         at, index = plan.fork
         parent = Run(plan.parent, replay=replay)
         return fork(parent, at=at, index=index, steps=plan.steps - at, out=folder, resume=resume, on_step=tell)
@@ -159,7 +168,7 @@ def _make(plan: RunPlan, folder: Path, *, resume: bool, tell: Callable[[int, int
         out=folder,
         seed=plan.seed,
         steps=plan.steps,
-        every=Schedule(**plan.study.schedule),
+        every=schedule_of(plan.study.schedule),
         probe_samples=plan.study.probe_samples,
         dimensions=plan.study.dimensions,
         noise_every=plan.study.noise_every,
