@@ -126,21 +126,22 @@ class Stage:
     when: Callable[[Study], bool] = lambda study: True
 
 
-_SERIES = ("runs/*/series/[!.]*", "runs/*/scalars/[!.]*")
-_FORKS = ("forks/*/*/series/[!.]*", "forks/*/*/scalars/[!.]*")
+_SERIES = ("runs/*/series/part-*.parquet", "runs/*/scalars/part-*.parquet")
+_SIGNALS = ("runs/*/*/part-*.parquet",)
+_FORKS = ("forks/*/*/series/part-*.parquet", "forks/*/*/scalars/part-*.parquet")
 _PHENOMENA = ("phenomena/[!.]*.parquet",)
 _TARGETS = ("targets.parquet",)
 _DIGS = ("digs/[!.]*/*.*",)
 _EVIDENCE = ("evidence.parquet", "statistics.json")
-_WITH_DIGS = (*_SERIES, *_PHENOMENA, *_TARGETS, *_DIGS)
-_ALL = (*_WITH_DIGS, *_EVIDENCE)
+_DUG = (*_SIGNALS, *_PHENOMENA, *_TARGETS, *_DIGS)
+_ALL = (*_DUG, *_EVIDENCE)
 
 STAGES = (
     Stage("train", (), (), train, crew=True),
     Stage("detect", (*_SERIES, *_FORKS), _PHENOMENA, detect_stage, "detect"),
-    Stage("target", (*_SERIES, *_PHENOMENA), _TARGETS, target_stage, "target"),
-    Stage("dig", (*_SERIES, *_PHENOMENA, *_TARGETS), _DIGS, dig, "dig", crew=True),
-    Stage("evidence", _WITH_DIGS, _EVIDENCE, evidence_stage, "evidence", when=_has_targets),
+    Stage("target", (*_SIGNALS, *_PHENOMENA), _TARGETS, target_stage, "target"),
+    Stage("dig", (*_SIGNALS, *_PHENOMENA, *_TARGETS), _DIGS, dig, "dig", crew=True),
+    Stage("evidence", _DUG, _EVIDENCE, evidence_stage, "evidence", when=_has_targets),
     Stage("report", _ALL, ("report/index.html",), report_stage),
     Stage("paper", _ALL, ("paper/paper.pdf",), paper_stage, when=_has_statistics),
 )
