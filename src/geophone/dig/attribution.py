@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from geophone.dig.scoring import answer_of
 from geophone.errors import InputError
 from geophone.record.capture import ActivationCapture
 from geophone.record.probe import undisturbed
@@ -28,24 +29,27 @@ def attribution(model: nn.Module, layer: str, x: torch.Tensor, classes: Sequence
     module = dict(working.named_modules()).get(layer)
     if module is None:
         raise InputError(f"the model has no layer {layer!r}.")
+    logits = _Logits(working)
     target = [int(label) for label in classes]
     if not x.is_floating_point():
-        method = LayerGradientXActivation(_LastLogits(working), module)
+        method = LayerGradientXActivation(logits, module)
         return method.attribute(x, target=target).detach().numpy()
     if _is_map(working, layer, x[:1]):
-        found = LayerGradCam(working, module).attribute(x, target=target, relu_attributions=True)
+        found = LayerGradCam(logits, module).attribute(x, target=target, relu_attributions=True)
         return LayerAttribution.interpolate(found, tuple(x.shape[2:]), "bilinear")[:, 0].detach().numpy()
-    method = LayerConductance(working, module)
+    method = LayerConductance(logits, module)
     return method.attribute(x, baselines=torch.zeros_like(x), target=target, n_steps=_INTEGRATION).detach().numpy()
 
 
-class _LastLogits(nn.Module):
+class _Logits(nn.Module):
+    """A network's logits alone, (N, classes): of sequences those of the last position."""
+
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
         self.inner = inner
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        output = self.inner(x)
+        output = answer_of(self.inner(x))
         return output[:, -1] if output.ndim == 3 else output
 
 
