@@ -12,7 +12,7 @@ import geophone as gp
 from geophone.dig.anatomy import HuggingFaceAnatomy, PlainAnatomy, ZooAnatomy, anatomy_of
 from geophone.dig.run import dig
 from geophone.dig.samples import answers, samples_of
-from geophone.dig.scoring import Scored, default_score
+from geophone.dig.scoring import SampleScoring, default_score
 from geophone.dig.subject import moments_had, named_subject, specimen_of
 from geophone.errors import InputError
 from geophone.ingest.checkpoints import measure
@@ -217,7 +217,7 @@ def test_tokens_are_scored_where_they_are_asked_for():
     logits, y = torch.randn(3, 4, 7), torch.tensor([[1, -100, 2, 3], [-100] * 4, [0, 1, 2, 6]])
     by_hand = [logits[n, t].softmax(0)[y[n, t]] for n in range(3) for t in range(4) if y[n, t] >= 0]
     torch.testing.assert_close(default_score(y)(logits, y), torch.stack(by_hand))
-    scoring = Scored(default_score(y), own=False, labels=True)
+    scoring = SampleScoring(default_score(y), own=False, labels=True)
     expected = -torch.stack(by_hand).log().mean()
     torch.testing.assert_close(scoring.loss(logits, y), expected)
     right = [logits[n, t].argmax() == y[n, t] for n in range(3) for t in range(4) if y[n, t] >= 0]

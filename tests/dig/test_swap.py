@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from geophone.dig.anatomy import anatomy_of
-from geophone.dig.samples import Samples
-from geophone.dig.scoring import Scored, default_score
+from geophone.dig.samples import SampleSet
+from geophone.dig.scoring import SampleScoring, default_score
 from geophone.dig.subject import Specimen
 from geophone.dig.swap import movers, swap_sentence, swap_table
 from geophone.rows import DUG
@@ -45,9 +45,9 @@ def skills(*weights):
 
 def specimen(model, x, y, layers):
     score = default_score(y)
-    samples = Samples(x, y, 0, len(x))
+    samples = SampleSet(x, y, 0, len(x))
     return Specimen(
-        "planted", layers, Scored(score, own=False, labels=True), score, samples, lambda steps: {},
+        "planted", layers, SampleScoring(score, own=False, labels=True), score, samples, lambda steps: {},
         lambda number: model, anatomy_of(model), None,
     )  # fmt: skip
 
@@ -129,7 +129,7 @@ def test_attention_is_swapped_in_parts_and_head_by_head():
     optimizer = torch.optim.Adam(after.parameters(), lr=0.01)
     for _ in range(60):
         optimizer.zero_grad()
-        Scored(default_score(y), own=False, labels=True).loss(after(tokens), y).backward()
+        SampleScoring(default_score(y), own=False, labels=True).loss(after(tokens), y).backward()
         optimizer.step()
     subject = specimen(before, tokens, y, ("embed", "blocks.0", "blocks.1", "head"))
     table = swap_table(subject, {0: before, 10: before, 20: after}, {"target": TARGET}, "blocks.1")

@@ -10,7 +10,7 @@ from scipy import stats
 
 from geophone.evidence import questions, statistics
 from geophone.evidence.architectures import _judged
-from geophone.evidence.numbers import Number, Random
+from geophone.evidence.numbers import Random, Statistic
 from geophone.evidence.statistics import paired
 from geophone.evidence.synthetic import PlantedEffects, simulated
 from geophone.findings.lines import evidence_lines
@@ -191,10 +191,10 @@ def test_empty_tables_of_phase_1_are_no_error():
 
 def judged(ps, differ, values=None):
     mine = {
-        k: Number(k, "", "calibrated", value, p=p)
+        k: Statistic(k, "", "calibrated", value, p=p)
         for (k, p), value in zip(ps.items(), values or [1] * len(ps), strict=True)
     }
-    return _judged(mine, Number("d", "", "calibrated", 0.0, p=differ, p_adjusted=differ))
+    return _judged(mine, Statistic("d", "", "calibrated", 0.0, p=differ, p_adjusted=differ))
 
 
 def test_the_lists_follow_the_rules():
@@ -219,7 +219,7 @@ def test_the_lists_follow_the_rules():
     ],
 )  # fmt: skip
 def test_the_verdict_on_r_is_that_of_the_whole_interval(low, high, verdict):
-    assert questions._r(Number("", "", "calibrated", 0.0, low=low, high=high)) == verdict
+    assert questions._r(Statistic("", "", "calibrated", 0.0, low=low, high=high)) == verdict
 
 
 def test_the_verdict_on_a_rise_needs_equivalence_before_it_says_no():
@@ -230,7 +230,7 @@ def test_the_verdict_on_a_rise_needs_equivalence_before_it_says_no():
             {"run": np.arange(20).astype(str), "selectivity_excess": mean + spread * rng.normal(size=20)}
         )
         ends = {"low": mean - spread, "high": mean + spread}
-        return questions._rise(Number("", "", "calibrated", mean, **ends, p_adjusted=adjusted), pairs)
+        return questions._rise(Statistic("", "", "calibrated", mean, **ends, p_adjusted=adjusted), pairs)
 
     assert verdict(0.05, 0.01, 0.01) == "met"
     assert verdict(-0.05, 0.01, 0.01) == "not met"
@@ -242,7 +242,7 @@ def test_the_verdict_on_a_rise_needs_equivalence_before_it_says_no():
 
 @pytest.mark.parametrize(("low", "high"), [(-0.934, 0.52), (0.0, 0.93), (0.3, 0.61)])
 def test_an_interval_that_crosses_is_undecided_in_the_naive_form_too(low, high):
-    number = Number("", "", "naive", (low + high) / 2, low=low, high=high)
+    number = Statistic("", "", "naive", (low + high) / 2, low=low, high=high)
     assert questions._r(number) == questions._r2(number) == "undecided"
 
 
@@ -254,8 +254,8 @@ def test_an_interval_that_crosses_is_undecided_in_the_naive_form_too(low, high):
     ],
 )  # fmt: skip
 def test_the_verdict_on_r2_needs_runs_left_out_before_it_says_yes(low, high, left_out, verdict):
-    inside = Number("", "", "calibrated", 0.0, low=low, high=high)
-    assert questions._r2(inside, Number("", "", "calibrated", left_out)) == verdict
+    inside = Statistic("", "", "calibrated", 0.0, low=low, high=high)
+    assert questions._r2(inside, Statistic("", "", "calibrated", left_out)) == verdict
 
 
 def test_lines_set_seed_beside_calibrated_and_name_what_could_have_been_seen(found):

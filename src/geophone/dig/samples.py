@@ -20,7 +20,7 @@ _GROUPS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Samples:
+class SampleSet:
     """Inputs x (N, ...) with labels y (N,), or (N, T) where every position has an answer.
 
     `per_class` is how many of each class there are (0 for sequences), `held_out` how many of all N the network
@@ -49,7 +49,7 @@ class Samples:
         return self.y if self.values is None else self.values
 
 
-def balanced(task: Task, *, rng: np.random.Generator, per_class: int = PER_CLASS) -> Samples:
+def balanced(task: Task, *, rng: np.random.Generator, per_class: int = PER_CLASS) -> SampleSet:
     """`per_class` samples of each class of `task`, held-out ones first, then training ones.
 
     Of a generated task all are fresh draws. Where the data have fewer of a class, every class has that many. A task
@@ -60,7 +60,7 @@ def balanced(task: Task, *, rng: np.random.Generator, per_class: int = PER_CLASS
     held = [task.source.pool(False), task.test()]
     x, y = (torch.cat([part[i] for part in held]) for i in (0, 1))
     if y.ndim > 1:
-        return Samples(x[:_SEQUENCES], y[:_SEQUENCES], 0, min(len(y), _SEQUENCES))
+        return SampleSet(x[:_SEQUENCES], y[:_SEQUENCES], 0, min(len(y), _SEQUENCES))
     held_out = len(y)
     if isinstance(task.source, Stored):
         more = (task.source.split.train_x, task.source.split.train_y)
@@ -74,10 +74,10 @@ def balanced(task: Task, *, rng: np.random.Generator, per_class: int = PER_CLASS
     chosen = torch.cat([torch.nonzero(y == label)[:count, 0] for label in range(task.classes)])
     # Interleaved, so that any beginning of the samples is about balanced too.
     chosen = chosen.view(task.classes, count).T.flatten()
-    return Samples(x[chosen], y[chosen], count, int((chosen < held_out).sum()))
+    return SampleSet(x[chosen], y[chosen], count, int((chosen < held_out).sum()))
 
 
-def samples_of(x: torch.Tensor, y: torch.Tensor | None, *, per_class: int = PER_CLASS) -> Samples:
+def samples_of(x: torch.Tensor, y: torch.Tensor | None, *, per_class: int = PER_CLASS) -> SampleSet:
     """The first `per_class` samples of each class of data x (N, ...) with labels y (N,), as many of each as the rarest
     has; the first 256 sequences where y is (N, T). Real answers (N, ...) are cut into four equal groups by their first
     number; without answers all are one group. All count as held out. Raises InputError where x and y do not fit, or a
@@ -85,13 +85,13 @@ def samples_of(x: torch.Tensor, y: torch.Tensor | None, *, per_class: int = PER_
     if not isinstance(x, torch.Tensor) or x.ndim < 2 or len(x) < 2 or (y is not None and len(y) != len(x)):
         raise InputError("data= gives (x, y): a tensor of two samples or more, and one answer for each, or None.")
     if y is not None and not y.is_floating_point() and y.ndim == 2:
-        return Samples(x[:_SEQUENCES], y[:_SEQUENCES].long(), 0, min(len(y), _SEQUENCES))
+        return SampleSet(x[:_SEQUENCES], y[:_SEQUENCES].long(), 0, min(len(y), _SEQUENCES))
     if y is None or y.is_floating_point():
         count = min(len(x), _GROUPS * per_class)
         groups = torch.zeros(count, dtype=torch.long)
         if y is not None:
             groups = y[:count].reshape(count, -1)[:, 0].argsort().argsort() * _GROUPS // count
-        return Samples(x[:count], groups, count // _GROUPS, count, None if y is None else y[:count])
+        return SampleSet(x[:count], groups, count // _GROUPS, count, None if y is None else y[:count])
     if y.ndim != 1 or int(y.min()) < 0:
         raise InputError(f"labels of shape {tuple(y.shape)} from {int(y.min())}: give (N,), or (N, T), from 0.")
     labels, codes = torch.unique(y, return_inverse=True)
@@ -100,7 +100,7 @@ def samples_of(x: torch.Tensor, y: torch.Tensor | None, *, per_class: int = PER_
         raise InputError(f"{len(labels)} classes, the rarest with {count} samples: give 2 or more of each.")
     chosen = torch.cat([torch.nonzero(codes == code)[:count, 0] for code in range(len(labels))])
     chosen = chosen.view(len(labels), count).T.flatten()
-    return Samples(x[chosen], y[chosen].long(), count, len(chosen))
+    return SampleSet(x[chosen], y[chosen].long(), count, len(chosen))
 
 
 @dataclass(frozen=True)

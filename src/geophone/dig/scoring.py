@@ -28,7 +28,7 @@ class Scoring(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class SampleScoring:
     """The Scoring of a score per sample: its loss is cross-entropy where answers are labels and the score is not the
     user's own, else minus the mean score."""
 

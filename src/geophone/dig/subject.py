@@ -10,8 +10,8 @@ from torch import nn
 
 from geophone._train import replays
 from geophone.dig.anatomy import Anatomy, anatomy_of
-from geophone.dig.samples import PER_CLASS, Samples, balanced, samples_of
-from geophone.dig.scoring import Score, Scored, Scoring, default_score
+from geophone.dig.samples import PER_CLASS, SampleSet, balanced, samples_of
+from geophone.dig.scoring import SampleScoring, Score, Scoring, default_score
 from geophone.errors import InputError
 from geophone.ingest.weights import read_weights
 from geophone.signals import ADDED
@@ -65,7 +65,7 @@ class Specimen:
     layers: tuple[str, ...]
     task: Scoring
     score: Score
-    samples: Samples
+    samples: SampleSet
     at: Callable[[Sequence[int]], dict[int, nn.Module]]
     untrained: Callable[[int], nn.Module]
     anatomy: Anatomy
@@ -135,8 +135,9 @@ def _own(run: Run, layers: tuple[str, ...], subject: Subject, per_class: int) ->
             _load(network, weights(step), f"{run.name} at step {step}")
         return networks
 
+    scoring = SampleScoring(score, subject.score is not None, samples.labelled)
     return Specimen(
-        run.name, layers, Scored(score, subject.score is not None, samples.labelled), score, samples, at, untrained,
+        run.name, layers, scoring, score, samples, at, untrained,
         subject.anatomy or anatomy_of(first), subject.names, kept,
     )  # fmt: skip
 

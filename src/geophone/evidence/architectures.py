@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from geophone.evidence.numbers import ALPHA, Named, Number, Random, adjusted, correlation_number, mean_number
+from geophone.evidence.numbers import ALPHA, Named, Random, Statistic, adjusted, correlation_number, mean_number
 from geophone.stats.heterogeneity import correlations_differ, means_differ
 
 LEAST_RUNS = 6  # of one architecture: with 5, the smallest p of a sign flip is .0625
@@ -24,7 +24,7 @@ DIFFER = "by architecture: do they differ"
 
 
 @dataclass(frozen=True, slots=True)
-class Quantity:
+class Estimand:
     """A number that can be had of all runs or of those of one architecture.
 
     `make(named, rows)` makes it, `differ(rows, rng)` tests whether architectures differ, `rows` has the columns `run`
@@ -38,10 +38,10 @@ class Quantity:
     differ: Callable
 
 
-def mean_quantity(named: Named, rows: pd.DataFrame, column: str, random: Random) -> Quantity:
+def mean_estimand(named: Named, rows: pd.DataFrame, column: str, random: Random) -> Estimand:
     """A mean over runs."""
 
-    def make(name: Named, part: pd.DataFrame) -> Number:
+    def make(name: Named, part: pd.DataFrame) -> Statistic:
         return mean_number(name, part[column], part["run"], random)
 
     def differ(part: pd.DataFrame, rng: np.random.Generator):
@@ -52,13 +52,13 @@ def mean_quantity(named: Named, rows: pd.DataFrame, column: str, random: Random)
         )
         return means_differ(values, clusters=runs, labels=kinds, rng=rng, draws=random.draws)
 
-    return Quantity(named, rows, (column,), make, differ)
+    return Estimand(named, rows, (column,), make, differ)
 
 
-def correlation_quantity(named: Named, rows: pd.DataFrame, columns: tuple[str, str], random: Random) -> Quantity:
+def correlation_estimand(named: Named, rows: pd.DataFrame, columns: tuple[str, str], random: Random) -> Estimand:
     """A correlation over rows in runs."""
 
-    def make(name: Named, part: pd.DataFrame) -> Number:
+    def make(name: Named, part: pd.DataFrame) -> Statistic:
         return correlation_number(name, part, columns, random)
 
     def differ(part: pd.DataFrame, rng: np.random.Generator):
@@ -66,13 +66,13 @@ def correlation_quantity(named: Named, rows: pd.DataFrame, columns: tuple[str, s
         runs, kinds = part["run"].to_numpy(str), part["architecture"].to_numpy(str)
         return correlations_differ(x, y, clusters=runs, labels=kinds, rng=rng, draws=random.draws)
 
-    return Quantity(named, rows, columns, make, differ)
+    return Estimand(named, rows, columns, make, differ)
 
 
-def across(findings: list[Quantity], random: Random) -> dict:
+def across(findings: list[Estimand], random: Random) -> dict:
     """Every finding by architecture, whether architectures differ, and the lists that `RULES` derive from them.
 
-    Keys: "numbers" (list of Number), "holds_in_all", "specific_to_one", "undecided", "not_enough_data" (lists of
+    Keys: "numbers" (list of Statistic), "holds_in_all", "specific_to_one", "undecided", "not_enough_data" (lists of
     dicts with "finding", "says", "architectures" and, for the second, "only"), "rules".
     """
     of, by_kind, differ = [], [], []
@@ -92,7 +92,7 @@ def across(findings: list[Quantity], random: Random) -> dict:
     return {"numbers": [*by_kind, *differ], **lists, "rules": list(RULES)}
 
 
-def _taking_part(finding: Quantity) -> pd.DataFrame:
+def _taking_part(finding: Estimand) -> pd.DataFrame:
     rows = finding.rows
     if not {"run", "architecture", *finding.needs} <= set(rows.columns):
         return pd.DataFrame(columns=["run", "architecture", *finding.needs])
@@ -102,11 +102,11 @@ def _taking_part(finding: Quantity) -> pd.DataFrame:
     return part[part["architecture"].isin(counts.index[counts >= LEAST_RUNS])]
 
 
-def _differ(finding: Quantity, part: pd.DataFrame, random: Random) -> Number:
+def _differ(finding: Estimand, part: pd.DataFrame, random: Random) -> Statistic:
     identity = f"{finding.named.id}/differ"
     test = finding.differ(part, random.stream(identity))
     ok = test.status == "tested"
-    return Number(
+    return Statistic(
         identity, f"{finding.named.says}: do architectures differ", "calibrated", test.statistic, p=test.p,
         test="labels of architecture permuted over runs" if ok else "", family_of_tests=DIFFER if ok else "",
         n=len(part), runs=test.n, seed=random.seed,
@@ -114,7 +114,7 @@ def _differ(finding: Quantity, part: pd.DataFrame, random: Random) -> Number:
     )  # fmt: skip
 
 
-def _judged(mine: dict[str, Number], difference: Number) -> tuple[str, dict]:
+def _judged(mine: dict[str, Statistic], difference: Statistic) -> tuple[str, dict]:
     tested = {kind: n for kind, n in mine.items() if not np.isnan(n.p)}
     row = {"architectures": sorted(tested)}
     if len(tested) < 2:

@@ -21,7 +21,7 @@ TOO_FEW = f"not enough data: needs {LEAST} runs and some spread"
 
 
 @dataclass(frozen=True, slots=True)
-class Number:
+class Statistic:
     """One number. `form`: "naive" (as the founding document wrote it; rows taken as independent) or "calibrated" (the
     run is the unit). `family_of_tests` names the tests among which `p_adjusted` (Benjamini-Hochberg) was worked out;
     without one the p stands as it is. `smallest`: the smallest true value that so many runs with this error find four
@@ -70,7 +70,7 @@ class Named:
     family: str = ""
 
 
-def mean_number(named: Named, values: pd.Series, runs: pd.Series, random: Random) -> Number:
+def mean_number(named: Named, values: pd.Series, runs: pd.Series, random: Random) -> Statistic:
     """The mean over runs of `values`, each run counting once, tested by sign flips of the runs' means."""
     rng = random.stream(named.id)
     found = mean_interval(values.to_numpy(float), clusters=runs.to_numpy(str), rng=rng, draws=random.draws)
@@ -82,7 +82,7 @@ def mean_number(named: Named, values: pd.Series, runs: pd.Series, random: Random
 
 def correlation_number(
     named: Named, rows: pd.DataFrame, columns: tuple[str, str], random: Random, *, method: str = "pearson"
-) -> Number:
+) -> Statistic:
     """The correlation of two columns over rows that come in runs (column `run`)."""
     rng = random.stream(named.id)
     x, y = (rows[c].to_numpy(float) for c in columns)
@@ -101,7 +101,7 @@ def r2_number(
     random: Random,
     *,
     parts: np.ndarray | None = None,
-) -> Number:
+) -> Statistic:
     """R^2 of the last of `columns` on the others: in-sample with its interval (and its test where `named` has a
     family), or left out part by part, without either, where `parts` are given."""
     rng = random.stream(named.id)
@@ -117,10 +117,10 @@ def r2_number(
     return calibrated(named, found, p, random, test=SCORES if tested else "", smallest=np.nan)
 
 
-def calibrated(named: Named, found: Interval, p: float, random: Random, *, test: str, smallest: float) -> Number:
+def calibrated(named: Named, found: Interval, p: float, random: Random, *, test: str, smallest: float) -> Statistic:
     """A calibrated number from its interval and p."""
     ok = found.status == "ok"
-    return Number(
+    return Statistic(
         id=named.id, says=named.says, form="calibrated", value=found.statistic, low=found.low, high=found.high,
         interval=BOOTSTRAP if np.isfinite(found.low) else "", p=p, test=test if ok else "",
         family_of_tests=named.family if ok and not np.isnan(p) else "", n=found.n, runs=found.clusters,
@@ -128,7 +128,7 @@ def calibrated(named: Named, found: Interval, p: float, random: Random, *, test:
     )  # fmt: skip
 
 
-def adjusted(numbers: Iterable[Number]) -> list[Number]:
+def adjusted(numbers: Iterable[Statistic]) -> list[Statistic]:
     """`numbers` with `p_adjusted`, family by family; those without a family keep NaN."""
     numbers = list(numbers)
     families = [number.family_of_tests for number in numbers]
@@ -141,7 +141,7 @@ def adjusted(numbers: Iterable[Number]) -> list[Number]:
 
 def plain(value):
     """`value` as JSON has it: NaN and infinities null, floats to 8 digits, numbers as dicts."""
-    if isinstance(value, Number):
+    if isinstance(value, Statistic):
         return plain(asdict(value))
     if isinstance(value, dict):
         return {str(k): plain(v) for k, v in value.items()}

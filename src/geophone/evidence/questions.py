@@ -10,8 +10,8 @@ from geophone.evidence.numbers import (
     ALPHA,
     TOO_FEW,
     Named,
-    Number,
     Random,
+    Statistic,
     correlation_number,
     mean_number,
     r2_number,
@@ -29,7 +29,7 @@ MARGIN = 0.02  # a selectivity change below this is as good as none
 WALD = "95 %, Wald, mixed model"
 
 
-def diversity(targets: pd.DataFrame, pairs: pd.DataFrame, random: Random) -> list[Number]:
+def diversity(targets: pd.DataFrame, pairs: pd.DataFrame, random: Random) -> list[Statistic]:
     """Question 1: do larger jumps bring more new feature types?"""
     r, p = correlation(targets["magnitude"], targets["new_types_after"])
     seed = _seed(
@@ -50,7 +50,7 @@ def diversity(targets: pd.DataFrame, pairs: pd.DataFrame, random: Random) -> lis
     return [*found, _mixed(mixed, fitted, random)]
 
 
-def selectivity(targets: pd.DataFrame, pairs: pd.DataFrame, random: Random) -> list[Number]:
+def selectivity(targets: pd.DataFrame, pairs: pd.DataFrame, random: Random) -> list[Statistic]:
     """Question 2: does selectivity rise over a jump, more than it does anyway?"""
     before, after = targets["selectivity_before"], targets["selectivity_after"]
     seed = _seed(
@@ -73,7 +73,7 @@ def selectivity(targets: pd.DataFrame, pairs: pd.DataFrame, random: Random) -> l
     found.append(_seed(beside, (interval, t), random, interval="95 %, t over runs", test="t", form="calibrated"))
     w = wilcoxon(means)
     found.append(
-        Number(
+        Statistic(
             "selectivity/did-wilcoxon", f"{says}, Wilcoxon over run means", "calibrated",
             float(np.median(means)) if len(means) else np.nan, p=w.p, test="Wilcoxon signed rank" if w.n else "",
             n=w.n, runs=len(means), status="ok" if w.status == "tested" else TOO_FEW, seed=random.seed,
@@ -84,7 +84,7 @@ def selectivity(targets: pd.DataFrame, pairs: pd.DataFrame, random: Random) -> l
     return found
 
 
-def depth(targets: pd.DataFrame, random: Random) -> list[Number]:
+def depth(targets: pd.DataFrame, random: Random) -> list[Statistic]:
     """Question 3: does dimensionality predict compositional depth?"""
     y = "compositional_depth_after"
     rows = targets[["run", "architecture", "magnitude", "log_magnitude", "num_jumps", y]].dropna()
@@ -106,7 +106,7 @@ def depth(targets: pd.DataFrame, random: Random) -> list[Number]:
     return [_seen(number, len(columns) - 1) for number in found]
 
 
-def _with_f(number: Number, columns: int) -> Number:
+def _with_f(number: Statistic, columns: int) -> Statistic:
     """The seed's R^2 with the F test of rows as independent; its interval is over runs, since the seed has none."""
     left = number.n - columns - 1
     if np.isnan(number.value) or left < 1:
@@ -116,30 +116,30 @@ def _with_f(number: Number, columns: int) -> Number:
     return replace(number, form="naive", p=p, test="F, rows as independent", status="ok")
 
 
-def _seen(number: Number, columns: int) -> Number:
+def _seen(number: Statistic, columns: int) -> Statistic:
     return replace(number, smallest=smallest_r2(number.runs, columns)) if number.status == "ok" else number
 
 
-def _seed(named: Named, found, random: Random, *, interval: str, test: str, form: str = "naive") -> Number:
+def _seed(named: Named, found, random: Random, *, interval: str, test: str, form: str = "naive") -> Statistic:
     estimate, tested = found
     ok = tested.status == "tested"
-    return Number(
+    return Statistic(
         named.id, named.says, form, estimate.statistic, estimate.low, estimate.high, interval if ok else "",
         p=tested.p, test=test if ok else "", n=tested.n, runs=tested.n if form == "calibrated" else 0,
         status="ok" if ok else "not enough data", seed=random.seed,
     )  # fmt: skip
 
 
-def _mixed(named: Named, found: Mixed, random: Random) -> Number:
+def _mixed(named: Named, found: Mixed, random: Random) -> Statistic:
     ok = found.status.startswith("fitted")
-    return Number(
+    return Statistic(
         named.id, named.says, "calibrated", found.slope, found.low, found.high, WALD if ok else "", p=found.p,
         test="Wald" if ok else "", n=found.n, runs=found.clusters,
         status={"fitted": "ok", "not enough data": TOO_FEW}.get(found.status, found.status), seed=random.seed,
     )  # fmt: skip
 
 
-def criteria(numbers: list[Number], pairs: pd.DataFrame) -> list[dict]:
+def criteria(numbers: list[Statistic], pairs: pd.DataFrame) -> list[dict]:
     """The founding document's criteria, each answered by the interval: one that crosses the bar is undecided.
 
     |r| > 0.6: met when the whole interval lies beyond 0.6 on one side, not met when it lies within +- 0.6. A rise of
@@ -160,17 +160,17 @@ def criteria(numbers: list[Number], pairs: pd.DataFrame) -> list[dict]:
     ]  # fmt: skip
 
 
-def _verdict(question: str, criterion: str, number: Number, verdict: str) -> dict:
+def _verdict(question: str, criterion: str, number: Statistic, verdict: str) -> dict:
     fields = ("id", "form", "value", "low", "high", "interval", "p", "p_adjusted", "test", "n", "runs", "status")
     shown = {f: getattr(number, f) for f in fields}
     return {"question": question, "criterion": criterion, "verdict": verdict, **shown, "number": shown.pop("id")}
 
 
-def _r(number: Number) -> str:
+def _r(number: Statistic) -> str:
     return _decided(beyond(number.low, number.high, R))
 
 
-def _rise(number: Number, pairs: pd.DataFrame | None = None) -> str:
+def _rise(number: Statistic, pairs: pd.DataFrame | None = None) -> str:
     p = number.p if np.isnan(number.p_adjusted) else number.p_adjusted
     if np.isnan(p):
         return "undecided"
@@ -183,7 +183,7 @@ def _rise(number: Number, pairs: pd.DataFrame | None = None) -> str:
     return "not met" if tost(means, margin=MARGIN, alpha=ALPHA).status == "equivalent" else "undecided"
 
 
-def _r2(inside: Number, left_out: Number | None = None) -> str:
+def _r2(inside: Statistic, left_out: Statistic | None = None) -> str:
     answer = _decided(above(inside.low, inside.high, R2))
     return "undecided" if answer == "met" and left_out is not None and not left_out.value > R2 else answer
 

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from geophone.evidence import questions
-from geophone.evidence.architectures import LEAST_RUNS, Quantity, across, correlation_quantity, mean_quantity
-from geophone.evidence.numbers import ALPHA, Named, Number, Random, adjusted, correlation_number, plain
+from geophone.evidence.architectures import LEAST_RUNS, Estimand, across, correlation_estimand, mean_estimand
+from geophone.evidence.numbers import ALPHA, Named, Random, Statistic, adjusted, correlation_number, plain
 from geophone.evidence.table import evidence_table
 from geophone.rows.evidence import CHANGING, SINCE_BEFORE
 from geophone.rows.measures import MEASURES, SIZES
@@ -53,7 +53,7 @@ def statistics(
     """Everything that can be said of an evidence table, as JSON has it (NaN is null).
 
     `order` and `detection` are the tables of phase 1, with a column `architecture`. `draws` bootstrap draws and
-    permutations, 5 `draws` + 4 sign flips, all from `seed`. Keys: "study" (what there was), "numbers" (see `Number`),
+    permutations, 5 `draws` + 4 sign flips, all from `seed`. Keys: "study" (what there was), "numbers" (`Statistic`s),
     "criteria" (met, not met or undecided), "architectures" (numbers by architecture, and the lists "holds_in_all",
     "specific_to_one", "undecided", "not_enough_data" with the "rules" that made them), "families_of_tests". A study
     that is too small gives the same keys, with statuses in place of numbers.
@@ -107,11 +107,11 @@ def _dimension(table: pd.DataFrame) -> str:
 
 def _findings(
     pairs: pd.DataFrame, order: pd.DataFrame, detection: pd.DataFrame, dimension: str, random: Random
-) -> list[Quantity]:
+) -> list[Estimand]:
     """What is asked of all runs and of each architecture; those with a family of tests are new here, the two without
     are the questions' own."""
     found = [
-        mean_quantity(
+        mean_estimand(
             Named("selectivity", "selectivity change, target minus control"), pairs, "selectivity_excess", random
         ),
         *_changes(pairs, random),
@@ -120,7 +120,7 @@ def _findings(
     for mode in ORDER_MODES:
         says = f"convergence order of {dimension}, {mode}: mean rho (above 0: shallow layers first)"
         rows = _of(order, dimension, mode)
-        found.append(mean_quantity(Named(f"order/{mode}", says, "convergence order"), rows, "rho", random))
+        found.append(mean_estimand(Named(f"order/{mode}", says, "convergence order"), rows, "rho", random))
     for mode in ORDER_MODES:
         says = f"jumps of {dimension} a layer, {mode}, beyond what the null yields"
         rows = _of(detection, dimension, mode)
@@ -129,30 +129,30 @@ def _findings(
             rows = rows[rows["status"] == "ok"] if "status" in rows else rows
             rows = rows.assign(beyond=rows["detected"].astype(float) - rows["expected_false"].astype(float))
         named = Named(f"jumps/{mode}", says, "number of jumps")
-        found.append(mean_quantity(named, _kept(rows, "beyond"), "beyond", random))
+        found.append(mean_estimand(named, _kept(rows, "beyond"), "beyond", random))
     return found
 
 
-def _changes(pairs: pd.DataFrame, random: Random) -> list[Quantity]:
+def _changes(pairs: pd.DataFrame, random: Random) -> list[Estimand]:
     made = []
     for name in CHANGES:
         named = Named(f"change/{name}", f"{name} change, target minus control", "changes over a jump")
-        made.append(mean_quantity(named, pairs, f"{name}_excess", random))
+        made.append(mean_estimand(named, pairs, f"{name}_excess", random))
     return made
 
 
-def _correlations(pairs: pd.DataFrame, random: Random) -> list[Quantity]:
+def _correlations(pairs: pd.DataFrame, random: Random) -> list[Estimand]:
     made = []
     for size, says in SIZES.items():
         for name in OUTCOMES:
             # The first of them is question 1 itself.
             family = "" if (size, name) == ("log_magnitude", "new_types") else "correlations with the jump"
             named = Named(f"correlation/{size}/{name}", f"{says} with {name} change, target minus control", family)
-            made.append(correlation_quantity(named, pairs, (size, f"{name}_excess"), random))
+            made.append(correlation_estimand(named, pairs, (size, f"{name}_excess"), random))
     return made
 
 
-def _rank_correlations(pairs: pd.DataFrame, random: Random) -> list[Number]:
+def _rank_correlations(pairs: pd.DataFrame, random: Random) -> list[Statistic]:
     found = []
     for size, says in SIZES.items():
         for name in OUTCOMES:
@@ -213,7 +213,7 @@ def _about(table: pd.DataFrame, pairs: pd.DataFrame) -> dict:
     }  # fmt: skip
 
 
-def _tests(numbers: Iterable[Number]) -> dict[str, list[str]]:
+def _tests(numbers: Iterable[Statistic]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for number in numbers:
         if number.family_of_tests:
