@@ -1,7 +1,7 @@
 """Charts of what was dug up at one moment: the series around it, its units, who carries whom, what breaks without a
 layer, what comes back. `title` is the finding; it is given, since a chart only draws."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import altair as alt
 import numpy as np
@@ -13,8 +13,6 @@ from geophone.charts.theme import (
     GREY,
     MOMENTS,
     PALETTE,
-    PRINT,
-    TEN,
     AnyChart,
     colours,
     dashes,
@@ -173,64 +171,3 @@ def recovery(bands: pd.DataFrame, *, title: str) -> AnyChart:
 def in_order(moments: pd.Series) -> list[str]:
     """The moments there are: before, during, after, then what else there is."""
     return [*(m for m in MOMENTS if m in set(moments)), *sorted(set(moments) - set(MOMENTS))]
-
-
-def attention_maps(maps: Mapping[str, np.ndarray], steps: Mapping[str, int]) -> AnyChart:
-    """A panel per moment: query by token read, darker is more attention; one scale."""
-    top = max(float(each.max()) for each in maps.values())
-    panels: list[alt.Chart] = []
-    for moment, pattern in maps.items():
-        rows, columns = np.indices(pattern.shape)
-        cells = pd.DataFrame({"query": rows.ravel(), "key": columns.ravel(), "weight": pattern.ravel().astype(float)})
-        cells = cells[cells["weight"] > 0.002]
-        cells = cells.assign(query2=cells["query"] + 1.12, key2=cells["key"] + 1.12)
-        axis = alt.Axis(grid=False, tickCount=4)
-        ends = [0, len(pattern)]
-        x = alt.X("key:Q", title="token read", scale=alt.Scale(domain=ends, nice=False), axis=axis)
-        reverse = alt.Scale(domain=ends[::-1], nice=False)
-        y = alt.Y("query:Q", title=None if panels else "query", scale=reverse, axis=axis)
-        colour = alt.Color("weight:Q", scale=alt.Scale(type="sqrt", scheme="blues", domain=[0, top]), title="attention")
-        chart = alt.Chart(data(cells)).mark_rect(strokeWidth=0)
-        chart = chart.encode(x=x, x2="key2:Q", y=y, y2="query2:Q", color=colour)
-        panels.append(chart.properties(width=190, height=150, title=f"{moment}, step {steps[moment]:,}"))
-    return styled(alt.hconcat(*panels, spacing=14), PRINT)
-
-
-def decision_planes(cells: pd.DataFrame, steps: Mapping[str, int]) -> AnyChart:
-    """A panel per moment: the class decided over the plane through three samples (the dots). `cells`: moment, x, y,
-    class on an even grid."""
-    classes = sorted(int(c) for c in cells["class"].unique())
-    line = np.sort(cells["x"].unique())
-    half = float(line[1] - line[0]) / 2
-    reach = 1.3 * half  # cells overlap a little, so that no seam shows
-    corners = alt.Chart(data([{"x": 0, "y": 0}, {"x": 1, "y": 0}, {"x": 0, "y": 1}]))
-    dots = corners.mark_point(filled=True, color="black", stroke="white", size=40, opacity=1).encode(x="x:Q", y="y:Q")
-    domain = alt.Scale(domain=[float(line[0]) - half, float(line[-1]) + half], nice=False)
-    scale = alt.Scale(domain=classes, range=[TEN[c % len(TEN)] for c in classes])
-    colour = alt.Color("class:N", scale=scale, title="class decided", legend=alt.Legend(orient="right"))
-    panels: list[AnyChart] = []
-    for moment in steps:
-        mine = cells[cells["moment"] == moment]
-        edges = {"left": mine["x"] - half, "right": mine["x"] + reach, "low": mine["y"] - half}
-        axis = alt.Axis(grid=False, tickCount=3)
-        x = alt.X("left:Q", title="along the first side", scale=domain, axis=axis)
-        y = alt.Y("low:Q", title=None if panels else "along the second side", scale=domain, axis=axis)
-        base = alt.Chart(data(mine.assign(**edges, high=mine["y"] + reach).drop(columns=["x", "y", "moment"])))
-        shades = base.mark_rect(strokeWidth=0).encode(x=x, x2="right:Q", y=y, y2="high:Q", color=colour)
-        names = alt.Chart(data(_middles(mine))).encode(x="x:Q", y="y:Q", text="class:N")
-        halo = names.mark_text(fontSize=13, fontWeight="bold", color="white", stroke="white", strokeWidth=4)
-        black = names.mark_text(fontSize=13, fontWeight="bold", color="black")
-        title = f"{moment}, step {steps[moment]:,}"
-        panels.append(alt.layer(shades, dots, halo, black).properties(width=170, height=150, title=title))
-    return styled(alt.hconcat(*panels, spacing=14), PRINT)
-
-
-def _middles(cells: pd.DataFrame) -> pd.DataFrame:
-    """For each class of at least 4 % of the plane, its cell nearest to the middle of them all."""
-    places = []
-    for label, mine in cells.groupby("class"):
-        if len(mine) >= 0.04 * len(cells):
-            place = mine[["x", "y"]].to_numpy()
-            nearest = place[np.argmin(((place - np.median(place, axis=0)) ** 2).sum(1))]
-            places.append({"class": label, "x": float(nearest[0]) + 0.08, "y": float(nearest[1])})
-    return pd.DataFrame(places, columns=["class", "x", "y"])

@@ -19,10 +19,6 @@ SHAPES = ("circle", "square", "triangle-up", "diamond", "cross")
 FORMS = {"naive": "circle", "calibrated": "diamond"}
 # Nine colours of viridis (van der Walt & Smith 2015) and the end.
 VIRIDIS = ("440154", "482878", "3e4a89", "31688e", "26828e", "1f9e89", "35b779", "6ece58", "b5de2b", "fde725")
-# Paul Tol's "muted" set with grey: ten fills told apart with any common colour vision.
-TEN = (
-    "#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255", "#AA4499", "#DDDDDD",
-)  # fmt: skip
 GREY = "#808080"
 MOMENTS = ("before", "during", "after")
 FRACTIONS = ("mean_fraction", "dead_fraction")

@@ -108,6 +108,11 @@ def counted(count: Quantity, one: str, many: str = "") -> Phrase:
     return phrase("{count} {noun}", count=count, noun=one if count.value == 1 else many or f"{one}s")
 
 
+def agree(count: float, one: str, many: str) -> str:
+    """The verb that goes with a count."""
+    return one if count == 1 else many
+
+
 def printed(value: float, form: str = "") -> str:
     """`value` in `form` with a true minus sign; a zero has no sign, and what is not finite is a dash."""
     if not math.isfinite(value):

@@ -6,7 +6,7 @@ from typing import Any
 
 from scipy.stats import binomtest
 
-from geophone.findings.finding import Finding, Phrase, Quantity, counted, finding, joined, listed, phrase
+from geophone.findings.finding import Finding, Phrase, Quantity, agree, counted, finding, joined, listed, phrase, quoted
 from geophone.findings.number import clash, estimate, probability
 from geophone.findings.tables import RUNS, Rows, Tables
 from geophone.stats.verdict import above
@@ -54,13 +54,14 @@ def order(tables: Tables, mode: str) -> Finding | None:
     up = int(counts.get("bottom-up", 0))
     low, high = share_interval(up, total)
     null = float(tests.frame["expected_bottom_up"].iloc[0]) / total if len(tests) else math.nan
-    rest = [phrase("{count} {verb} {how}", verb="settles" if counts[verdict] == 1 else "settle",
+    rest = [phrase("{count} {verb} {how}", verb=agree(counts[verdict], "settles", "settle"),
                    count=rows.quantity(counts[verdict], f"verdict is {verdict}"), how=how)
             for verdict, how in VERDICTS.items() if verdict != "bottom-up" and counts.get(verdict, 0)]  # fmt: skip
     others = phrase("; of the others {rest}", rest=listed(rest)) if rest else Phrase("")
     said = phrase(
-        "By the {mode} form {up} of {runs} settle bottom-up ({share} % [{low}, {high}]){others}. {chance}",
-        mode=mode, up=rows.quantity(up, "verdict is bottom-up"), runs=counted(rows.quantity(total, "rows"), "run"),
+        "By the {mode} form {up} of {runs} {verb} bottom-up ({share} % [{low}, {high}]){others}. {chance}",
+        mode=mode, verb=agree(total, "settles", "settle"),
+        up=rows.quantity(up, "verdict is bottom-up"), runs=counted(rows.quantity(total, "rows"), "run"),
         share=rows.quantity(100 * up / total, "share of bottom-up", ".0f"),
         low=rows.quantity(100 * low, "exact 95 % interval of that share", ".0f"),
         high=rows.quantity(100 * high, "exact 95 % interval of that share", ".0f"),
@@ -157,10 +158,10 @@ def types(tables: Tables, mode: str) -> Finding | None:
     status = str(first["status"])
     stable = status.startswith("stable")
     names = listed(str(name) for name in rows.frame["name"])
-    answer = {"one type": "are of one type, by the gap statistic", "too few": "are too few to be sorted"}.get(
-        status, f"fall into types that are stable over runs: {names}" if stable else f"have no stable types ({status})"
-    )
-    said = phrase("The {of} jumps of the {mode} form {answer}.", of=rows.quantity(first["of"], "of"), mode=mode,
+    stated = {"one type": "are of one type, by the gap statistic", "too few": "are too few to be sorted into types"}
+    sorted_ = f"fall into types that are stable over runs: {names}" if stable else f"have no stable types ({status})"
+    answer = quoted(stated.get(status, sorted_), rows.source)
+    said = phrase("Jumps of the {mode} form ({of}) {answer}.", of=rows.quantity(first["of"], "of"), mode=mode,
                   answer=answer)  # fmt: skip
     verdict = "met" if stable else "untested" if status == "too few" else "not met"
     return finding(
@@ -200,15 +201,15 @@ def coordination(tables: Tables) -> Finding | None:
     if not len(tested):
         why = listed(sorted({str(status) for status in rows.frame["status"]}))
         said = phrase(
-            "Whether layers change together beyond what layers of swapped runs do could not be tested in any of "
-            "{groups} ({why}).", groups=counted(rows.quantity(len(rows), "rows"), "group"), why=why,
+            "Whether layers change together beyond what layers of swapped runs do could not be tested "
+            "({why}; {groups}).", groups=counted(rows.quantity(len(rows), "rows"), "group"), why=why,
         )  # fmt: skip
         return finding("coordination", said, source=rows.source, claim=claim, verdict="untested")
     passed, overlap, null = _passed(tested, tables), tested.frame["overlap"].mean(), tested.frame["expected"].mean()
     said = phrase(
         "Layers overlap in their periods of fast change by {overlap} on average, layers of swapped runs by {null}; "
         "{passed} of {groups} {verb} a test each, uncorrected.",
-        verb="passes" if len(tested) == 1 else "pass",
+        verb=agree(len(tested), "passes", "pass"),
         overlap=tested.quantity(overlap, "mean of overlap", ".2f"),
         passed=tested.quantity(passed, "p below the level"),
         null=tested.quantity(null, "mean of expected", ".2f"),
