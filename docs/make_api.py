@@ -33,7 +33,9 @@ def files() -> dict[Path, str]:
 
 
 def stub(package: ModuleType) -> str:
-    lines = [f"from {home} import {name} as {name}" for name, home in package._HOME.items()]
+    names = {name: home for name, home in package._HOME.items() if not inspect.ismodule(getattr(package, name))}
+    lines = [f"from {home} import {name} as {name}" for name, home in names.items()]
+    lines += [f"from {package.__name__} import {name} as {name}" for name in package._HOME if name not in names]
     return f"{HEAD}\n\n" + "\n".join(sorted(lines)) + "\n"
 
 
@@ -42,8 +44,8 @@ def api(face: ModuleType) -> str:
     by: dict[str, list[str]] = {section: [] for section in SECTIONS.values()}
     for name in face.__all__:
         value = getattr(face, name)
-        home = value.__module__
-        by[SECTIONS[home.split(".")[1]]].append(f"{home}.{value.__name__}")
+        for each in [getattr(value, inner) for inner in value.__all__] if inspect.ismodule(value) else [value]:
+            by[SECTIONS[each.__module__.split(".")[1]]].append(f"{each.__module__}.{each.__name__}")
     parts = [f"## {section}\n\n" + "\n".join(f"::: {n}" for n in names) for section, names in by.items() if names]
     return (
         "# API\n\nMade from the docstrings. What is public is `geophone.__all__`; "

@@ -46,6 +46,7 @@ _HOME = {
     "layers": "geophone.record.layers",
     "measure": "geophone.ingest.checkpoints",
     "open": "geophone._open",
+    "prove": "geophone.prove",
     "query": "geophone.store.sql",
     "replay": "geophone._train",
     "run_study": "geophone.study.run",

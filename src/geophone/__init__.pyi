@@ -1,5 +1,6 @@
 """Made by docs/make_api.py from the names in __init__.py: what a type checker sees of this package."""
 
+from geophone import prove as prove
 from geophone._open import open as open
 from geophone._train import fork as fork
 from geophone._train import replay as replay

@@ -8,14 +8,16 @@ from typing import Any
 def lazy(package: dict[str, Any], homes: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """`__getattr__` and `__dir__` of a package whose public names live elsewhere.
 
-    `package` is its `globals()`, `homes` maps a name to the module that defines it. What a type checker sees is the
+    `package` is its `globals()`, `homes` maps a name to the module that defines it, or that is meant itself where it
+    defines no such name. What a type checker sees is the
     stub beside the package (`__init__.pyi`); a test holds the two to the same names.
     """
 
     def get(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {package['__name__']!r} has no attribute {name!r}")
-        package[name] = getattr(import_module(homes[name]), name)
+        module = import_module(homes[name])
+        package[name] = getattr(module, name, module)
         return package[name]
 
     def names() -> list[str]:

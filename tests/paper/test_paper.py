@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from made_proof import made_tables, write_proof
 from small_study import NASTY, write_evidence
 
 from geophone.errors import GeophoneError, InputError, StoreError
@@ -17,9 +18,7 @@ from geophone.findings.tables import tables_of
 from geophone.paper import write_paper
 from geophone.paper.build import set_paper
 from geophone.paper.exhibits import PANELS, representatives
-from geophone.prove import read_tables
 
-PROVE = Path(__file__).parents[2] / "results" / "prove"
 TEMPLATE = (files("geophone.paper") / "templates" / "paper.typ").read_text()
 BIBLIOGRAPHY = (files("geophone.paper") / "templates" / "references.bib").read_text()
 PROSE = TEMPLATE[TEMPLATE.index("#align(center)") :]
@@ -65,14 +64,13 @@ def test_a_study_with_nothing_in_it_reads_correctly(study):
 
 def test_a_planted_effect_is_said_and_a_planted_correlation_too(study):
     write_evidence(study, PlantedEffects(rise=0.2, r=0.95), runs=12)
-    write_paper(study, prove=PROVE)
+    write_paper(study, prove=write_proof(study.folder / "proof", -0.2))
     made = document(study)
     assert "the criterion (a rise with p < 0.05) is met" in made["findings"]["selectivity/did"]["sentence"]
     assert made["findings"]["summary/claims"]["sentence"].startswith("This study supports the claims that")
     assert "correlate strongly" in made["findings"]["summary/features"]["sentence"]
-    assert (
-        "it finds fewer than they do (difference −0.07 [−0.12, −0.02])" in made["findings"]["prove/answer"]["sentence"]
-    )
+    answer = made["findings"]["prove/answer"]
+    assert answer["verdict"] == "not met" and "it finds fewer than they do (difference −0.2" in answer["sentence"]
     assert "limitation/clocks" not in made["findings"] and "proving" in made["figures"]
 
 
@@ -175,7 +173,7 @@ def test_what_was_not_run_is_among_the_limitations(study):
     assert "Every network was trained with one random seed" in said
     assert "Whether the method points at events of known time is not part of this study" in said
     assert "148 of 296 targets were dug" in said
-    clocked = study_findings(study, read_tables(PROVE / "confirmation"))
+    clocked = study_findings(study, made_tables(-0.2))
     assert "limitation/clocks" not in clocked
 
 

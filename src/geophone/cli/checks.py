@@ -14,9 +14,8 @@ def prove(
     out: Annotated[Path, typer.Option(help="A folder for its runs and tables; gone on with if it is there.")] = Path(
         "geophone-prove"
     ),
-    full: Annotated[bool, typer.Option("--full", help="The development seeds: choose, and write frozen.json.")] = False,
-    confirm: Annotated[bool, typer.Option("--confirm", help="Twenty fresh seeds a testbed, frozen methods.")] = False,
-    frozen: Annotated[Path, typer.Option(help="The frozen choice.")] = Path("results/prove/frozen.json"),
+    full: Annotated[bool, typer.Option("--full", help="The development seeds: choose the rivals anew.")] = False,
+    confirm: Annotated[bool, typer.Option("--confirm", help="Twenty fresh seeds per testbed.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 2,
     ray: Ray = None,
     as_json: Json = False,
@@ -24,17 +23,18 @@ def prove(
 ) -> None:
     """Test whether it points at the right moment.
 
-    On networks whose events are clocked by other means. A small benchmark takes minutes; --full and --confirm take
-    about an hour each. Writes runs, tables and index.html.
+    On networks whose events are clocked by other means, with the ranker and the rivals that the package has frozen: a
+    small benchmark in minutes, or --confirm in hours. Writes runs, tables and index.html, and prints where to trust
+    which signal.
 
     Example: geophone prove --out try-prove
     """
     from geophone import prove as ground
     from geophone.findings.lines import benchmark_lines
+    from geophone.prove.trials import Crew
     from geophone.report.prove_page import write_prove_page
     from geophone.terminal.progress import StageProgress
-    from geophone.terminal.show import say
-    from geophone.terminal.words import prove_document
+    from geophone.terminal.words import prove_document, say_proof
 
     if full and confirm:
         raise InputError("--full chooses and --confirm tests what was chosen: give one of them.")
@@ -42,16 +42,12 @@ def prove(
         raise InputError("--ray is for --full and --confirm; the short form runs here.")
     with Voice(as_json=as_json, quiet=quiet) as voice:
         with StageProgress(quiet=quiet) as progress:
-            told = {"workers": workers, "on_progress": progress.training}
-            if confirm:
-                tables = ground.confirm(out, frozen=frozen, ray=ray, **told)
-            elif full:
-                tables = ground.develop(out, ray=ray, **told)
-            else:
-                tables = ground.quick(out, frozen=frozen if frozen.is_file() else None, **told)
+            crew = Crew(workers, ray, progress.training)
+            run = ground.confirm if confirm else ground.develop if full else ground.quick
+            tables = run(out, crew)
         lines = benchmark_lines(tables)
         page = write_prove_page(tables, lines, out=out)
-        voice.say(lambda: say([*lines, "", f"The page: {page}"]), lambda: prove_document(out, tables, lines, page))
+        voice.say(lambda: say_proof(lines, tables["trust"], page), lambda: prove_document(out, tables, lines, page))
 
 
 def doctor(

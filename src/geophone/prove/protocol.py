@@ -1,105 +1,92 @@
-"""The protocol: development seeds choose, a file freezes the choice, fresh seeds confirm or do not."""
+"""The protocol: development seeds choose, files freeze the choice, fresh seeds confirm or do not."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from geophone.errors import InputError
-from geophone.prove.choice import Choice, choose, freeze
-from geophone.prove.choice import frozen as read_frozen
-from geophone.prove.evaluate import OFFLINE, evaluate, examples, false_alarms
-from geophone.prove.runs import BEDS, MAIN, NUISANCES, OTHERS, Crew, Trial, train_all
-from geophone.prove.signals import Signals, read_signals
-from geophone.prove.tables import Verdict, comparison_table, method_table, verdict
+from geophone.prove.choice import Choice, choose, freeze, frozen
+from geophone.prove.evaluate import Method, evaluate, examples, false_alarms, frozen_methods, layers_named
+from geophone.prove.ranker import PRINTED, printed, ranked, seeds_seen
+from geophone.prove.tables import (
+    RANKER,
+    comparison_table,
+    layer_table,
+    method_table,
+    trust_table,
+    verdict,
+    verdict_table,
+)  # fmt: skip
+from geophone.prove.trials import BEDS, BEHAVIOUR, GROUPS, NUISANCES, PRIMARY, Crew, Run, train_all, trials
 from geophone.store.tables import write_text
 from geophone.workers import Progress
 
-DEVELOPMENT = {**dict.fromkeys(MAIN, 10), **dict.fromkeys((*OTHERS, *NUISANCES), 4)}
-CONFIRMATION = dict.fromkeys(BEDS, 20)
-FIRST_FRESH = 1000
-QUICK_BEDS = {**dict.fromkeys(MAIN, 3), **dict.fromkeys(("superposition", "new_classes", "lr3", "plain"), 2)}
-FIRST_QUICK = 500
-FROZEN = "frozen.json"
-NEEDED = ("methods", "comparisons", "nuisances", "verdict")
+DEVELOPMENT = dict.fromkeys(BEDS, 6)
+CONFIRMATION = dict.fromkeys((*GROUPS["hidden"], *BEHAVIOUR, "grok", *NUISANCES), 20)
+QUICK = {**dict.fromkeys(PRIMARY, 4), "lr3": 2, "batch4": 2, "plain": 2}
+FIRST_DEVELOPMENT, FIRST_FRESH, FIRST_QUICK = 7000, 8000, 9000
+NEEDED = ("methods", "comparisons", "layers", "nuisances", "trust", "verdict")
+CHOICE = "rivals.json"
 _DIGITS = 4
 Tables = Mapping[str, pd.DataFrame]
 
 
-def trials(counts: Mapping[str, int], *, first: int) -> list[Trial]:
-    """So many seeds of each testbed, counted from `first`."""
-    return [Trial(bed, seed) for bed, count in counts.items() for seed in range(first, first + count)]
-
-
-def develop(out: Path, *, workers: int = 2, ray: str | None = None, on_progress: Progress | None = None) -> Tables:
-    """Train the development seeds under `out`, choose, and write frozen.json beside the tables of what was chosen from.
+def develop(out: Path, crew: Crew | None = None) -> Tables:
+    """Train the development seeds under `out`, choose the rivals' forms, and write rivals.json beside the tables of
+    what was chosen from.
 
     The tables describe the seeds that the choice was made on, so they flatter it. Finished runs are kept: run again,
-    it goes on where it was. `workers` processes train, or the Ray cluster at the address `ray`. Raises GeophoneError
-    when a run failed.
+    it goes on where it was. Raises GeophoneError when a run failed.
     """
-    runs = _trained(trials(DEVELOPMENT, first=0), out, Crew(workers, ray, on_progress))
+    runs = train_all(trials(DEVELOPMENT, first=FIRST_DEVELOPMENT), out, crew or Crew())
     choice = choose(runs)
-    freeze(choice, out / FROZEN)
-    return _written(runs, choice, out)
+    freeze(choice, out / CHOICE)
+    return written(runs, choice, out)
 
 
-def confirm(
-    out: Path, *, frozen: Path, workers: int = 2, ray: str | None = None, on_progress: Progress | None = None
-) -> Tables:
-    """Train 20 fresh seeds of every testbed under `out`, and test on them what `frozen` holds, changing nothing.
+def confirm(out: Path, crew: Crew | None = None, *, counts: Mapping[str, int] | None = None) -> Tables:
+    """Train fresh seeds of every testbed (20, or `counts` of each) under `out`, and test on them the package's frozen
+    ranker and rivals, changing nothing.
 
-    Raises StoreError when the file was changed since it was frozen, before anything is trained, and InputError when a
-    fresh seed is one that the choice was made on.
+    Raises StoreError when a frozen file was changed since, before anything is trained, and InputError when a fresh seed
+    is one that a choice was made on.
     """
-    choice = read_frozen(frozen)
-    fresh = trials(CONFIRMATION, first=FIRST_FRESH)
-    if seen := sorted(set(choice.seeds) & {trial.seed for trial in fresh}):
+    choice = frozen()
+    fresh = trials(counts or CONFIRMATION, first=FIRST_FRESH)
+    if seen := sorted({*choice.seeds, *seeds_seen()} & {trial.seed for trial in fresh}):
         raise InputError(f"seeds {seen} were used in development; a confirmation needs fresh ones.")
-    return _written(_trained(fresh, out, Crew(workers, ray, on_progress)), choice, out)
+    return written(train_all(fresh, out, crew or Crew()), choice, out)
 
 
-def quick(out: Path, *, frozen: Path | None = None, workers: int = 2, on_progress: Progress | None = None) -> Tables:
-    """A small version, in a few minutes: three seeds of the main testbeds, two of two others and of a nuisance, with
-    the methods of `frozen`, or those chosen on these very seeds when there is no such file.
-
-    It shows what the whole does; the seeds are too few to say anything.
-    """
-    runs = _trained(trials(QUICK_BEDS, first=FIRST_QUICK), out, Crew(workers, on_progress=on_progress))
-    return _written(runs, choose(runs) if frozen is None else read_frozen(frozen), out)
+def quick(out: Path, crew: Crew | None = None) -> Tables:
+    """A small version, in a few minutes: four seeds of the primary testbeds and two of the nuisances, with what the
+    package has frozen. It shows what the whole does; the seeds are too few to say much."""
+    return written(train_all(trials(QUICK, first=FIRST_QUICK), out, crew or Crew()), frozen(), out)
 
 
-def _trained(wanted: Sequence[Trial], out: Path, crew: Crew) -> list[Signals]:
-    return [read_signals(folder) for folder in train_all(wanted, out, crew)]
-
-
-def _written(runs: Sequence[Signals], choice: Choice, out: Path) -> Tables:
+def written(runs: Sequence[Run], choice: Choice, out: Path) -> Tables:
+    """The tables of the frozen ranker and rivals on `runs`, written into `out` as CSV."""
     rng = np.random.default_rng(0)
-    rows = evaluate(runs, choice, rng=rng)
+    methods: dict[str, Method] = {RANKER: ranked, PRINTED: printed, **frozen_methods(choice)}
+    rows = evaluate(runs, methods, rng=rng)
     tables = {"runs": rows, "methods": method_table(rows, rng=rng), "comparisons": comparison_table(rows, rng=rng)}
-    wide = rows[rows["track"] == OFFLINE].pivot(index=["bed", "seed"], columns="method", values="recall")
-    tables["recall"] = wide.reset_index()
-    tables["nuisances"] = false_alarms(runs, choice)
-    tables["examples"] = examples(runs, choice)
-    tables["verdict"] = _verdict_table(verdict(tables["methods"], tables["comparisons"], choice))
+    tables["layers"] = layer_table(layers_named(runs, ranked, choice), rng=rng)
+    tables["nuisances"] = false_alarms(runs, methods)
+    tables["trust"] = trust_table(tables["methods"], choice)
+    tables["examples"] = examples(runs, ranked)
+    tables["verdict"] = verdict_table(verdict(tables["comparisons"]))
     for name, table in tables.items():
         write_text(out / f"{name}.csv", table.to_csv(index=False, float_format=f"%.{_DIGITS}g"))
     return tables
 
 
 def read_tables(folder: Path) -> Tables:
-    """The tables that `develop`, `confirm` or `quick` wrote: methods, comparisons, nuisances and verdict, and, where
-    they are there, recall, runs and examples. Raises InputError when one of the first four is not there."""
+    """The tables that `develop`, `confirm` or `quick` wrote: `NEEDED` and, where they are there, runs and examples.
+    Raises InputError when one of the former is not there."""
     missing = [name for name in NEEDED if not (folder / f"{name}.csv").is_file()]
     if missing:
         raise InputError(f"{folder} has no {', '.join(missing)}: run geophone prove first.")
-    there = [name for name in (*NEEDED, "recall", "runs", "examples") if (folder / f"{name}.csv").is_file()]
+    there = [name for name in (*NEEDED, "runs", "examples") if (folder / f"{name}.csv").is_file()]
     return {name: pd.read_csv(folder / f"{name}.csv") for name in there}
-
-
-def _verdict_table(found: Verdict) -> pd.DataFrame:
-    row = asdict(found)
-    row |= {f"difference_{key}": value for key, value in row.pop("difference").items()}
-    return pd.DataFrame([row | {name: " ".join(row[name]) for name in ("reached", "gained")}])

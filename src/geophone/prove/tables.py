@@ -1,123 +1,129 @@
-"""From a row a run to the tables that are read: means with intervals, paired differences, and the verdict."""
+"""From one row per run to the tables that are read: means with intervals, paired differences, and the verdict."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from geophone.prove.choice import ALL_RIVALS, BEST_RIVALS, GEOPHONE, PRODUCT, Choice
-from geophone.prove.evaluate import OFFLINE
-from geophone.prove.runs import MAIN
-from geophone.prove.scores import GRIDS
-from geophone.prove.signals import RIVALS
+from geophone.prove.choice import Choice
+from geophone.prove.evaluate import BEST
 from geophone.prove.targeting import CURVE
+from geophone.prove.trials import BEHAVIOUR, GROUPS, PRIMARY
+from geophone.stats.clusters import Interval, stratified_interval
 
-DRAWS = 4000
-POOLED = "main testbeds"
-AIM_RECALL, AIM_GAIN = 0.8, 0.1
-AIM_RECALL_BEDS, AIM_GAIN_BEDS = 4, 3
-_CURVES = [f"curve_{i + 1}" for i in range(len(CURVE))]
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A mean over runs and its 95 % interval: percentiles of the bootstrap over runs."""
-
-    mean: float
-    low: float
-    high: float
+RANKER = "geophone"
+POOLED = "primary"
+ALL_GROUPS: Mapping[str, Sequence[str]] = {**GROUPS, "behaviour": BEHAVIOUR, POOLED: PRIMARY}
+ENDPOINTS = ("recall", "net", "f1", "layer_rate", "sample_auc")
+_MEANS = (
+    "recall_half", "recall_double", "strict", "chance", "other", "precision", "found", "listed", "shocked",
+    "shock_recall", *(f"curve_{i + 1}" for i in range(len(CURVE))),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the confirmatory runs say by the rule of the preregistration. `answer` is "better" when the interval of the
-    pooled difference lies above 0, "worse" when it lies below, "no better" otherwise; `reached` and `gained` are the
-    testbeds on which the product's recall is 0.8, and its gain on the best rival 0.1, or more."""
+    """Net recall at k = E over the primary testbeds, the ranker's less that of the best frozen rival for each kind of
+    events: "better" where the interval lies above 0, "worse" below, else "no better". `worse_in` are the groups whose
+    interval lies below 0."""
 
     answer: str
-    rival: str
     difference: Interval
-    reached: tuple[str, ...]
-    gained: tuple[str, ...]
+    worse_in: tuple[str, ...]
 
 
-def interval(groups: Sequence[np.ndarray], *, rng: np.random.Generator, draws: int = DRAWS) -> Interval:
-    """The mean over groups of the mean over each one's runs, runs drawn again within their group (Efron 1979). NaN
-    values are left out."""
-    kept = [np.asarray(g, dtype=np.float64)[np.isfinite(g)] for g in groups]
-    kept = [g for g in kept if len(g)]
-    if not kept:
-        return Interval(np.nan, np.nan, np.nan)
-    drawn = np.mean([g[rng.integers(len(g), size=(draws, len(g)))].mean(axis=1) for g in kept], axis=0)
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return Interval(float(np.mean([g.mean() for g in kept])), float(low), float(high))
+def within(name: str) -> Sequence[str]:
+    """The testbeds of a group, or the testbed itself."""
+    return ALL_GROUPS.get(name, (name,))
+
+
+def _samples(table: pd.DataFrame, column: str, name: str) -> list[np.ndarray]:
+    there = table[table["bed"].isin(within(name))]
+    return [part[column].to_numpy() for _, part in there.groupby("bed", sort=False)]
 
 
 def method_table(rows: pd.DataFrame, *, rng: np.random.Generator) -> pd.DataFrame:
-    """A row a testbed (and `POOLED`: the main ones together, each with equal weight), method and track: `runs`,
-    `recall` with `low` and `high`, and the means of the other columns of `evaluate`. `needed` is the median k / E, and
-    `within` the share of runs in which 80 % recall is reached at all with 4 E moments."""
+    """One row per testbed, or group of them (`ALL_GROUPS`: the mean of its testbeds' means), and method: `runs`; for
+    every endpoint its mean with `_low` and `_high` (`stratified_interval`), `low` and `high` being those of recall; and
+    the means of the other columns of `evaluate`. NaN runs are left out of each mean."""
     found = []
-    for (method, track), part in rows.groupby(["method", "track"], sort=False):
-        beds = dict(list(part.groupby("bed", sort=False)))
-        main = {bed: runs for bed, runs in beds.items() if bed in MAIN}
-        for name, members in [*((bed, {bed: runs}) for bed, runs in beds.items()), (POOLED, main)]:
-            if members:
-                found.append({"bed": name, "method": method, "track": track, **_summary(members, rng)})
+    for name in _names(rows):
+        for method, part in rows[rows["bed"].isin(within(name))].groupby("method", sort=False):
+            row: dict[str, object] = {"bed": name, "method": method, "runs": len(part)}
+            for endpoint in ENDPOINTS:
+                interval = stratified_interval(_samples(part, endpoint, name), rng=rng)
+                ends = ("low", "high") if endpoint == "recall" else (f"{endpoint}_low", f"{endpoint}_high")
+                row |= {endpoint: interval.statistic, ends[0]: interval.low, ends[1]: interval.high}
+            means = part.reindex(columns=["bed", *_MEANS]).groupby("bed").mean().mean()
+            found.append(row | means.to_dict())
     return pd.DataFrame(found)
 
 
-def _summary(members: dict[str, pd.DataFrame], rng: np.random.Generator) -> dict[str, float]:
-    runs = list(members.values())
-    recall = interval([part["recall"].to_numpy() for part in runs], rng=rng)
-    means = ["recall_half", "recall_double", "precision", "chance", "layer_rate", "area", "strict", "other_run"]
-    within = [(part["needed"] <= CURVE[-1]).mean() for part in runs]
-    found = {"runs": sum(len(part) for part in runs), "recall": recall.mean, "low": recall.low, "high": recall.high}
-    found |= {name: float(np.mean([part[name].mean() for part in runs])) for name in [*means, *_CURVES]}
-    found["lift"] = found["recall"] / found["chance"]
-    needed = pd.concat([part["needed"].fillna(np.inf) for part in runs]).median()
-    return found | {"needed": float(needed) if np.isfinite(needed) else np.nan, "within": float(np.mean(within))}
+def _names(rows: pd.DataFrame) -> list[str]:
+    beds = list(dict.fromkeys(rows["bed"]))
+    return beds + [group for group, members in ALL_GROUPS.items() if set(members) & set(beds)]
 
 
 def comparison_table(rows: pd.DataFrame, *, rng: np.random.Generator) -> pd.DataFrame:
-    """The product's scores against every rival and grid, offline, recall at k = E, paired by run: a row a testbed (and
-    `POOLED`), product and rival: `runs`, `difference`, `low`, `high`, `p` (sign flips of the runs' differences,
-    two-sided, 4,000 draws)."""
-    offline = rows[rows["track"] == OFFLINE]
-    wide = offline.pivot(index=["bed", "seed"], columns="method", values="recall")
+    """The ranker less every other method, paired by run: one row per testbed or group, rival and endpoint ("net",
+    "recall"): `runs`, `difference`, `low`, `high`."""
     found = []
-    for product in PRODUCT:
-        for rival in (*RIVALS, ALL_RIVALS, BEST_RIVALS, *GRIDS):
-            paired = (wide[product] - wide[rival]).groupby("bed", sort=False)
-            groups = {bed: values.to_numpy() for bed, values in paired}
-            main = [values for bed, values in groups.items() if bed in MAIN]
-            for bed, members in [*((bed, [values]) for bed, values in groups.items()), (POOLED, main)]:
-                if members:
-                    found.append({"bed": bed, "product": product, "rival": rival, **_difference(members, rng)})
+    for endpoint in ("net", "recall"):
+        wide = rows.pivot(index=["bed", "seed"], columns="method", values=endpoint)
+        for rival in (method for method in wide if method != RANKER):
+            paired = (wide[RANKER] - wide[rival]).rename("difference").reset_index()
+            for name in _names(paired):
+                interval = stratified_interval(_samples(paired, "difference", name), rng=rng)
+                row = {"bed": name, "rival": rival, "endpoint": endpoint, "runs": interval.n}
+                found.append(row | {"difference": interval.statistic, "low": interval.low, "high": interval.high})
     return pd.DataFrame(found)
 
 
-def _difference(groups: Sequence[np.ndarray], rng: np.random.Generator) -> dict[str, float]:
-    found = interval(groups, rng=rng)
-    flipped = np.mean([(rng.choice((-1, 1), (DRAWS, len(g))) * g).mean(axis=1) for g in groups], axis=0)
-    p = (1 + np.sum(np.abs(flipped) >= abs(found.mean) - 1e-12)) / (1 + DRAWS)
-    count = sum(len(g) for g in groups)
-    return {"runs": count, "difference": found.mean, "low": found.low, "high": found.high, "p": float(p)}
+def layer_table(named: pd.DataFrame, *, rng: np.random.Generator) -> pd.DataFrame:
+    """One row per testbed (and their mean, "all") and way of naming the layer: `found` and `true` as in
+    `evaluate.layers_named`, each with its interval."""
+    found = []
+    for name in (*dict.fromkeys(named["bed"]), "all"):
+        for way, part in named[(named["bed"] == name) | (name == "all")].groupby("way", sort=False):
+            row: dict[str, object] = {"bed": name, "way": way}
+            for column in ("found", "true"):
+                groups = [values[column].to_numpy() for _, values in part.groupby("bed", sort=False)]
+                interval = stratified_interval(groups, rng=rng)
+                row |= {column: interval.statistic, f"{column}_low": interval.low, f"{column}_high": interval.high}
+            found.append(row)
+    return pd.DataFrame(found)
 
 
-def verdict(methods: pd.DataFrame, comparisons: pd.DataFrame, choice: Choice) -> Verdict:
-    """The answer to the primary question: `geophone` against the best frozen rival, recall at k = E, offline."""
-    mine = comparisons[(comparisons["product"] == GEOPHONE) & (comparisons["rival"] == choice.best_rival)]
-    gain = mine.set_index("bed")
-    pooled = gain.loc[POOLED]
-    recall = methods[(methods["method"] == GEOPHONE) & (methods["track"] == OFFLINE)].set_index("bed")["recall"]
-    answer = "better" if pooled["low"] > 0 else "worse" if pooled["high"] < 0 else "no better"
-    there = [bed for bed in MAIN if bed in gain.index]
-    return Verdict(
-        answer=answer,
-        rival=choice.best_rival,
-        difference=Interval(float(pooled["difference"]), float(pooled["low"]), float(pooled["high"])),
-        reached=tuple(bed for bed in there if recall[bed] >= AIM_RECALL),
-        gained=tuple(bed for bed in there if gain.loc[bed, "difference"] >= AIM_GAIN),
+def verdict(comparisons: pd.DataFrame) -> Verdict:
+    """The answer to the primary question."""
+    mine = comparisons[(comparisons["rival"] == BEST) & (comparisons["endpoint"] == "net")].set_index("bed")
+    row = mine.loc[POOLED]
+    answer = "better" if row["low"] > 0 else "worse" if row["high"] < 0 else "no better"
+    difference = Interval(
+        row["difference"], row["low"], row["high"], float("nan"), int(row["runs"]), int(row["runs"]), "ok"
     )
+    worse = tuple(group for group in GROUPS if group in mine.index and mine.loc[group, "high"] < 0)
+    return Verdict(answer, difference, worse)
+
+
+def trust_table(methods: pd.DataFrame, choice: Choice) -> pd.DataFrame:
+    """Where to trust which signal: one row per testbed and group: the ranker's recall, the frozen rival with the
+    highest recall there (`rival`, `rival_recall`, with its interval; the best of many in hindsight, so it flatters),
+    chance, and what another run's moments hit (`other`)."""
+    found = []
+    for bed, part in methods.groupby("bed", sort=False):
+        rows = part.set_index("method")
+        rivals = rows.loc[[name for name in choice.rivals if name in rows.index]]
+        best = rivals["recall"].idxmax()
+        row = {"bed": bed, "runs": int(rows.loc[RANKER, "runs"]), "recall": rows.loc[RANKER, "recall"], "rival": best}
+        row |= {f"rival_{key}": rivals.loc[best, key] for key in ("recall", "low", "high")}
+        found.append(row | {"chance": rows.loc[RANKER, "chance"], "other": rows.loc[RANKER, "other"]})
+    return pd.DataFrame(found)
+
+
+def verdict_table(found: Verdict) -> pd.DataFrame:
+    """The verdict as a table of one row: answer, runs, difference, low, high, worse_in."""
+    gap = found.difference
+    row = {"answer": found.answer, "runs": gap.n, "difference": gap.statistic}
+    return pd.DataFrame([row | {"low": gap.low, "high": gap.high, "worse_in": ", ".join(found.worse_in)}])

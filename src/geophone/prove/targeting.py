@@ -5,68 +5,36 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
-from scipy.signal import find_peaks
+from scipy.stats import rankdata
 
 from geophone.errors import InputError
 from geophone.prove.events import ANY, Event
+from geophone.prove.truth import APART, Truth
+from geophone.signals import ADDED
 
-LEAST = 5
-MOST = 0.05
-APART = 2 * LEAST + 1
-BUDGETS = (0.5, 1.0, 2.0)
 CURVE = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
-GOAL = 0.8
+SHOCK_BEFORE, SHOCK_AFTER = 2, 5
+Indices = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moments:
-    """Places to dig, best first: `index` of the measurement, and the `layer` that speaks for it (ANY: none does)."""
+    """Places to dig, best first: `index` of the measurement.
 
-    index: np.ndarray
-    layer: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Hits:
-    """How the first k moments fared on the E events of a run.
-
-    `recall` = matched / E, `precision` = matched / k, `chance` the recall of k random moments, `lift` = recall /
-    chance, `layer_rate` the share of right layers among matched events whose layer is known (NaN: none is).
+    Where the method says so: `layers`, the one that each moment happened in (ANY: not said); `samples`, how much every
+    scored sample of the probe moved (one array per moment); `count`, at how many of them its own list ends.
     """
 
-    k: int
-    recall: float
-    precision: float
-    chance: float
-    lift: float
-    layer_rate: float
+    index: Indices
+    layers: tuple[str, ...] = ()
+    samples: tuple[np.ndarray, ...] = ()
+    count: int | None = None
 
-
-def pick(score: np.ndarray, *, apart: int = APART, spread: float = 0.0) -> np.ndarray:
-    """Indices of the measurements of `score` (measurements,), best first, any two at least `apart` of them apart, and
-    at least `spread` times the better one's place from the start, since later events are slower.
-
-    Greedy: local maxima within the run from the highest down, then, so that any budget can be spent, what is left from
-    the highest down. NaN never comes up. Ties go to the earlier measurement.
-    """
-    score = np.where(np.isfinite(score), np.asarray(score, dtype=np.float64), -np.inf)
-    tops = find_peaks(score)[0]
-    first = tops[np.argsort(-score[tops], kind="stable")]
-    rest = np.argsort(-score, kind="stable")
-    free, kept = np.isfinite(score), []
-    for i in [*first, *rest]:
-        if free[i]:
-            kept.append(int(i))
-            far = max(apart, int(spread * (i + 1)))
-            free[max(0, i - far + 1) : i + far] = False
-    return np.array(kept, dtype=int)
-
-
-def tolerance(event: Event, *, every: float, total: float) -> float:
-    """How far from t50 a moment still hits, in steps: a quarter of the rise t90 - t10, at least 5 measurements and at
-    most 5 % of the run."""
-    return float(np.clip((event.t90 - event.t10) / 4, LEAST * every, max(MOST * total, LEAST * every)))
+    def first(self, k: int) -> "Moments":
+        """The first k moments alone."""
+        return Moments(self.index[:k], self.layers[:k], self.samples[:k])
 
 
 def match(steps: np.ndarray, events: Sequence[Event], reach: Sequence[float]) -> list[tuple[int, int]]:
@@ -84,9 +52,29 @@ def match(steps: np.ndarray, events: Sequence[Event], reach: Sequence[float]) ->
     return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if inside[i, j]]
 
 
+def hits(moments: Moments, truth: Truth) -> list[tuple[int, int]]:
+    """`match` of moments with the events of a run."""
+    return match(truth.steps[moments.index], truth.events, truth.reach)
+
+
 def budget(share: float, events: int) -> int:
     """The number of moments that a budget of `share` times the number of events buys, 1 at least."""
     return max(1, math.ceil(share * events - 1e-9))
+
+
+def recall(moments: Moments, truth: Truth, *, share: float = 1.0) -> float:
+    """The share of a run's events that the first k = ceil(share E) moments hit. Raises InputError for a run without
+    events."""
+    if not truth.events:
+        raise InputError("a run without events has no recall; count its false alarms instead.")
+    k = budget(share, len(truth.events))
+    return len(hits(moments.first(k), truth)) / len(truth.events)
+
+
+def chance(truth: Truth, *, share: float = 1.0) -> float:
+    """The recall that as many random moments have on average (`random_recall`)."""
+    k = budget(share, len(truth.events))
+    return random_recall(truth.windows, k=k, length=len(truth.steps), apart=APART)
 
 
 def random_recall(windows: Sequence[int], *, k: int, length: int, apart: int = 1) -> float:
@@ -115,76 +103,85 @@ def _missing(window: int, k: int, length: int, apart: int) -> int:
     return sum(_sets(before, j, apart) * _sets(behind, k - j, apart) for j in range(k + 1))
 
 
-def random_moments(length: int, *, k: int, apart: int, rng: np.random.Generator) -> np.ndarray:
-    """k of `length` indices in random order, any two at least `apart` apart, every such set as likely as another."""
+def random_moments(length: int, *, k: int, apart: int, rng: np.random.Generator) -> Moments:
+    """k of `length` measurements in random order, any two at least `apart` apart, every such set as likely as
+    another."""
     room = length - (k - 1) * (apart - 1)
     if room < k:
         raise InputError(f"{k} moments that lie {apart} apart do not fit into {length} measurements.")
     drawn = np.sort(rng.choice(room, k, replace=False)) + (apart - 1) * np.arange(k)
-    return rng.permutation(drawn)
+    return Moments(rng.permutation(drawn))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Truth:
-    """The events of one run, how far each can be hit, and the steps that were measured."""
-
-    events: tuple[Event, ...]
-    reach: tuple[float, ...]
-    steps: np.ndarray
-
-    @property
-    def windows(self) -> list[int]:
-        """How many measurements hit each event."""
-        return [
-            int((np.abs(self.steps - event.t50) <= reach).sum())
-            for event, reach in zip(self.events, self.reach, strict=True)
-        ]
+def oracle(truth: Truth) -> Moments:
+    """The moments of somebody who knows: every event at its t50, in its layer, with its samples."""
+    index = np.array([np.abs(truth.steps - event.t50).argmin() for event in truth.events], dtype=np.intp)
+    moved = tuple(truth.samples.get(e.name, np.zeros(0)).astype(np.float64) for e in truth.events)
+    return Moments(index, tuple(event.layer for event in truth.events), moved, len(index))
 
 
-def truth(events: Sequence[Event], steps: np.ndarray, *, reach: float | None = None) -> Truth:
-    """The events of a run measured at `steps`; `reach` measurements for all of them instead of each one's own."""
-    every, total = float(np.median(np.diff(steps))), float(steps[-1])
-    own = [tolerance(e, every=every, total=total) if reach is None else reach * every for e in events]
-    return Truth(tuple(events), tuple(own), np.asarray(steps))
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The moments that a method itself lists, k not told: the share of them that hit an event, the share of events that
+    they hit, and the harmonic mean of the two (0 where nothing was hit)."""
+
+    precision: float
+    recall: float
+    f1: float
 
 
-def hits(moments: Moments, known: Truth, *, share: float) -> Hits:
-    """The first k = ceil(share E) moments against the events of a run. Raises InputError when the run has none."""
-    if not known.events:
-        raise InputError("a run without events has no recall; count its false alarms instead.")
-    k = budget(share, len(known.events))
-    pairs = match(known.steps[moments.index[:k]], known.events, known.reach)
-    chance = random_recall(known.windows, k=k, length=len(known.steps), apart=APART)
-    recall = len(pairs) / len(known.events)
-    placed = [(moments.layer[i], known.events[j].layer) for i, j in pairs if known.events[j].layer != ANY]
-    right = [said == where or said.startswith(where + ".") for said, where in placed]
-    return Hits(
-        k=k,
-        recall=recall,
-        precision=len(pairs) / k,
-        chance=chance,
-        lift=recall / chance,
-        layer_rate=float(np.mean(right)) if right else math.nan,
-    )
+def listed(moments: Moments, truth: Truth) -> Listed:
+    """How the first `count` moments fare. Raises InputError for a method that does not say where its list ends."""
+    if moments.count is None:
+        raise InputError("this method does not say where its list of moments ends.")
+    right = len(hits(moments.first(moments.count), truth))
+    precision, share = right / max(moments.count, 1), right / len(truth.events)
+    return Listed(precision, share, 2 * right / max(moments.count + len(truth.events), 1))
 
 
-def recall_curve(moments: Moments, known: Truth, shares: Sequence[float] = CURVE) -> np.ndarray:
-    """Recall at each budget of `shares` times E."""
-    return np.array([hits(moments, known, share=share).recall for share in shares])
+def layer_rate(moments: Moments, truth: Truth) -> float:
+    """Of the events that the first E moments hit and whose layer is known, the share whose layer is named; NaN where
+    there is none or the method names no layers. A block and what it adds are one layer."""
+    pairs = [(i, j) for i, j in hits(moments.first(len(truth.events)), truth) if truth.events[j].layer != ANY]
+    if not pairs or not moments.layers:
+        return math.nan
+    return float(np.mean([moments.layers[i].removesuffix(ADDED) == truth.events[j].layer for i, j in pairs]))
 
 
-def area(moments: Moments, known: Truth) -> float:
-    """The area under recall against k / E from 0 to 4, over 4 (trapezoids; recall 0 at k = 0): 1 cannot be reached, and
-    a perfect method has 1 - 1 / 8."""
-    shares = np.arange(1, 4 * len(known.events) + 1) / len(known.events)
-    recall = recall_curve(moments, known, shares)
-    return float(np.trapezoid(np.concatenate([[0.0], recall]), np.concatenate([[0.0], shares])) / 4)
+def sample_auc(moments: Moments, truth: Truth) -> float:
+    """Of the events that the first E moments hit and whose task's samples are known, the mean area under the ROC curve
+    of the samples ranked by how much they moved; NaN where there is none."""
+    areas = [
+        auc(moments.samples[i], truth.samples[truth.events[j].name])
+        for i, j in hits(moments.first(len(truth.events)), truth)
+        if truth.events[j].name in truth.samples and moments.samples
+    ]
+    return float(np.mean(areas)) if areas else math.nan
 
 
-def needed(moments: Moments, known: Truth) -> float:
-    """The least k / E at which recall is 0.8 or more; NaN when all the moments are not enough."""
-    for k in range(1, len(moments.index) + 1):
-        pairs = match(known.steps[moments.index[:k]], known.events, known.reach)
-        if len(pairs) >= GOAL * len(known.events) - 1e-9:
-            return k / len(known.events)
-    return math.nan
+def auc(score: np.ndarray, positive: np.ndarray) -> float:
+    """P(score of a positive > score of a negative) + P(equal) / 2, from the rank sum (Mann & Whitney 1947); NaN where
+    all are of one kind."""
+    count = int(positive.sum())
+    if not 0 < count < len(positive):
+        return math.nan
+    return float((rankdata(score)[positive].sum() - count * (count + 1) / 2) / (count * (len(positive) - count)))
+
+
+def shocked(moments: Moments, truth: Truth) -> float:
+    """The share of the first E moments that lie from 2 measurements before to 5 after a step at which data, objective
+    or optimizer were changed: pointing there is right for a shock and wrong for an acquisition. NaN where none was."""
+    if not truth.planted or not truth.events:
+        return math.nan
+    away = truth.steps[moments.index[: len(truth.events)], None] - np.array(truth.planted)
+    near = (away >= -SHOCK_BEFORE * truth.every) & (away <= SHOCK_AFTER * truth.every)
+    return float(near.any(axis=1).mean())
+
+
+def shock_recall(moments: Moments, truth: Truth) -> float:
+    """The share of planted changes that as many moments as there are changes find, each within the same window."""
+    if not truth.planted:
+        return math.nan
+    away = truth.steps[moments.index[: len(truth.planted)], None] - np.array(truth.planted)
+    near = (away >= -SHOCK_BEFORE * truth.every) & (away <= SHOCK_AFTER * truth.every)
+    return float(near.any(axis=0).mean()) if near.size else 0.0

@@ -8,20 +8,23 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from geophone.charts.study import known_events, recall_curves
 from geophone.charts.theme import BLANK
-from geophone.prove.choice import DIMENSIONS_ONLY, GEOPHONE, WITHOUT_SCALARS
-from geophone.prove.evaluate import OFFLINE
-from geophone.prove.tables import POOLED
+from geophone.prove.choice import DIMENSIONS
+from geophone.prove.evaluate import BEST, CEILING
+from geophone.prove.ranker import PRINTED
+from geophone.prove.tables import ALL_GROUPS, RANKER
 from geophone.prove.targeting import CURVE
 from geophone.report.script import drawing
 from geophone.store.tables import write_text
 
 NAMES = {
-    GEOPHONE: "geophone (all that is recorded)",
-    WITHOUT_SCALARS: "dimensions and 1 - CKA",
-    DIMENSIONS_ONLY: "dimensions alone",
-    "rivals_best": "best combination of rivals",
-    "turn4": "1 - CKA",
-    "weight_norm": "weight norm",
+    RANKER: "geophone",
+    PRINTED: "geophone, one list",
+    BEST: "best rival for its kind of events",
+    CEILING: "slopes of the clocks (ceiling)",
+    DIMENSIONS: "dimensions alone",
+    "cka_change_4": "1 - CKA",
+    "mean_p": "mean probability of the right answer",
+    "gradient_norm": "gradient norm",
     "loss": "training loss",
     "log_uniform": "log-uniform grid",
     "random": "random",
@@ -47,9 +50,9 @@ def write_prove_page(tables: Mapping[str, pd.DataFrame], lines: Sequence[str], *
 
 
 def recall_rows(methods: pd.DataFrame) -> pd.DataFrame:
-    """Recall at every budget of the methods that have a name here, testbed by testbed (offline track): bed, method,
+    """Recall at every budget of the methods that have a name here, testbed by testbed: bed, method,
     budget (moments per event), recall."""
-    shown = methods[(methods["track"] == OFFLINE) & (methods["bed"] != POOLED) & methods["method"].isin(NAMES)]
+    shown = methods[~methods["bed"].isin(ALL_GROUPS) & methods["method"].isin(NAMES)]
     rows = [
         {"bed": row["bed"], "method": NAMES[row["method"]], "budget": share, "recall": row[f"curve_{i + 1}"]}
         for row in shown.to_dict("records")

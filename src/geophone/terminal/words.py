@@ -15,7 +15,7 @@ from geophone.store.study import Study
 from geophone.terminal.show import say, show
 
 _PER_RUN = ("order", "order_tests", "detection", "types")
-_OF_PROOF = ("verdict", "methods", "comparisons", "nuisances")
+_OF_PROOF = ("verdict", "methods", "comparisons", "layers", "nuisances", "trust")
 _VERDICTS = {"bottom-up": "up", "top-down": "down", "simultaneous": "same"}
 Document = dict[str, Any]
 
@@ -130,6 +130,14 @@ def run_document(run: Run) -> Document:
 def prove_document(out: Path, tables: Mapping[str, pd.DataFrame], lines: Sequence[str], page: Path) -> Document:
     """The verdict, the tables behind it, and the sentences of the page."""
     return {"folder": out, "page": page, "says": lines, **{name: tables[name] for name in _OF_PROOF if name in tables}}
+
+
+def say_proof(lines: Sequence[str], trust: pd.DataFrame, page: Path) -> None:
+    """What the proving ground says, where to trust which signal, and where its page is."""
+    say([*lines, "", "Where to trust which signal (recall with one moment per event):"])
+    shown = trust[["bed", "recall", "rival", "rival_recall", "chance", "other"]].round(2)
+    show(shown.rename(columns={"rival": "best signal", "rival_recall": "its recall", "other": "another run"}))
+    say(["", f"The page: {page}"])
 
 
 def say_rows(answer: pd.DataFrame, *, most: int) -> None:

@@ -1,12 +1,14 @@
 """Induction heads: attention that finds what followed last time (Olsson et al. 2022)."""
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
-from geophone.prove.bed import Setting
-from geophone.prove.events import rises
+from geophone.prove.bed import Clock, Curves, Setting, log_uniform
+from geophone.prove.events import Event, rises
 from geophone.record.capture import ActivationCapture
+from geophone.training import supervised
 from geophone.zoo.generated import UNSCORED, Repeats
 from geophone.zoo.transformer import Decoder
 
@@ -16,9 +18,9 @@ PROBE = 32
 PATTERNS = ("blocks.0.attention.pattern", "blocks.1.attention.pattern")
 
 
-def setting(seed: int) -> Setting:
+def setting(seed: int, *, rate: float = 1e-3) -> Setting:
     """A decoder of two attention layers (64 wide, 4 heads, no perceptron) on sequences of 48 of 32 symbols that repeat
-    with a random period, AdamW 1e-3.
+    with a random period, AdamW.
 
     Three clocks, each as a share of the most it comes to: `previous`, the greatest mean attention of a head of layer 0
     to the token before; `induction`, the greatest mean attention of a head of layer 1 to the token after the last
@@ -30,9 +32,9 @@ def setting(seed: int) -> Setting:
     model = Decoder(task.symbols, task.symbols, length=task.length, width=64, heads=4, depth=2, mlp=False)
     checks, periods = _checks(task, rng)
 
-    def curves(net: nn.Module) -> dict[str, float]:
-        with ActivationCapture(net, PATTERNS) as capture:
-            output = net(checks[0])
+    def curves() -> Curves:
+        with ActivationCapture(model, PATTERNS) as capture:
+            output = model(checks[0])
             first, second = (capture[name] for name in PATTERNS)
         scored = checks[1] != UNSCORED
         right = (output.argmax(-1) == checks[1])[scored].float().mean()
@@ -44,26 +46,31 @@ def setting(seed: int) -> Setting:
 
     return Setting(
         model=model,
-        optimizer=torch.optim.AdamW(model.parameters(), lr=1e-3),
-        batch=lambda rng: task(rng, BATCH),
-        loss=_loss,
+        optimizer=torch.optim.AdamW(model.parameters(), lr=rate),
+        objective=supervised(model, lambda rng, step: task(rng, BATCH), next_token_loss),
         probe=task(rng, PROBE),
+        clock=Clock(curves, clocked),
         steps=780,
         every=3,
-        curves=curves,
-        events=clocked,
-        layers=("blocks.0.attention", "blocks.0", "blocks.1.attention", "blocks.1"),
+        layers=("blocks.0", "blocks.1"),
     )
 
 
-def clocked(table) -> list:
+def drawn(seed: int) -> Setting:
+    """The same at a rate log-uniform in [8e-4, 3.2e-3]."""
+    rng = np.random.default_rng([107, seed])
+    return setting(seed + 70000, rate=float(log_uniform(rng, 8e-4, 3.2e-3)))
+
+
+def clocked(table: pd.DataFrame) -> list[Event]:
     """Events of the clock's curves, each from its level in the first tenth of the run to its greatest."""
     layers = {"previous": "blocks.0", "induction": "blocks.1"}
     start = table.iloc[: max(len(table) // 10, 1)].min()
     return rises((table - start) / (table.max() - start), start=0.0, end=1.0, layers=layers)
 
 
-def _loss(output: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+def next_token_loss(output: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Mean cross-entropy over the positions that are scored."""
     return nn.functional.cross_entropy(output.flatten(0, 1), y.flatten(), ignore_index=UNSCORED)
 
 

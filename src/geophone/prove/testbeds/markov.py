@@ -1,11 +1,14 @@
 """In-context Markov chains: first the symbols are counted, then the pairs (Edelman et al. 2024)."""
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
-from geophone.prove.bed import Setting
-from geophone.prove.events import rises
+from geophone.prove.bed import Clock, Curves, Setting
+from geophone.prove.events import Event, rises
+from geophone.prove.testbeds.induction import next_token_loss
+from geophone.training import supervised
 from geophone.zoo.generated import MarkovChains
 from geophone.zoo.transformer import Decoder
 
@@ -31,8 +34,8 @@ def setting(seed: int) -> Setting:
     checks, _ = task(rng, CHECKS)
     rules = {name: rule[:, LATER:] for name, rule in context_rules(checks, task.symbols).items()}
 
-    def distances(net: nn.Module) -> dict[str, float]:
-        predicted = net(checks)[:, LATER:].log_softmax(-1)
+    def distances() -> Curves:
+        predicted = model(checks)[:, LATER:].log_softmax(-1)
         return {
             name: float(nn.functional.kl_div(predicted, rule, reduction="none").sum(-1).mean())
             for name, rule in rules.items()
@@ -41,18 +44,16 @@ def setting(seed: int) -> Setting:
     return Setting(
         model=model,
         optimizer=torch.optim.AdamW(model.parameters(), lr=1e-3),
-        batch=lambda rng: task(rng, BATCH),
-        loss=lambda output, y: nn.functional.cross_entropy(output.flatten(0, 1), y.flatten()),
+        objective=supervised(model, lambda rng, step: task(rng, BATCH), next_token_loss),
         probe=task(rng, PROBE),
+        clock=Clock(distances, clocked),
         steps=1400,
         every=4,
-        curves=distances,
-        events=clocked,
-        layers=("blocks.0.attention", "blocks.0", "blocks.1.attention", "blocks.1"),
+        layers=("blocks.0", "blocks.1"),
     )
 
 
-def clocked(table) -> list:
+def clocked(table: pd.DataFrame) -> list[Event]:
     """`unigram`: the divergence from the counts of symbols falls from its first value to its least. `bigram`: from then
     on, the divergence from the counts of pairs falls from its level to its least."""
     least = int(table["unigram"].to_numpy().argmin())

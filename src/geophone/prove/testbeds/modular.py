@@ -4,8 +4,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from geophone.prove.bed import Setting
+from geophone.prove.bed import Batch, Clock, Curves, Setting
 from geophone.prove.events import rises
+from geophone.training import supervised
 from geophone.zoo.mlp import MLP
 
 P = 59
@@ -27,23 +28,21 @@ def setting(seed: int) -> Setting:
     torch.manual_seed(seed)
     model = MLP(2, [128], P, symbols=P)
 
-    def draw(rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    def draw(rng: np.random.Generator, step: int) -> Batch:
         index = torch.from_numpy(rng.integers(count, size=BATCH))
         return x[index], y[index]
 
-    def accuracies(net: nn.Module) -> dict[str, float]:
-        right = (net(torch.cat([x[:BATCH], x[count:]])).argmax(1) == torch.cat([y[:BATCH], y[count:]])).float()
+    def accuracies() -> Curves:
+        right = (model(torch.cat([x[:BATCH], x[count:]])).argmax(1) == torch.cat([y[:BATCH], y[count:]])).float()
         return {"memorised": float(right[:BATCH].mean()), "generalised": float(right[BATCH:].mean())}
 
     return Setting(
         model=model,
         optimizer=torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=1.0),
-        batch=draw,
-        loss=nn.functional.cross_entropy,
+        objective=supervised(model, draw, nn.functional.cross_entropy),
         probe=(x[count : count + PROBE], y[count : count + PROBE]),
+        clock=Clock(accuracies, lambda table: rises(table, start=1 / P, end=1.0)),
         steps=2400,
         every=6,
-        curves=accuracies,
-        events=lambda table: rises(table, start=1 / P, end=1.0),
         layers=("layer1", "layer1.0"),
     )

@@ -5,8 +5,9 @@ import pandas as pd
 import torch
 from torch import nn
 
-from geophone.prove.bed import Setting
-from geophone.prove.events import rises
+from geophone.prove.bed import Batch, Clock, Curves, Setting
+from geophone.prove.events import Event, rises
+from geophone.training import supervised
 
 FEATURES, ROOM = 20, 5
 BATCH = 256
@@ -40,30 +41,31 @@ def setting(seed: int) -> Setting:
         model.encode.weight.mul_(0.1)
     importance = torch.from_numpy(0.7 ** np.arange(FEATURES, dtype=np.float32))
 
-    def draw(rng: np.random.Generator, size: int = BATCH) -> tuple[torch.Tensor, torch.Tensor]:
+    def draw(rng: np.random.Generator, size: int) -> Batch:
         there = rng.random((size, FEATURES), dtype=np.float32) < 0.1
         x = torch.from_numpy(there * rng.random((size, FEATURES), dtype=np.float32))
         return x, x
 
+    def loss(output: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return (importance * (output - y).square()).sum(1).mean()
+
     return Setting(
         model=model,
         optimizer=torch.optim.Adam(model.parameters(), lr=1e-3),
-        batch=draw,
-        loss=lambda output, y: (importance * (output - y).square()).sum(1).mean(),
+        objective=supervised(model, lambda rng, step: draw(rng, BATCH), loss),
         probe=draw(rng, PROBE),
+        clock=Clock(lambda: _norms(model), clocked),
         steps=2400,
         every=6,
-        curves=_norms,
-        events=clocked,
         layers=("encode", "out"),
     )
 
 
-def _norms(model: nn.Module) -> dict[str, float]:
+def _norms(model: Tied) -> Curves:
     return {f"feature{i}": float(v) for i, v in enumerate(model.encode.weight.square().sum(0))}
 
 
-def clocked(table: pd.DataFrame) -> list:
+def clocked(table: pd.DataFrame) -> list[Event]:
     """Events of the features whose greatest squared length is 0.5 or more."""
     kept = table[table.columns[table.max() >= LEAST_NORM]]
     return rises(kept / kept.max(), start=0.0, end=1.0)
