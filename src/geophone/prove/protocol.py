@@ -21,7 +21,6 @@ from geophone.prove.tables import (
 )  # fmt: skip
 from geophone.prove.trials import BEDS, BEHAVIOUR, GROUPS, NUISANCES, PRIMARY, Crew, Run, train_all, trials
 from geophone.store.tables import write_text
-from geophone.workers import Progress
 
 DEVELOPMENT = dict.fromkeys(BEDS, 6)
 CONFIRMATION = dict.fromkeys((*GROUPS["hidden"], *BEHAVIOUR, "grok", *NUISANCES), 20)

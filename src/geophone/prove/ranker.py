@@ -1,6 +1,7 @@
 """The package's one ranker, `geophone.point`, as methods that the proving ground can score."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -32,6 +33,7 @@ def shocks(signals: RunSignals, kind: str) -> Moments:
     return _moments(signals, _listing(signals).of("shock"))
 
 
+@lru_cache(maxsize=512)
 def _listing(signals: RunSignals) -> Listing:
     return transitions(signals, rng=np.random.default_rng(_SEED))
 

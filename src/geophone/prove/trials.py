@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from geophone.engine import Outcome, Progress, Task, run_local, run_ray
 from geophone.errors import GeophoneError, InputError, StoreError
 from geophone.point.signals import Behaviour, RunSignals
 from geophone.prove.bed import Setting
@@ -18,6 +17,7 @@ from geophone.prove.recording import record
 from geophone.prove.truth import TRUTH, Truth, read_truth
 from geophone.signals import NORMS
 from geophone.store.run import Run as Stored
+from geophone.workers import Outcome, Progress, Task, Workers
 
 _HOMES = {
     "v_classes": "planted.drawn", "v_layer": "private.layered", "v_parity": "parity.drawn",
@@ -108,8 +108,7 @@ def run_trials(bed: str, seeds: Sequence[int], folder: str, *, tell: Callable[[i
 
 @dataclass(frozen=True, slots=True)
 class Crew:
-    """Who trains: `workers` processes of this machine, or the Ray cluster at the address `ray` (`engine.run_ray`), and
-    whom they tell."""
+    """Who trains, as `workers.Workers`, and whom they tell."""
 
     workers: int = 2
     ray: str | None = None
@@ -117,10 +116,7 @@ class Crew:
 
     def do(self, tasks: Sequence[Task]) -> list[Outcome]:
         """Run `tasks` to their ends."""
-        progress = self.on_progress or (lambda name, done, of: None)
-        if self.ray is not None:
-            return run_ray(tasks, address=self.ray, on_progress=progress, on_end=lambda outcome: None)
-        return run_local(tasks, workers=self.workers, on_progress=progress, on_end=lambda outcome: None)
+        return Workers(self.workers, self.ray).map(tasks, on_progress=self.on_progress or (lambda *news: None))
 
 
 def train_all(wanted: Sequence[Trial], out: Path, crew: Crew) -> list[Run]:
