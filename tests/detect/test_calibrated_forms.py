@@ -25,7 +25,7 @@ def share(kind, series=400):
 
 @pytest.mark.parametrize("kind", HELD)
 def test_family_wise_error_is_at_most_eight_percent(kind):
-    # 400 series here; benchmarks/phase1.py has 1,000 of each kind.
+    # 400 series here; benchmarks/phenomena.py has 1,000 of each kind.
     assert share(kind) <= 0.08
 
 

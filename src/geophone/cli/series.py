@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from geophone.cli.options import Json, Quiet
+from geophone.cli.options import Json, Quiet, RunFolder, Table
 from geophone.errors import InputError
 from geophone.terminal.voice import Voice
 
@@ -105,7 +105,7 @@ def _measured(work: "Callable[[Callable[[int, int], None]], Measured]", *, as_js
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(help="A CSV or parquet table, long or wide.")],
+    file: Table,
     out: Annotated[Path, typer.Option(help="A new or empty folder for the run.")],
     dimension: Annotated[str | None, typer.Option(help="What was measured, where the table does not say.")] = None,
     step: Annotated[str | None, typer.Option(help="The column with the training step.")] = None,
@@ -130,7 +130,7 @@ def import_(
 
 
 def netron(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run that geophone trained.")],
+    run: RunFolder,
     export: Annotated[Path | None, typer.Option(help="Only write the network here, as ONNX.")] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="On the loopback address; 0: any that is free.")] = 0,
 ) -> None:

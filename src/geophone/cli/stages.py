@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from geophone.cli.options import Folder, Json, OwnData, OwnModel, OwnScore, OwnWeights, Quiet, Ray
+from geophone.cli.options import Folder, Json, OwnData, OwnModel, OwnScore, OwnWeights, Quiet, Ray, StudyFolder
 from geophone.errors import InputError
 from geophone.terminal.voice import Voice
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from geophone.study.options import DigSettings
 
 
-def detect(folder: Folder, as_json: Json = False, quiet: Quiet = False) -> None:
+def detect(folder: StudyFolder, as_json: Json = False, quiet: Quiet = False) -> None:
     """Find when layers settle, in which order, and where they jump.
 
     Stabilisation, convergence order, jumps and critical periods of every run and dimension, naive form beside
@@ -28,11 +28,14 @@ def detect(folder: Folder, as_json: Json = False, quiet: Quiet = False) -> None:
     """
     from geophone import study as stages
     from geophone.study.options import stage_settings
-    from geophone.terminal.words import phenomena_document, say_phenomena
+    from geophone.terminal.progress import StageProgress
 
     with Voice(as_json=as_json, quiet=quiet) as voice:
-        study = stages.open_study(folder)
-        tables = stages.detect_stage(study, stage_settings(folder).detect)
+        study, options = stages.open_study(folder), stage_settings(folder).detect
+        with StageProgress(quiet=quiet) as progress:
+            tables = stages.detect_stage(study, options, on_progress=progress.training)
+        from geophone.terminal.words import phenomena_document, say_phenomena
+
         voice.say(lambda: say_phenomena(study, tables), lambda: phenomena_document(study, tables))
 
 
@@ -150,7 +153,7 @@ def _numbers(units: str) -> tuple[int, ...]:
 
 
 def evidence(
-    folder: Folder,
+    folder: StudyFolder,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Where the tests' randomness comes from; default: as in the study file.")
     ] = None,
@@ -177,7 +180,7 @@ def evidence(
 
 
 def report(
-    folder: Folder,
+    folder: StudyFolder,
     live: Annotated[bool, typer.Option("--live", help="Serve it, and follow a running study, until Ctrl-C.")] = False,
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Of --live, on the loopback address; 0: any that is free.")
@@ -212,7 +215,7 @@ def report(
 
 
 def paper(
-    folder: Folder,
+    folder: StudyFolder,
     prove: Annotated[
         Path | None, typer.Option(help="The folder of a `geophone prove`; default: prove/ in the study, if there.")
     ] = None,
@@ -237,7 +240,7 @@ def paper(
 
 
 def sql(
-    folder: Folder,
+    folder: StudyFolder,
     query: Annotated[
         str | None, typer.Argument(metavar="QUERY", help="One question; without it, the tables there are.")
     ] = None,

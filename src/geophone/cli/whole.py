@@ -61,10 +61,11 @@ def run(
     Example: geophone run studies/catalogue.toml --until detect
     """
     from geophone import study as stages
-    from geophone.terminal.progress import StudyProgress
 
     read, text = stages.read_study_file(study)
     hands = stages.Workers(workers, ray, gpus)
+    from geophone.terminal.progress import StudyProgress
+
     with Voice(as_json=as_json, quiet=quiet) as voice:
         with StudyProgress(quiet=quiet) as progress:
             made = stages.run_study(

@@ -3,10 +3,26 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from geophone.errors import InputError, StoreError
 from geophone.store.formats import FORMER
 
 RUN, SAMPLES, DIG = "run.json", "behaviour/samples.parquet", "dig.json"  # in the folder of a run, or of a dig
 _SHOWN = (f"runs/*/{RUN}", "runs/*/series/*", "runs/*/scalars/*", "digs/*/*", "prove/*.csv")
+
+
+def check_folder(folder: Path) -> None:
+    """Raises StoreError unless `folder` holds a run or a study."""
+    if not folder.is_dir():
+        raise StoreError(f"{folder} is not a folder.")
+    if not (folder / RUN).is_file() and not (folder / "runs").is_dir():
+        raise StoreError(f"{folder} holds neither a run ({RUN}) nor a study (runs/).")
+
+
+def check_study(folder: Path) -> None:
+    """The same for a study. Raises InputError when it is a single run."""
+    check_folder(folder)
+    if (folder / RUN).is_file():
+        raise InputError(f"{folder} holds one run, not a study; a study keeps its runs in runs/.")
 
 
 class Places:

@@ -14,7 +14,7 @@ from geophone.store.dig import Dig
 from geophone.store.documents import Statistics, read_document, read_text
 from geophone.store.drawing import Drawer, drawing
 from geophone.store.inside import check_inside
-from geophone.store.places import Places
+from geophone.store.places import Places, check_folder
 from geophone.store.run import Run, is_run
 from geophone.store.tables import read_rows, write_table
 
@@ -178,10 +178,6 @@ def _row_of(name: str) -> type[Row]:
 def open_folder(folder: Path | str, *, replay: Callable | None = None, drawer: Drawer = None) -> Run | Study:
     """The run or study in `folder`. Raises StoreError when it holds neither."""
     folder = Path(folder)
-    if not folder.is_dir():
-        raise StoreError(f"{folder} is not a folder.")
-    if is_run(folder):
-        return Run(folder, replay=replay, drawer=drawer)
-    if Places(folder).runs.is_dir():
-        return Study(folder, replay=replay, drawer=drawer)
-    raise StoreError(f"{folder} holds neither a run (run.json) nor a study (runs/).")
+    check_folder(folder)
+    kind = Run if is_run(folder) else Study
+    return kind(folder, replay=replay, drawer=drawer)

@@ -57,16 +57,15 @@ class StudyFile(StageSettings):
     forks: Forks | None = None
 
     def complete(self, source: Source) -> Self:
+        super().complete(source)
         with source.at("dimensions", got=self.dimensions):
             chosen(self.dimensions)
+        with source.at("target", "dimension", got=self.target.dimension):
+            self._check_recorded()
         with source.at("schedule", got=self.schedule):
             schedule_of(self.schedule)
         with source.at("networks", got=self.networks):
-            whole = self.model_copy(update={"networks": expanded(self.networks)})
-        super().complete(source)
-        with source.at("target", "dimension", got=self.target.dimension):
-            self._check_recorded()
-        return whole
+            return self.model_copy(update={"networks": expanded(self.networks)})
 
     def _check_recorded(self) -> None:
         if self.dimensions is not None and self.target.dimension not in self.dimensions:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geophone.errors import InputError
+from geophone.store.places import check_study
 from geophone.store.study import Study
 from geophone.study.options import DetectOptions, EvidenceOptions, TargetOptions
 
@@ -24,9 +25,10 @@ def open_study(folder: Path | str) -> Study:
     """The study in `folder`. Raises InputError when it holds a single run."""
     from geophone._open import open as open_folder
 
+    check_study(Path(folder))
     study = open_folder(folder)
     if not isinstance(study, Study):
-        raise InputError(f"{folder} holds one run, not a study; a study keeps its runs in runs/.")
+        raise InputError(f"{folder} was a study a moment ago, and holds one run now.")
     return study
 
 

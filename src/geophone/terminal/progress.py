@@ -1,6 +1,7 @@
 """Progress on stderr, while a stage or a whole study runs."""
 
 import time
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -13,8 +14,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from geophone.study.runs import RunPlan
 from geophone.workers import Outcome
+
+if TYPE_CHECKING:
+    from geophone.study.runs import RunPlan
 
 
 class StageProgress:
@@ -74,7 +77,7 @@ class StudyProgress:
         if self._bars.live.is_started:
             self._bars.stop()
 
-    def training(self, plans: list[RunPlan], there: int) -> None:
+    def training(self, plans: "list[RunPlan]", there: int) -> None:
         self._steps = {plan.name: plan.steps - (plan.fork[0] if plan.fork else 0) for plan in plans}
         self._done, self._ended, self._of, self._start = {}, there, there + len(plans), time.monotonic()
         what = "forks" if plans and plans[0].fork else "runs"

@@ -1,6 +1,6 @@
 """The calibrated detectors on series in which nothing happens and on planted jumps, and the time of a whole study.
 
-    python benchmarks/phase1.py [--series 1000] [--seed 0] [--study DIR] [--copies 1]
+    python benchmarks/phenomena.py [--series 1000] [--seed 0] [--study DIR] [--copies 1]
 
 Prints the share of null series with at least one detection (the family-wise error, nominal 5 %), the share of planted
 jumps found within 3 measurements, and with --study the seconds that `detect` takes on it; --copies N counts every run
