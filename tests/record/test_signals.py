@@ -188,14 +188,17 @@ class TestUpdates:
             assert run.series(name)["blocks.1+"].loc[12] == pytest.approx(value, rel=1e-5), name
 
     def test_a_block_whose_residual_is_added_outside_has_none(self):
-        assert [layer.name for layer in gp.layers(Stream(inside=False), PROBE)] == [
-            "embed", "blocks.0", "blocks.1", "blocks.2", "head",
-        ]  # fmt: skip
+        layers = gp.layers(Stream(inside=False), PROBE)
+        assert [layer.name for layer in layers] == ["embed", "blocks.0", "blocks.1", "blocks.2", "head"]
+        assert layers.updates == ()
 
     def test_named_layers_have_those_that_are_named(self):
-        names = lambda **options: [layer.name for layer in gp.layers(Stream(), PROBE, **options)]  # noqa: E731
+        def names(**options):
+            layers = gp.layers(Stream(), PROBE, **options)
+            return [layer.name for layer in (*layers, *layers.updates)]
+
         assert names(layers=["blocks.1", "blocks.1+", "blocks.2+"]) == ["blocks.1", "blocks.1+", "blocks.2+"]
-        assert names(layers=["blocks.1", "head"], updates=True) == ["blocks.1", "blocks.1+", "head"]
+        assert names(layers=["blocks.1", "head"], updates=True) == ["blocks.1", "head", "blocks.1+"]
         assert not any(name.endswith("+") for name in names(updates=False))
 
 

@@ -1,6 +1,7 @@
 """From a representation to its dimensions, by the catalogue."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,15 +32,21 @@ def read(x, *, names: Sequence[str] | None = None) -> Reading:
     """
     wanted = chosen(names)
     matrix = as_matrix(x)
-    with one_lapack_thread():
+    with one_lapack_thread(), _exact(matrix.device):
         return _read(matrix, wanted)
 
 
 def read_each(matrices: Mapping[str, torch.Tensor], *, names: Sequence[str] | None = None) -> dict[str, Reading]:
     """`read` of several representations, by name; setting up is done once for all of them."""
     wanted = chosen(names)
-    with one_lapack_thread():
+    device = next((matrix.device for matrix in matrices.values()), torch.device("cpu"))
+    with one_lapack_thread(), _exact(device):
         return {name: _read(as_matrix(matrix), wanted) for name, matrix in matrices.items()}
+
+
+def _exact(device: torch.device) -> AbstractContextManager[object]:
+    """A context in which products are not taken in half precision, whatever autocast the caller is in."""
+    return torch.autocast(device.type, enabled=False) if torch.is_autocast_enabled(device.type) else nullcontext()
 
 
 def _read(matrix: torch.Tensor, wanted: tuple[Dimension, ...]) -> Reading:

@@ -64,17 +64,21 @@ class Plan:
 
 
 class LayerList(tuple[Layer, ...]):
-    """Layers in the order in which they run; `left_out` names what is not among them, each with the reason."""
+    """Layers in the order in which they run. `updates` are those that hold what a block adds to its input, such as
+    "blocks.3+", and are recorded besides; `left_out` names what is not recorded, each with the reason."""
 
+    updates: tuple[Layer, ...]
     left_out: dict[str, str]
 
     def __new__(cls, layers: Iterable[Layer], left_out: Mapping[str, str]) -> "LayerList":
-        made = super().__new__(cls, layers)
+        every = tuple(layers)
+        made = super().__new__(cls, (layer for layer in every if not layer.name.endswith(ADDED)))
+        made.updates = tuple(layer for layer in every if layer.name.endswith(ADDED))
         made.left_out = dict(left_out)
         return made
 
     def __repr__(self) -> str:
-        lines = [f"{layer.name}: {layer.rows} x {layer.features}, {layer.view}" for layer in self]
+        lines = [f"{v.name}: {v.rows} x {v.features}, {v.view}" for v in (*self, *self.updates)]
         return "\n".join([*lines, *(f"left out: {name}, which {why}" for name, why in self.left_out.items())])
 
 
@@ -157,10 +161,13 @@ class _Chain:
         self._handed_on: set[str] = set()
 
     def hook(self, name: str) -> Callable[..., None]:
+        parent = _parent(name)
+
         def follow(module: nn.Module, args: object, kwargs: object, output: object) -> None:
             given, made = first_tensor((args, kwargs)), first_tensor(output)
-            if self._last is not None and given is not None and self._last[1]() is given:
-                self._handed_on.add(self._last[0])
+            before = self._last
+            if before is not None and given is not None and before[1]() is given and _parent(before[0]) == parent:
+                self._handed_on.add(before[0])
             self._last = None if made is None else (name, weakref.ref(made))
             self._called.append(name)
 
@@ -168,13 +175,17 @@ class _Chain:
 
     def streams(self) -> set[str]:
         """The blocks of those lists in which most blocks hand their output on as it is."""
-        parents = {name: name.rpartition(".")[0] for name in self._called}
+        parents = {name: _parent(name) for name in self._called}
         streams: set[str] = set()
         for parent in set(parents.values()):
             blocks = [name for name in parents if parents[name] == parent]
             if len(blocks) > 1 and 2 * len(self._handed_on & set(blocks)) >= len(blocks) - 1:
                 streams |= set(blocks)
         return streams
+
+
+def _parent(name: str) -> str:
+    return name.rpartition(".")[0]
 
 
 def settled(

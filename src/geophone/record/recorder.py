@@ -40,7 +40,8 @@ class Recorder:
     and `on_record` are the fields of `Watch`. In the place of the short arguments the values themselves can be given:
     `what=What(...)`, `when=Schedule(...)`, `watch=Watch(...)`.
 
-    `start` is the number of updates the model has had already; counting goes on from there. With `resume` the run in
+    `start` is the number of updates the model has had already; counting goes on from there, and where that step is due
+    the model is measured at once (not with `at_start=False`). With `resume` the run in
     `out` is continued: what it holds of steps after `start` is dropped, and new rows follow the old ones.
 
     `name` defaults to the folder's name, `about` is kept in the manifest as it is. Hooks exist only while a measurement
@@ -76,6 +77,7 @@ class Recorder:
         name: str | None = None,
         about: Mapping[str, Any] | None = None,
         start: int = 0,
+        at_start: bool = True,
         resume: bool = False,
         what: What | None = None,
         when: Schedule | None = None,
@@ -83,6 +85,7 @@ class Recorder:
     ) -> None:
         self._steps = whole("start", start, 0, "updates that the model has had")
         self._folder, self.resumed = Path(out), resume
+        self._at_start = at_start and not resume
         what = _value(
             What, what, "what", layers=layers, views=views, rows=rows, dimensions=dimensions, noise=noise_probe,
             noise_every=noise_every, labels=labels, behaviour=behaviour, concepts=concepts, updates=updates,
@@ -128,7 +131,7 @@ class Recorder:
             desk.expect(self._steps + 1)
             return Waiting(desk)
         session = Session(desk, plan)
-        if self.resumed or not desk.pace.grant(self._steps):
+        if not self._at_start or not desk.pace.grant(self._steps):
             session.expect(self._steps + 1)
         else:
             session.step(self._steps, {})
@@ -149,7 +152,14 @@ class Recorder:
 
         Raises InputError for a scalar that is not a number, and after `close`.
         """
-        self._steps += 1
+        return self.steps(1, **scalars)
+
+    def steps(self, updates: int, /, **scalars: float) -> list[Alarm]:
+        """`step` where the loop made several updates since the last call: what was due at any of them is measured now.
+
+        Raises InputError as `step` does, and for fewer than 1 update.
+        """
+        self._steps += whole("updates", updates, 1, "updates")
         self._work = self._work.known(self._steps)
         return self._work.step(self._steps, _floats(scalars))
 

@@ -70,35 +70,37 @@ class Schedule:
 class Pace:
     """Which steps are measured as the training goes: those that `schedule` says, within its limit on time.
 
-    `grant(step)` decides over the step that comes next, and `take(step)` gives the decision when it is done;
-    `passed_over` counts the steps that were due and not measured. The limit compares the time inside of `measuring`
-    with the time outside.
+    `grant(step)` decides over the call that comes next, `take(step)` gives the decision when it is done; `passed_over`
+    counts the calls that were due and not measured. A call may count several updates: it is due where one of them is,
+    and as many are expected of the next. The limit compares the time inside of `measuring` with the time outside.
     """
 
     def __init__(self, schedule: Schedule, *, clock: Callable[[], float] = time.perf_counter) -> None:
         self._schedule, self._clock = schedule, clock
         self._start, self._spent = clock(), 0.0
-        self._granted: int | None = None
+        self._span, self._expected, self._in_time = 1, 0, False
         self.passed_over = 0
 
     def due(self, step: int) -> bool:
         return self._schedule.due(step)
 
     def grant(self, step: int) -> bool:
-        """Whether `step` is due and there is time for a measurement."""
+        """Whether a call for `step` and the next ones would be due, and there is time for a measurement."""
         training = self._clock() - self._start - self._spent
         share = self._schedule.overhead
-        granted = self.due(step) and (share is None or self._spent <= share * training)
-        self._granted = step if granted else None
-        return granted
+        self._expected, self._in_time = step, share is None or self._spent <= share * training
+        return self._in_time and any(map(self.due, range(step, step + self._span)))
 
     def granted(self, step: int) -> bool:
-        return self._granted == step
+        """Whether the call that has come to `step` is measured."""
+        return self._in_time and any(map(self.due, range(self._expected, step + 1)))
 
     def take(self, step: int) -> bool:
-        """Whether `step` is measured, now that it is done."""
-        self.passed_over += self.due(step) and not self.granted(step)
-        return self.granted(step)
+        """`granted`, now that the call is done."""
+        due = any(map(self.due, range(self._expected, step + 1)))
+        self.passed_over += due and not self._in_time
+        self._span = max(1, step - self._expected + 1)
+        return due and self._in_time
 
     @contextmanager
     def measuring(self) -> Iterator[None]:
