@@ -81,3 +81,30 @@ def test_accumulated_batches_are_one_step_and_an_error_closes_the_run(tmp_path):
         fit(gpt2, tmp_path / "a", [callback, Stops()], accumulate=2)
     run = gp.open(tmp_path / "r")
     assert (run.status, run.manifest.steps) == ("failed", 5)
+
+
+def test_a_training_that_was_resumed_is_one_series_equal_to_that_of_one_training(tmp_path):
+    def train(folder, run, steps, start=None):
+        torch.manual_seed(0)
+        trainer = transformers.Trainer(
+            model=gpt2(),
+            args=transformers.TrainingArguments(
+                output_dir=str(folder), max_steps=steps, per_device_train_batch_size=4, logging_steps=1, report_to=[],
+                save_strategy="steps", save_steps=4, use_cpu=True, seed=3, disable_tqdm=True,
+                lr_scheduler_type="constant", eval_strategy="steps", eval_steps=4,
+            ),
+            train_dataset=[{"input_ids": row, "labels": row} for row in TOKENS],
+            eval_dataset=[{"input_ids": row, "labels": row} for row in TOKENS[:4]],
+            callbacks=[GeophoneCallback(PROBE, out=run, every=1, labels="next-token")],
+        )  # fmt: skip
+        trainer.train(resume_from_checkpoint=start)
+
+    train(tmp_path / "a", tmp_path / "whole", 8)
+    train(tmp_path / "b", tmp_path / "two", 4)
+    train(tmp_path / "b", tmp_path / "two", 8, start=str(tmp_path / "b" / "checkpoint-4"))
+    whole, two = gp.open(tmp_path / "whole"), gp.open(tmp_path / "two")
+    assert list(two.series("rankme").index) == list(range(1, 9))
+    for name, series in whole.all_series().items():
+        assert series.equals(two.series(name)), name
+    assert whole.behaviour().equals(two.behaviour())
+    assert whole.scalars()["eval_loss"].notna().sum() >= 1

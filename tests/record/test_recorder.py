@@ -162,7 +162,7 @@ def test_a_layer_that_dies_and_one_that_blows_up_are_rows_with_a_status(tmp_path
 
 def test_hooks_are_gone_after_a_measurement_and_after_an_error(tmp_path, probe):
     model = make()
-    recorder = gp.Recorder(model, probe, out=tmp_path / "run", every=1)
+    recorder = gp.Recorder(model, probe, out=tmp_path / "run", every=1, on_error="raise")
     recorder.step()
     assert not any(module._forward_hooks for module in model.modules())
     model.head.weight = nn.Parameter(torch.zeros(3, 5))

@@ -96,7 +96,7 @@ def test_a_what_keeps_what_can_be_gone_through_once():
 
 @pytest.mark.parametrize("probe", [noise(), "batch"])
 def test_another_rank_gets_a_whole_recorder_that_does_nothing(tmp_path, monkeypatch, probe):
-    monkeypatch.setattr(module, "_rank", lambda: 1)
+    monkeypatch.setattr(module, "rank", lambda: 1)
     model = network()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with gp.Recorder(model, probe, out=tmp_path / "run", every=1, resume=True) as recorder:

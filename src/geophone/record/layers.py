@@ -13,9 +13,11 @@ from torch import nn
 from geophone.errors import InputError
 from geophone.record.axes import CHANNELS_FIRST, FIRST, Samples, Shape, samples_axis
 from geophone.record.capture import ActivationCapture, first_tensor
+from geophone.record.distributed import is_sharded
 from geophone.record.probe import Probe, as_probe, bare
 from geophone.record.scoring import Scorer, concepts_of, scorer
 from geophone.record.selection import Selection, selection, some
+from geophone.record.state import Attribute, Snapshot, changed_by, snapshot
 from geophone.record.views import View, kind_of, size_of, view_of
 from geophone.record.what import Views, What
 from geophone.records import Layer
@@ -35,7 +37,7 @@ class Plan:
 
     `samples` is the number of samples it was made for, `added` the modules whose updates are read, `scorer` what is
     made of the model's output (None in band), `concepts` what is looked for in every layer, `left_out` what would have
-    been read too, each with the reason.
+    been read too, each with the reason, `protected` what a forward pass changes of the model's Python state.
     """
 
     select: tuple[str, ...]
@@ -46,6 +48,7 @@ class Plan:
     scorer: Scorer | None = None
     concepts: dict[str, Concept] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    protected: tuple[Attribute, ...] = ()
 
     def keep(self, name: str, output: torch.Tensor) -> torch.Tensor | None:
         """The rows of `output`, as `ActivationCapture` is to keep them; None for what is not in the plan.
@@ -102,9 +105,15 @@ def plan(model: nn.Module, probe: Probe, what: What) -> Plan:
     """
     inner = bare(model)
     chosen = selection(inner, what)
-    calls, output = _called(inner, probe, chosen)
-    few = probe.first(3)
-    fewer = {} if few is None else _called_again(inner, few, chosen)
+    few, sharded = probe.first(3), is_sharded(inner)
+    before: Snapshot = {} if sharded else snapshot(inner)
+    protected: tuple[Attribute, ...] = ()
+    try:
+        calls, output = _called(inner, probe, chosen)
+        fewer = {} if few is None else _called_again(inner, few, chosen)
+    finally:
+        # What shards a model keeps its own accounts in attributes, and puts them right itself.
+        protected = () if sharded else changed_by(inner, before)
     axes = {
         name: samples_axis(shape, probe.samples, fewer.get(name), few.samples if few else 0)
         for name, shape in calls.shapes.items()
@@ -112,7 +121,8 @@ def plan(model: nn.Module, probe: Probe, what: What) -> Plan:
     mask = probe.mask_for(inner)
     made = settled(calls.shapes, axes, chosen, what, mask=mask, calls=calls)
     concepts = concepts_of(what, probe.samples)
-    return replace(made, samples=probe.samples, scorer=scorer(output, probe, mask, what), concepts=concepts)
+    scored = scorer(output, probe, mask, what)
+    return replace(made, samples=probe.samples, scorer=scored, concepts=concepts, protected=protected)
 
 
 def _called(model: nn.Module, probe: Probe, chosen: Selection) -> tuple[_Calls, Any]:
@@ -120,8 +130,9 @@ def _called(model: nn.Module, probe: Probe, chosen: Selection) -> tuple[_Calls, 
 
     def keep(name: str, output: torch.Tensor) -> None:
         calls.shapes[name] = tuple(output.shape)
-        if isinstance(chosen.modules.get(name), nn.Embedding) and bool((output == output[:1]).all()):
-            calls.same.add(name)
+        if isinstance(chosen.modules.get(name), nn.Embedding):
+            first = output[:1] if len(output) > 1 else output[:, :1]
+            calls.same |= {name} if bool((output == first).all()) else set()
 
     wanted = chosen.updates | chosen.blocks
     capture = ActivationCapture(model, list(chosen.modules.values()), keep=keep, added=wanted)

@@ -53,6 +53,11 @@ class Measurer:
         lists = {kind: {"step": step, kind: value} for kind, value in values.items() if value is not None}
         return Rowset(series, self._readability(step, caught.rows), lists)
 
+    def failed(self, index: int, step: int) -> Rowset:
+        """The rows of a measurement that could not be made."""
+        nothing = dict.fromkeys(self._names, math.nan)
+        return Rowset([series_row(index, step, layer, "failed", nothing) for layer in self._plan.layers])
+
     def _series(
         self, index: int, step: int, probe: str, rows: Rows, norms: Mapping[str, Mapping[str, float]]
     ) -> list[Row]:

@@ -206,7 +206,7 @@ def bare(model: nn.Module) -> nn.Module:
     while True:
         if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
             model = model.module
-        elif isinstance(model._modules.get("_orig_mod"), nn.Module):
+        elif "_orig_mod" in model._modules:
             model = model.get_submodule("_orig_mod")
         else:
             return model

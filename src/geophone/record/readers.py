@@ -14,6 +14,7 @@ from geophone.record.layers import Plan, plan, settled
 from geophone.record.probe import Probe, as_probe, bare, is_compiled, is_lazy, model_device, second_probe
 from geophone.record.scoring import Scored
 from geophone.record.selection import selection
+from geophone.record.state import restored
 from geophone.record.what import What
 
 Rows = Mapping[str, torch.Tensor]
@@ -79,7 +80,7 @@ class ProbeReader:
         capture = plan.capture(self._model)
 
         def caught(probe: Probe) -> tuple[Rows, Any]:
-            with capture:
+            with capture, restored(plan.protected):
                 output = probe.to(model_device(self._model)).forward(self._model)
                 rows = {name: capture[name] for name in capture.names}
                 capture.clear()

@@ -11,10 +11,22 @@ import torch
 from torch import nn
 
 from geophone.errors import InputError
+from geophone.record.distributed import is_sharded, rank
 from geophone.record.probe import is_lazy
 from geophone.record.readers import BatchReader, ProbeReader, Reader
 from geophone.record.schedule import Pace, Schedule
-from geophone.record.session import Desk, Ended, Session, Silence, Waiting, Work, check_layers, check_same, samples_of
+from geophone.record.session import (
+    Desk,
+    Ended,
+    Following,
+    Session,
+    Silence,
+    Waiting,
+    Work,
+    check_layers,
+    check_same,
+    samples_of,
+)
 from geophone.record.watch import Alarm, Snapshots, Watch
 from geophone.record.what import Selector, Views, What, whole
 from geophone.store.manifest import read_manifest
@@ -36,8 +48,8 @@ class Recorder:
     (images, sequences) draws rows/len(probe) of them per sample, the same at every step.
 
     What is read at a measurement: `layers` to `signals` are the fields of `What` (`noise_probe` is its `noise`). When:
-    `every` is a number of steps or a `Schedule`. What happens then: `step` returns the alarms; `alarms`, `snapshots`
-    and `on_record` are the fields of `Watch`. In the place of the short arguments the values themselves can be given:
+    `every` is a number of steps or a `Schedule`. What happens then: `step` returns the alarms; `alarms` to
+    `on_error` are the fields of `Watch`. In the place of the short arguments the values themselves can be given:
     `what=What(...)`, `when=Schedule(...)`, `watch=Watch(...)`.
 
     `start` is the number of updates the model has had already; counting goes on from there, and where that step is due
@@ -46,8 +58,8 @@ class Recorder:
 
     `name` defaults to the folder's name, `about` is kept in the manifest as it is. Hooks exist only while a measurement
     runs, and train flags, buffers and random state are put back: a training with a recorder ends in the same
-    weights, bit for bit, as without. Under torch.distributed only rank 0 records, and nobody waits for it: the
-    recorders of the other ranks take every call and do nothing.
+    weights, bit for bit, as without. Under torch.distributed only rank 0 records: the recorders of the other ranks take
+    every call and do nothing, but of a sharded model (FSDP) they take part in the forward pass over the probe.
 
     Raises InputError for a model or probe that cannot be recorded, for a short argument beside the value that holds
     it, and for an `out` that is not new or empty, before anything is written there.
@@ -74,6 +86,7 @@ class Recorder:
         alarms: str | None = "auto",
         snapshots: Snapshots | None = None,
         on_record: Callable[[dict[str, float]], Any] | None = None,
+        on_error: str = "warn",
         name: str | None = None,
         about: Mapping[str, Any] | None = None,
         start: int = 0,
@@ -91,13 +104,19 @@ class Recorder:
             noise_every=noise_every, labels=labels, behaviour=behaviour, concepts=concepts, updates=updates,
             signals=signals,
         )  # fmt: skip
-        watch = _value(Watch, watch, "watch", alarms=alarms, snapshots=snapshots, on_record=on_record)
+        watch = _value(
+            Watch, watch, "watch", alarms=alarms, snapshots=snapshots, on_record=on_record, on_error=on_error
+        )
         schedule = _schedule(every, when)
+        if schedule.overhead is not None and is_sharded(model):
+            raise InputError("overhead=: every process must measure a sharded model at the same steps; name them.")
         watch.dimension(what.names)
         identity = {"name": name or self._folder.name, "about": _plain(about or {})}
         self._work: Work = Silence()
-        if _rank() == 0:
+        if rank() == 0:
             self._work = self._begin(model, _reader(model, probe, what), what, schedule, watch, identity)
+        elif is_sharded(model):
+            self._work = self._follow(model, _reader(model, probe, what), schedule)
 
     def _begin(
         self,
@@ -137,6 +156,13 @@ class Recorder:
             session.step(self._steps, {})
         return session
 
+    def _follow(self, model: nn.Module, reader: Reader, schedule: Schedule) -> Silence:
+        """Take part in what rank 0 does: the same passes at the same steps."""
+        plan = None if is_lazy(model) else reader.plan()
+        if plan is None:
+            return Silence()
+        return Following(reader, plan, Pace(schedule), self._steps, now=self._at_start)
+
     @property
     def due(self) -> bool:
         """Whether the step being trained now will be measured when `step` is called (an overhead limit aside)."""
@@ -147,14 +173,14 @@ class Recorder:
         """Where the run is written."""
         return self._folder
 
-    def step(self, **scalars: float) -> list[Alarm]:
+    def step(self, **scalars: float | None) -> list[Alarm]:
         """Count one update of the model, measure it when it is due, keep `scalars` by name; the alarms it raised.
 
         Raises InputError for a scalar that is not a number, and after `close`.
         """
         return self.steps(1, **scalars)
 
-    def steps(self, updates: int, /, **scalars: float) -> list[Alarm]:
+    def steps(self, updates: int, /, **scalars: float | None) -> list[Alarm]:
         """`step` where the loop made several updates since the last call: what was due at any of them is measured now.
 
         Raises InputError as `step` does, and for fewer than 1 update.
@@ -174,7 +200,7 @@ class Recorder:
 
     def close(self, status: str = "finished", *, note: str = "", results: Mapping[str, float] | None = None) -> None:
         """Write what is still in memory and end the run; `results` go into the manifest. Twice does nothing."""
-        work, self._work = self._work, Ended() if _rank() == 0 else Silence()
+        work, self._work = self._work, Ended() if rank() == 0 else Silence()
         work.close(self._steps, status, note, _floats(results or {}))
 
     def __enter__(self) -> "Recorder":
@@ -231,17 +257,16 @@ def _plain(about: Mapping[str, Any]) -> dict[str, Any]:
         raise InputError(f"about= goes into a JSON file: {error}.") from error
 
 
-def _floats(scalars: Mapping[str, float]) -> dict[str, float]:
+def _floats(scalars: Mapping[str, float | None]) -> dict[str, float]:
     reserved = sorted({"index", "step"} & set(scalars))
     if reserved:
         raise InputError(f"scalars cannot be called {', '.join(reserved)}; the recorder counts those itself.")
     try:
-        return {name: float(value) for name, value in scalars.items()}
+        return {name: _float(value) for name, value in scalars.items() if value is not None}
     except (TypeError, ValueError, RuntimeError) as error:
         kinds = {name: type(value).__name__ for name, value in scalars.items()}
         raise InputError(f"every scalar must be one number; got {kinds}.") from error
 
 
-def _rank() -> int:
-    ready = torch.distributed.is_available() and torch.distributed.is_initialized()
-    return torch.distributed.get_rank() if ready else 0
+def _float(value: Any) -> float:
+    return float(value.detach() if isinstance(value, torch.Tensor) else value)

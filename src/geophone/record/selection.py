@@ -106,7 +106,8 @@ def _default(model: nn.Module) -> Selection:
                 left_out[name] = _HEAD
             else:
                 modules[name] = module
-    return Selection(modules, frozenset(modules), frozenset(), frozenset(blocks & set(modules)), left_out, True)
+    composite = frozenset(name for name in blocks & set(modules) if any(True for _ in modules[name].children()))
+    return Selection(modules, frozenset(modules), frozenset(), composite, left_out, True)
 
 
 def _holds_all(name: str, modules: dict[str, nn.Module], blocks: set[str]) -> bool:

@@ -11,6 +11,8 @@ from torch import nn
 
 from geophone.errors import InputError
 from geophone.record.checkpoints import save_checkpoint, save_weights
+from geophone.record.distributed import is_sharded
+from geophone.record.faults import Absences, Faults
 from geophone.record.layers import Plan
 from geophone.record.measurement import Measurer, Rowset
 from geophone.record.norms import ParameterNorms
@@ -58,6 +60,26 @@ class Silence:
         """Nothing is open."""
 
 
+class Following(Silence):
+    """The work of ranks other than 0 where a forward pass needs them all: they take part in it and record nothing."""
+
+    def __init__(self, reader: Reader, plan: Plan, pace: Pace, step: int, *, now: bool) -> None:
+        self._pace, self._read, self._measured = pace, reader.reading(plan), 0
+        if now and pace.grant(step):
+            self.step(step, {})
+        pace.grant(step + 1)
+
+    def due(self, step: int) -> bool:
+        return self._pace.due(step)
+
+    def step(self, step: int, scalars: Mapping[str, float]) -> list[Alarm]:
+        if self._pace.take(step):
+            self._read(self._measured)
+            self._measured += 1
+        self._pace.grant(step + 1)
+        return []
+
+
 class Ended(Silence):
     """The work of a closed recorder: none, and whoever asks for more is told."""
 
@@ -88,6 +110,8 @@ class Desk:
 
     def checkpoint(self, step: int, optimizer: torch.optim.Optimizer | None) -> str:
         """Everything recorded is on disk first, so that a run can be resumed from any of its checkpoints."""
+        if is_sharded(bare(self.model)):
+            raise InputError("the weights of a sharded model lie on several processes; let the trainer save them.")
         self.writer.flush()
         digest = save_checkpoint(self.writer.folder, step, model=bare(self.model), optimizer=optimizer)
         self.writer.checkpoint(step, digest)
@@ -141,10 +165,12 @@ class Session:
         self._read = desk.reader.reading(plan)
         self._measurer = Measurer(plan, desk.what, steady=desk.reader.steady)
         names = [layer.name for layer in plan.layers]
-        self._norms = ParameterNorms(bare(desk.model), names) if desk.what.signals else None
+        whole = desk.what.signals and not is_sharded(bare(desk.model))
+        self._norms = ParameterNorms(bare(desk.model), names) if whole else None
         self._listener = Listener(names, desk.watch.dimension(desk.what.names))
         limits = desk.watch.snapshots
         self._ring = None if limits is None else SnapshotRing(bare(desk.model), limits, self._keep)
+        self._faults, self._absences = Faults(desk.watch.on_error), Absences()
         self._describe(plan)
 
     def _describe(self, plan: Plan) -> None:
@@ -176,11 +202,15 @@ class Session:
 
     def measure(self, step: int, scalars: Mapping[str, float]) -> list[Alarm]:
         """Measure now, and write it as the measurement of `step`; the alarms."""
-        rows, norms = self._measure(step)
+        rows, norms = self._measured(step)
         row = {"index": self._index, "step": step, **norms, **scalars}
         self._desk.writer.add(rows.series, row, lists=rows.lists, concepts=rows.concepts)
         self._index += 1
-        return self._tell(step, [row for row in rows.series if row["probe"] == "main"], {**norms, **scalars})
+        main = [row for row in rows.series if row["probe"] == "main"]
+        self._absences.count(main)
+        with self._faults.outlived("what watches the measurements"):
+            return self._tell(step, main, {**norms, **scalars})
+        return []
 
     def recall(self, step: int) -> None:
         """Read what `step`, which is written already, looked like: the next measurements are compared with it."""
@@ -200,6 +230,12 @@ class Session:
 
     def close(self, step: int, status: str, note: str, results: Mapping[str, float]) -> None:
         self._desk.close(status, note, results, steps=step, measurements=self._index)
+
+    def _measured(self, step: int) -> tuple[Rowset, dict[str, float]]:
+        """What was measured; rows that say "failed" where that could not be done."""
+        with self._faults.outlived("a measurement"):
+            return self._measure(step)
+        return self._measurer.failed(self._index, step), {}
 
     def _measure(self, step: int) -> tuple[Rowset, dict[str, float]]:
         """The rows, and the norms over the whole network that stand there."""
@@ -223,7 +259,8 @@ class Session:
 
 def samples_of(reader: Reader, plan: Plan) -> dict[str, Any]:
     """What the manifest of a run that is read by `plan` says of its samples."""
-    return reader.describe() | {"samples": plan.samples}
+    put_back = {"put_back": [str(attribute) for attribute in plan.protected]} if plan.protected else {}
+    return reader.describe() | {"samples": plan.samples, **put_back}
 
 
 def check_same(manifest: Manifest, what: What, reader: Reader, folder: Path) -> None:

@@ -68,12 +68,15 @@ class Watch:
 
     `alarms`: the dimension that the causal detector listens to ("auto": the participation ratio if it is recorded;
     None: no alarms). `snapshots`: how much is kept of the weights around alarms (None: nothing). `on_record` is called
-    with a flat dict per measurement, such as {"step": 5, "loss": 0.7, "stable_rank/conv1": 3.2}.
+    with a flat dict per measurement, such as {"step": 5, "loss": 0.7, "stable_rank/conv1": 3.2}. `on_error`: a
+    measurement or a callback that fails is told in a warning, once per kind, and the training goes on ("warn"), or it
+    ends in the error ("raise").
     """
 
     alarms: str | None = "auto"
     snapshots: Snapshots | None = None
     on_record: Callable[[dict[str, float]], Any] | None = None
+    on_error: str = "warn"
 
     def __post_init__(self) -> None:
         if self.alarms not in (None, "auto"):
@@ -82,6 +85,8 @@ class Watch:
             raise InputError(f"snapshots={self.snapshots!r}: give a geophone.Snapshots, or None.")
         if self.on_record is not None and not callable(self.on_record):
             raise InputError(f"on_record={self.on_record!r}: give a function of one dict, or None.")
+        if self.on_error not in ("warn", "raise"):
+            raise InputError(f"on_error={self.on_error!r}: give 'warn' or 'raise'.")
 
     def dimension(self, names: Sequence[str]) -> str | None:
         """What the detector listens to where `names` are recorded. Raises InputError for one that is not."""

@@ -90,7 +90,7 @@ class Run:
         return {name: wide.astype(float) for name, wide in self._wide(wanted, probe).items()}
 
     def statuses(self, *, probe: str = "main") -> pd.DataFrame:
-        """The status of every measurement ("ok", "dead", "nonfinite"), laid out as `series`."""
+        """The status of every measurement ("ok", "dead", "nonfinite", "absent", "failed"), laid out as `series`."""
         return self._wide(("status",), probe)["status"]
 
     def signals(self, *, probe: str = "main") -> dict[str, pd.DataFrame]:

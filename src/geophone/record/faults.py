@@ -1,0 +1,59 @@
+"""What goes wrong while a training runs, and must not end it."""
+
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+# Layers are told to be absent once they were so in more than this share of at least so many measurements.
+_SHARE, _ENOUGH = 0.1, 5
+
+
+class Faults:
+    """Tells each kind of error once and lets the training go on ("warn"), or lets it through ("raise")."""
+
+    def __init__(self, on_error: str) -> None:
+        self._raises = on_error == "raise"
+        self._told: set[tuple[str, str]] = set()
+
+    @contextmanager
+    def outlived(self, what: str) -> Iterator[None]:
+        """What is done inside may fail."""
+        try:
+            yield
+        except Exception as error:  # a model, a callback and LAPACK may raise anything; none of it is the training's
+            if self._raises:
+                raise
+            kind = (what, type(error).__name__)
+            if kind not in self._told:
+                self._told.add(kind)
+                line = " ".join(str(error).split())[:300]
+                warnings.warn(
+                    f"geophone: {what} failed, and the training goes on: {kind[1]}: {line} (told once; "
+                    "on_error='raise' stops there).",
+                    stacklevel=2,
+                )
+
+
+class Absences:
+    """Tells layers that are missing from more than a tenth of the measurements, once each."""
+
+    def __init__(self) -> None:
+        self._measurements = 0
+        self._absent: Counter[str] = Counter()
+        self._told: set[str] = set()
+
+    def count(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Take note of the rows of one measurement."""
+        self._measurements += 1
+        self._absent.update(str(row["layer"]) for row in rows if row["status"] == "absent")
+        limit = max(_SHARE * self._measurements, 1)
+        often = [n for n, times in self._absent.items() if times > limit and n not in self._told]
+        if often and self._measurements >= _ENOUGH:
+            self._told |= set(often)
+            warnings.warn(
+                f"geophone: {', '.join(often[:4])}{' and others' if len(often) > 4 else ''} did not run, or on another "
+                f"number of samples, in {self._absent[often[0]]} of {self._measurements} measurements.",
+                stacklevel=2,
+            )
