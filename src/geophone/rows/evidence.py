@@ -51,7 +51,7 @@ _PLACE = (
     Described("depth", "layer index in the order of running", "layers", "targets", "whole"),
     Described("relative_depth", "depth / (layers - 1)", "0 ... 1", "targets, run.json"),
     Described("dimension", "the dimension whose jump was the target", WORDS, "targets", "text"),
-    Described("mode", "the detector that found the jump: seed or calibrated", WORDS, "jumps", "text"),
+    Described("mode", "what pointed at the target: a form of the jump detector, or a method of the ranker", WORDS, "targets", "text"),
     Described("rank", "rank of the target", "number", "targets", "whole"),
     Described("score", "|log ratio| x |detector score| of the target", "-", "targets"),
     Described("step", "the middle of the row's window; for a target the jump", "training steps", "targets", "whole"),
