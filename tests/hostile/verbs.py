@@ -26,7 +26,7 @@ def make_whole(root: Path) -> None:
         write_run(folder / "runs" / f"{architecture}-{seed}", architecture=architecture, seed=seed)
     study = Study(folder)
     detect_stage(study, DetectOptions(surrogates=19))
-    target_stage(study, TargetOptions())
+    target_stage(study, TargetOptions(method="naive"))
     target = study.target(1)
     write_dig(study, target, [layer.name for layer in study.runs[0].layers]).rename(study.places.dig(target.name))
     write_evidence(study, PlantedEffects())
