@@ -33,6 +33,9 @@ every = 2
 [detect]
 surrogates = 99
 
+[target]
+method = "naive"
+
 [dig]
 units = 3
 steps = 32
