@@ -21,9 +21,7 @@ def open_run(folder: Path | str) -> Run:
     """The run in `folder`. Raises StoreError when it holds none, InputError when it holds a study."""
     opened = open(folder)
     if isinstance(opened, Study):
-        raise InputError(
-            f"{folder} is a study; give one of its runs, such as {opened.folder / 'runs' / opened.runs[0].name}."
-        )
+        raise InputError(f"{folder} is a study; give one of its runs, such as {opened.runs[0].folder}.")
     return opened
 
 

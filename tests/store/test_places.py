@@ -8,7 +8,9 @@ import pytest
 from geophone.store.places import Places
 
 PACKAGE = Path(__file__).parents[2] / "src" / "geophone"
-NAMES = {path.name for path in vars(Places(Path("study"))).values()} - {"study"} | {"phenomena", "run.json", "dig.json"}
+# A page and the proving ground have folders and files of these names too.
+SHARED = {"study", "index.html", "prove"}
+NAMES = {path.name for path in vars(Places(Path("study"))).values()} - SHARED | {"phenomena", "run.json", "dig.json"}
 # The proving ground keeps runs of its own, in folders of its own.
 ELSEWHERE = {"prove", "store"}
 

@@ -86,9 +86,8 @@ class _Atlas:
     def _state(self, run: Run) -> tuple:
         places = self._sources.places
         tables = [*places.phenomena.values(), places.targets]
-        own = [run.folder / "run.json", *(run.folder / "series").glob("*"), *(run.folder / "scalars").glob("*")]
         digs = tuple(self._sources.digs)
-        return digs, run.status, self._sources.files[run.name], stamp([*own, *tables])
+        return digs, run.status, self._sources.files[run.name], stamp([*run.files, *tables])
 
     def _kept(self, key: tuple, state: tuple, make: Callable[[], Any]) -> Any:
         if key not in self._memory or self._memory[key][0] != state:

@@ -63,6 +63,11 @@ class Run:
         return self.manifest.status
 
     @property
+    def files(self) -> list[Path]:
+        """The manifest, and what has been written of series and scalars."""
+        return [self.folder / RUN, *parts(self.folder / "series"), *parts(self.folder / "scalars")]
+
+    @property
     def has_series(self) -> bool:
         """Whether any measurement has reached the disk."""
         return bool(parts(self.folder / "series"))

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from geophone.errors import InputError
 from geophone.store.locks import claim_empty, lock
+from geophone.store.places import Places
 from geophone.store.study import Study
 from geophone.store.tables import write_text
 from geophone.study.file import StudyFile
 from geophone.study.memo import Memo, stage_key
-from geophone.study.options import STUDY_FILE
 from geophone.study.runs import checked, fork_plans, run_plans
 from geophone.study.stages import STAGES, Stage, open_study
 from geophone.study.work import Listener, Silent, Work
@@ -39,11 +39,12 @@ def run_study(
     wanted = [only] if only else names[: 1 + names.index(until)] if until else names
     # Before anything is written: a folder that holds other runs is left as it is.
     runs, forks = (checked(plans(study, out)) for plans in (run_plans, fork_plans))
-    if not (out / STUDY_FILE).is_file():
+    places = Places(out)
+    if not places.settings.is_file():
         claim_empty(out)
-    (out / "runs").mkdir(exist_ok=True)
+    places.runs.mkdir(exist_ok=True)
     with lock(out):
-        write_text(out / STUDY_FILE, text)
+        write_text(places.settings, text)
         made = open_study(out)
         work = Work(made, study, runs, forks, workers or Workers(), listener or Silent(), force=only is not None)
         memo = Memo(made)

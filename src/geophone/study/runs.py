@@ -14,6 +14,7 @@ from geophone.errors import InputError, NewerFormatError, ReplayError, StoreErro
 from geophone.store.check import damaged_files, good_until
 from geophone.store.locks import is_held
 from geophone.store.manifest import Manifest, read_manifest
+from geophone.store.places import Places
 from geophone.store.run import Run, is_run
 from geophone.store.tables import clear_temporaries
 from geophone.study.file import StudyFile, schedule_of
@@ -48,7 +49,7 @@ def run_plans(study: StudyFile, folder: Path) -> list[RunPlan]:
     for network in study.networks:
         spec = experiment(network)
         for seed in study.seeds:
-            place = folder / "runs" / f"{spec.name}-seed{seed}"
+            place = Places(folder).runs / f"{spec.name}-seed{seed}"
             plans.append(RunPlan(place, network, seed, study.steps or spec.steps, study))
     doubled = {plan.folder.name for plan in plans if [p.folder for p in plans].count(plan.folder) > 1}
     if doubled:
@@ -63,7 +64,7 @@ def fork_plans(study: StudyFile, folder: Path) -> list[RunPlan]:
     wanted = study.forks
     return [
         RunPlan(
-            folder / "forks" / plan.folder.name / f"step{at}-fork{index}",
+            Places(folder).forks / plan.folder.name / f"step{at}-fork{index}",
             plan.network, plan.seed, at + wanted.steps, study, plan.folder, (at, index),
         )
         for plan in run_plans(study, folder)
