@@ -14,13 +14,14 @@ from geophone.errors import InputError
 from geophone.store.places import Places
 from geophone.store.run import Run
 from geophone.store.study import Study
+from geophone.store.tables import parts
 
 if TYPE_CHECKING:
     from geophone.point.transition import Transition
 
 FIRST = "stable_rank"
 FLAGS = 9
-SCALARS = ("loss", "accuracy", "behaviour")
+SCALARS = ("loss", "accuracy")
 
 
 def first_dimension(run: Run) -> str:
@@ -45,6 +46,16 @@ def transitions(targets: pd.DataFrame, run: str | None = None, *, top: int | Non
     ]  # fmt: skip
     columns = ["run", "rank", "kind", "dimension", "start", "peak", "end", "layers", "controls", "label", "reason"]
     return pd.DataFrame(table, columns=columns)
+
+
+def beneath(run: Run) -> dict[str, pd.Series]:
+    """What stands beneath the map of a run: the loss, the mean of the recorded behaviour over samples (of a classifier,
+    the probability of the right answer), and the loop's accuracy; each by step, those that there are."""
+    table = run.scalars()
+    scalars = {name: table[name].dropna() for name in SCALARS if name in table and table[name].notna().any()}
+    if run.manifest.behaviour and parts(run.folder / "behaviour"):
+        scalars = {"behaviour": run.behaviour().mean(axis=1).dropna(), **scalars}
+    return {name: scalars[name] for name in ("loss", "behaviour", "accuracy") if name in scalars}
 
 
 def detailed(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
@@ -81,7 +92,6 @@ def plot_run(run: Run, what: str | None = None, *, colour: str = "layer", share:
         raise InputError(f"{run.name} has no {dimension!r} to plot; it has {there}.")
     if colour not in ("layer", "all"):
         raise InputError(f"colour is 'layer' (each layer's own) or 'all' (of all together); got {colour!r}.")
-    beneath = {name: scalars[name] for name in SCALARS if name in scalars}
     series, words = run.series(dimension), f"the {plain(dimension)} of {len(run.layers)} layers"
     if share and dimension not in FRACTIONS:
         series = series / [min(layer.rows - 1, layer.features) for layer in run.layers]
@@ -90,7 +100,7 @@ def plot_run(run: Run, what: str | None = None, *, colour: str = "layer", share:
         series,
         dimension=dimension,
         transitions=_ranked(run),
-        scalars=beneath,
+        scalars=beneath(run),
         look=Look(colour=colour),
         title=f"{run.name}: {words}",
     )

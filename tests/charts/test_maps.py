@@ -10,7 +10,7 @@ import vl_convert
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geophone.charts.maps import Look, cells, flags, log_places, map_grid, members, overlay, training_map
+from geophone.charts.maps import Look, cells, flags, log_places, map_grid, members, overlay, scalar, training_map
 from geophone.charts.pictures import thumbnail
 from geophone.charts.theme import specification
 
@@ -137,3 +137,13 @@ def test_a_small_map_is_small_and_its_columns_are_even_in_the_logarithm():
     share = row.count(row[0]) / len(row)
     low, high = 1.25, 2995  # the first cell ends at step 0, drawn at 2.5
     assert share == pytest.approx(np.log(25 / low) / np.log(high / low), abs=0.03)
+
+
+def test_what_is_of_a_batch_is_smoothed_and_what_was_measured_is_not():
+    rng = np.random.default_rng(0)
+    batches = pd.Series(rng.normal(size=400), index=range(400))
+    drawn = scalar(batches)
+    assert drawn["smooth"].iloc[200] == pytest.approx(batches.iloc[188:213].mean())
+    measured = pd.Series(rng.normal(size=400), index=range(0, 2000, 5))
+    assert np.allclose(scalar(measured)["smooth"], measured)
+    assert len(scalar(pd.Series(1.0, index=range(50_000)))) <= 1001

@@ -26,6 +26,8 @@ def test_what_was_learned_names_its_samples_and_its_layers():
         "a moved first."
     )
     assert (said.n, said.value) == (2, 7.5)
+    first = happened(transition(layers=(LayerShare("b", 140, 0.5), LayerShare("a", 150, 0.2))))
+    assert first.sentence.endswith("first and most of all in b.")
 
 
 def test_every_kind_has_a_sentence():

@@ -187,7 +187,7 @@ def flagged(
 
 
 def strip(source: alt.Data | alt.NamedData, title: str, *, log: bool, height: int, named: bool) -> AnyChart:
-    """A scalar by step beneath a map: each value (thin) and `smooth`, the mean of 25 (thick); the axis of steps has its
+    """A scalar by step beneath a map: each value (thin) and `smooth` of `scalar` (thick); the axis of steps has its
     words where it is `named`, which the lowest strip is."""
     scale = alt.Scale(type="log", nice=False) if log else alt.Scale(zero=False)
     x, axis = steps_axis("place:Q", named=named), alt.Axis(tickCount=3, format="~g", grid=False)
@@ -205,9 +205,11 @@ def small(title: str) -> alt.TitleParams:
 
 
 def scalar(values: pd.Series, *, points: int = 1000) -> pd.DataFrame:
-    """A scalar by step as a strip reads it: step, place, value, smooth; thinned to about `points` rows."""
+    """A scalar by step as a strip reads it: step, place, value, smooth; thinned to about `points` rows. What was given
+    at every step is of a batch, and `smooth` is the mean of 25; what was measured now and then is left as it is."""
     frame = pd.DataFrame({"step": values.index, "place": log_places(values.index.to_numpy(float)), "value": values})
-    frame["smooth"] = frame["value"].rolling(25, min_periods=1, center=True).mean()
+    window = 25 if len(frame) > 1 and float(np.median(np.diff(frame["step"]))) <= 1 else 1
+    frame["smooth"] = frame["value"].rolling(window, min_periods=1, center=True).mean()
     return frame.iloc[:: max(1, len(frame) // points)].reset_index(drop=True)
 
 

@@ -25,6 +25,8 @@ def happened(transition: Transition) -> Finding:
     where = Phrase("")
     if len(layers) == 1:
         where = Phrase(f", in {layers[0]}")
+    elif layers and transition.named is not None and transition.named.layer == layers[0]:
+        where = Phrase(f", first and most of all in {layers[0]}")
     elif layers and transition.named is not None:
         where = phrase(", most of all in {named}; {first} moved first", named=transition.named.layer, first=layers[0])
     said = joined([joined([between, what]), where, Phrase(".")], "")

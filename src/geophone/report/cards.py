@@ -5,16 +5,19 @@ import shlex
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+import pandas as pd
+
 from geophone.charts.theme import plain
 from geophone.findings import moments as said
 from geophone.findings import transitions as happenings
 from geophone.point.transition import Transition
 from geophone.report.sources import Measured, Sources
 from geophone.store.dig import Dig
+from geophone.store.run import Run
 
 OBSERVATION = "**Observation:**"
 PICTURES = ("top", "preferred")
-SAMPLES = 8  # in the list of a card
+SAMPLES = 6  # in the list of a card
 
 
 def cards(row: Mapping[Hashable, Any], measured: Measured, sources: Sources) -> dict[str, Any]:
@@ -35,18 +38,28 @@ def cards(row: Mapping[Hashable, Any], measured: Measured, sources: Sources) -> 
         "happened": happened.sentence, "described": described.sentence,
         "meanwhile": meanwhile.sentence if meanwhile else "",
         "sure": sure.sentence, "controls": row["controls"],
-        "observation": noted(dug.notes, OBSERVATION) if dug else "", "samples": samples(known),
+        "observation": noted(dug.notes, OBSERVATION) if dug else "", "samples": samples(known, measured.run),
         "pictures": _pictures(dug, row["file"]), "dug": dug is not None,
         "command": f"geophone dig {shlex.quote(sources.name)} --target {row['rank']}",
     }  # fmt: skip
 
 
-def samples(known: Transition | None) -> list[dict[str, Any]]:
-    """The samples that moved most, where the ranker knows them: which, and its behaviour before and after."""
+def samples(known: Transition | None, run: Run) -> list[dict[str, Any]]:
+    """The samples that moved most, where the ranker knows them: what the probe knows of each, and its behaviour before
+    and after."""
     if known is None or not known.own:
         return []
+    about = run.samples().to_dict("records")
     rows = known.samples.head(min(known.own, SAMPLES)).to_dict("records")
-    return [{"what": f"sample {int(r['sample'])}", "before": r["before"], "after": r["after"]} for r in rows]
+    return [
+        {"what": _named(about[int(row["sample"])]), "before": row["before"], "after": row["after"]} for row in rows
+    ]  # fmt: skip
+
+
+def _named(about: Mapping[Hashable, Any]) -> str:
+    """A sample of the probe in words: "input 12, position 31, label 4"."""
+    parts = [f"{key} {int(about[key])}" for key in ("position", "label") if not pd.isna(about.get(key, None))]
+    return ", ".join([f"input {int(about['sample'])}", *parts])
 
 
 def noted(notes: str, start: str) -> str:

@@ -32,15 +32,16 @@ class RunPage:
 
 def run_page(measured: Measured, sources: Sources) -> RunPage:
     """The page of a run, its data and its row."""
-    run, series, beneath = measured.run, measured.series, measured.scalars
+    run, series, scalars = measured.run, measured.series, measured.scalars
     first, names = measured.first, [layer.name for layer in run.layers]
     mine = measured.transitions
-    data = _data(run, series, sources) | {name: scalar(values) for name, values in beneath.items()}
-    low, high = float(data["cells"]["start"].min()), float(data["cells"]["stop"].max())
+    data = _data(run, series, sources) | {name: scalar(values) for name, values in scalars.items()}
+    low, last = float(data["cells"]["start"].min()), float(data["cells"]["stop"].max())
+    high = last * (last / low) ** 0.015  # a little room, so that a flag at the end widens no chart of its own
     data |= {"flags": flags(mine, low=low, high=high), "members": members(mine)}
     words = {name: _words(run, table, sources, name) for name, table in series.items()}
     payload = {
-        "charts": run_charts(names, list(beneath), low=low, high=high, dimension=first),
+        "charts": run_charts(names, list(scalars), low=low, high=high, dimension=first),
         "data": {name: columns(records(table)) for name, table in data.items()},
         "words": words, "low": low, "last": high, "first": first,
         "extent": extent(names),
@@ -51,7 +52,7 @@ def run_page(measured: Measured, sources: Sources) -> RunPage:
     shown = {
         "name": run.name, "file": file, "status": run.status, "note": run.manifest.note, "facts": facts(run),
         "gaps": gaps.sentence if gaps else "", "words": words[first], "first": first, "dimensions": list(series),
-        "scalars": list(beneath), "layers": run.layers, "last": int(high), "picture": picture,
+        "scalars": list(scalars), "layers": run.layers, "last": int(last), "picture": picture,
         "pending": "" if "jumps" in sources.phenomena else PENDING, "transitions": listed,
         "more": int((sources.transitions["run"] == run.name).sum()) - len(mine), "rows": len(names),
     }  # fmt: skip

@@ -8,7 +8,7 @@ import pandas as pd
 
 from geophone.dimensions import CATALOGUE
 from geophone.findings import Finding, study_findings
-from geophone.plots import FIRST, SCALARS, detailed, first_dimension, transitions
+from geophone.plots import FIRST, beneath, detailed, first_dimension, transitions
 from geophone.records import target_name
 from geophone.report.names import file_names
 from geophone.rows import TargetRow, frame
@@ -33,9 +33,7 @@ class Measured:
 
     @classmethod
     def of(cls, run: Run, transitions: pd.DataFrame) -> "Measured":
-        table = run.scalars()
-        there = [name for name in SCALARS if name in table and table[name].notna().any()]
-        return cls(run, run.all_series(), {name: table[name].dropna() for name in there}, detailed(run, transitions))
+        return cls(run, run.all_series(), beneath(run), detailed(run, transitions))
 
     def transition(self, rank: int) -> dict[Hashable, Any]:
         """The transition of that rank."""
