@@ -46,7 +46,7 @@ def made_tables(gain: float) -> dict[str, pd.DataFrame]:
     named = [
         {"bed": "v_layer", "seed": seed, "way": way, "found": right, "true": right}
         for seed in range(8)
-        for way, right in (("method", 0.8), ("layer_update_norm", 0.6), ("one layer", 0.25))
+        for way, right in (("method", 0.8), ("layer_update_norm", 0.6), ("one layer", 0.25), ("swap test", 1.0))
     ]
     alarms = [
         {"nuisance": nuisance, "method": method, "runs": 8, "alarm": 0.25, "plain": 0.125}

@@ -14,8 +14,9 @@ from geophone.prove import choice as choosing
 from geophone.prove import confirm, protocol, quick, read_tables, score
 from geophone.prove.evaluate import BEST, evaluate, layers_named
 from geophone.prove.ranker import printed, ranked, seeds_seen
+from geophone.prove.swapped import layers_by_swap
 from geophone.prove.tables import POOLED, RANKER, comparison_table, method_table, verdict
-from geophone.prove.targeting import oracle
+from geophone.prove.targeting import hits, oracle
 from geophone.prove.trials import GROUPS, PRIMARY, Crew, Trial, read_run, run_trials
 from geophone.stats.clusters import stratified_interval
 
@@ -102,6 +103,16 @@ def test_every_way_of_naming_a_layer_is_asked_at_the_same_moments(small):
     named = ways.pivot(index=["bed", "seed"], columns="way", values="found")
     assert (named["method"] == 1).all() and ((named >= 0) & (named <= 1)).all(axis=None)
     assert set(choosing.frozen().where) < set(named.columns)
+
+
+def test_the_swap_test_names_the_block_that_learned(small):
+    run = small[0]
+    count = len(run.truth.events)
+    named = layers_by_swap(run, count)
+    pairs = hits(ranked(run.signals, "behaviour").first(count), run.truth)
+    known = [(named[i], run.truth.events[j].layer) for i, j in pairs if run.truth.events[j].layer != "any"]
+    assert len(known) >= 2 and all(name == layer for name, layer in known)
+    assert layers_by_swap(small[2], 3) == ()
 
 
 def test_a_confirmation_refuses_a_changed_file_and_seeds_that_were_seen(tmp_path, monkeypatch):

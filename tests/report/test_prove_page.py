@@ -15,6 +15,7 @@ def test_the_page_says_the_verdict_and_draws_every_example(tmp_path):
     beds = pd.unique(tables["examples"]["bed"])
     assert html.count("<svg") == 1 + len(beds) and all(f"One run of {bed}" in html for bed in beds)
     assert "it finds fewer than they do" in html and "http" not in html
+    assert "the best single layer signal (layer update norm) at 0.60" in html and "the swap test names 1.00" in html
 
 
 def test_names_are_text(tmp_path):

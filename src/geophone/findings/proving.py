@@ -110,20 +110,28 @@ def _layers(layers: pd.DataFrame) -> list[Finding]:
     if "method" not in rows.index:
         return []
     source = "layers.csv of the benchmark, bed=all"
-    best = str(rows.drop(index=["method", "one layer"])["found"].idxmax())
+    own = ["method", "one layer", "swap test"]
+    best = str(rows.drop(index=own, errors="ignore")["found"].idxmax())
 
     def of(way: str, column: str = "found") -> Quantity:
         return Quantity(float(rows.loc[way, column]), ".2f", f"{source}, way={way}: {column}")
 
     said = phrase(
         "Where the layer of an event is known, the ranker names it at {own} [{low}, {high}] of its hits; the best "
-        "single layer signal ({name}) at {best}, always one layer at {one}.",
+        "single layer signal ({name}) at {best}, always one layer at {one}.{swap}",
         own=of("method"), low=of("method", "found_low"), high=of("method", "found_high"), name=best.replace("_", " "),
-        best=of(best), one=of("one layer"),
+        best=of(best), one=of("one layer"), swap=_swap(rows, source),
     )  # fmt: skip
     ends = {"value": "found", "low": "found_low", "high": "found_high"}
     numbers = {key: of("method", column).value for key, column in ends.items()}
     return [finding("prove/layers", said, **numbers, null=of("one layer").value, source=source)]
+
+
+def _swap(rows: pd.DataFrame, source: str) -> Phrase:
+    if "swap test" not in rows.index:
+        return Phrase("")
+    value = Quantity(float(rows.loc["swap test", "found"]), ".2f", f"{source}, way=swap test: found")
+    return phrase(" With the weights of before and after, the swap test names {value}.", value=value)
 
 
 def _samples(scores: _Scores) -> list[Finding]:

@@ -15,6 +15,7 @@ from geophone.point.signals import RunSignals
 from geophone.prove.choice import Choice, named_at_times
 from geophone.prove.events import ANY
 from geophone.prove.rivals import GRIDS, grid, name_layers, rival_moments
+from geophone.prove.swapped import layers_by_swap
 from geophone.prove.targeting import (
     CURVE,
     Moments,
@@ -136,7 +137,7 @@ def layers_named(runs: Sequence[Run], method: Method, choice: Choice) -> pd.Data
     """One row per run with events whose layer is known, and way of naming it: bed, seed, way, `found`, the share named
     right at the moments of `method` that hit such an event (the same moments for all ways), and `true`, at the true
     times. Ways: "method" itself; the frozen forms of `Choice.where`; "one layer", always the one that is right most
-    often over the runs of the testbed."""
+    often over the runs of the testbed; "swap test", of the ranker's own transitions, where weights were kept."""
     rows = []
     for bed in dict.fromkeys(run.bed for run in runs):
         these = [run for run in runs if run.bed == bed and any(e.layer != ANY for e in run.truth.events)]
@@ -147,6 +148,7 @@ def layers_named(runs: Sequence[Run], method: Method, choice: Choice) -> pd.Data
             known = [e.layer for e in run.truth.events if e.layer != ANY]
             ways = {name: name_layers(run.signals, form, moments.index) for name, form in choice.where.items()}
             ways |= {"method": moments.layers, "one layer": (most,) * len(moments.index)}
+            ways |= {"swap test": layers_by_swap(run, len(moments.index))}
             true = {name: named_at_times(run, form) for name, form in choice.where.items()}
             true["one layer"] = float(np.mean([layer == most for layer in known]))
             for way, names in ways.items():

@@ -19,7 +19,12 @@ _SEED = 0
 
 def ranked(signals: RunSignals, kind: str) -> Moments:
     """The transitions of the kind that is asked for, best first: what was learned or lost, or what changed inside."""
-    return _moments(signals, _listing(signals).of(*ASKED[kind]))
+    return _moments(signals, in_order(signals, kind))
+
+
+def in_order(signals: RunSignals, kind: str) -> list[Transition]:
+    """The transitions of that kind in the order of the list: those above its end, then the others."""
+    return sorted(_listing(signals).of(*ASKED[kind]), key=lambda t: not t.listed)
 
 
 def printed(signals: RunSignals, kind: str) -> Moments:
