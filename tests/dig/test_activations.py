@@ -150,6 +150,15 @@ def test_samples_are_as_many_of_each_class():
         balanced(task("mnist"), rng=seeded(), per_class=1)
 
 
+def test_held_out_samples_come_first_and_training_ones_fill_up():
+    digits = task("digits")
+    held = {image.numpy().tobytes() for x, _ in (digits.source.pool(False), digits.test()) for image in x}
+    few, many = (balanced(digits, rng=seeded(), per_class=count) for count in (30, 120))
+    assert few.held_out == len(few.x) and all(image.numpy().tobytes() in held for image in few.x)
+    from_held = [image.numpy().tobytes() in held for image in many.x]
+    assert many.held_out == sum(from_held) < len(many.x) and all(from_held[: len(few.x)])
+
+
 def test_of_one_class_alone_nothing_is_said_of_classes_and_the_rest_is_as_ever():
     a = seeded().random((40, 3))
     alone, two = (unit_statistics(a, y, rng=seeded(), draws=2) for y in (np.zeros(40, int), np.arange(40) % 2))
