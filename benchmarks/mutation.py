@@ -29,7 +29,6 @@ ROOMS = {
         "report",
     )
 } | {
-    "target": ("src/geophone/target.py", "tests/test_target.py"),
     "targeting": ("src/geophone/prove/targeting.py", "tests/prove/test_targeting.py"),
 }  # fmt: skip
 SETTINGS = """\
@@ -44,6 +43,7 @@ filterwarnings = ["error::RuntimeWarning:geophone"]
 source_paths = ["src"]
 only_mutate = ["{source}"]
 pytest_add_cli_args_test_selection = ["{tests}"]
+also_copy = ["benchmarks", "docs"]
 use_git_change_detection = false
 timeout_constant = 2.0
 timeout_multiplier = 3.0

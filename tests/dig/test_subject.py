@@ -203,6 +203,22 @@ def test_what_a_block_adds_is_dug_where_the_stream_is(tmp_path):
     assert made["swap"].empty or set(made["swap"]["part"]) <= {"blocks.0", "blocks.1", "head"}
 
 
+def test_recovery_of_a_run_that_cannot_be_trained_on_is_refused_before_any_work(own):
+    target = gp.Target(
+        1, own[0].name, "second", 1, "stable_rank", Window(5, 20, 40), None, None, "naive", 1.0, "planted."
+    )
+    seen = []
+    with pytest.raises(InputError, match="without recovery"):
+        dig(
+            own[0],
+            target,
+            options=replace(OPTIONS, recovery=True),
+            subject=SUBJECT,
+            on_moment=lambda *at: seen.append(at),
+        )
+    assert seen == []
+
+
 def test_samples_of_own_data_are_balanced_and_real_answers_are_cut_in_equal_groups():
     x, y = torch.randn(50, 4), torch.tensor([0] * 30 + [2] * 20)
     chosen = samples_of(x, y, per_class=12)

@@ -62,6 +62,8 @@ def dig(
     rng = np.random.default_rng([options.seed, zlib.crc32(folder.name.encode())])
     run = study.run(target.run)
     specimen = specimen_of(run, subject, rng=rng, per_class=options.per_class)
+    if options.recovery and run.manifest.about.get("experiment") is None:
+        raise InputError(f"{run.name} was not trained by geophone, which cannot train it on: dig it without recovery.")
     steps = moments_had(specimen, _steps(target))
     models = specimen.at([s for role in steps.values() for s in role.values()])
     if not isinstance(options.units, int):
