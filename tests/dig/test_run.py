@@ -204,6 +204,9 @@ def test_the_observation_follows_its_rules():
     assert "selectivity did as at the control" in observation({"target": target, "control": drifted})
     assert "selectivity rose" in observation({"target": target, "control": still})
     assert "No new kind of unit" in observation({"target": still, "control": still})
+    for silhouette, p in ((0.03, 0.01), (0.2, 0.06)):
+        weak = _moment([UNTYPED] * 2, selectivity=0.1, silhouette=silhouette, p=p)
+        assert "answers do not group by class" in observation({"target": still | {"after": weak}})
 
 
 def test_recovery_goes_round_the_architectures_by_rank(study):
