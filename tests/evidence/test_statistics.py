@@ -268,3 +268,14 @@ def test_lines_set_seed_beside_calibrated_and_name_what_could_have_been_seen(fou
     assert f"{did['value']:+.3f} [{did['low']:+.3f}, {did['high']:+.3f}]".replace("-", "−") in text
     assert "With power 0.8 the study could have seen a correlation of" in text
     assert "nan" not in text and "None" not in text
+
+
+def test_a_layer_of_which_the_detector_says_nothing_is_not_one_without_jumps():
+    made = study(PlantedEffects())
+    ok = made.detection.assign(status="ok", detected=made.detection["detected"] + 3)
+    silent = ok.assign(status="too short", detected=0, expected_false=0.0)
+    numbers = []
+    for detection in (ok, pd.concat([ok, silent])):
+        told = statistics(made.table, order=made.order, detection=detection, draws=99)
+        numbers.append(number(told, "jumps/naive")["value"])
+    assert numbers[0] == numbers[1] > 0
