@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from math import log
 
 MOMENTS = ("before", "during", "after")
+ADDED = "+"  # after a block's name, the layer that holds what the block adds: "blocks.3+"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from geophone.dig.heads import LEAST
 from geophone.findings.finding import Finding, Phrase, Quantity, finding, joined, listed, phrase
 from geophone.records import MOMENTS
 from geophone.rows.measures import label
@@ -186,6 +185,9 @@ def _classes(dug: Dug) -> Phrase:
 
 def _attention(dug: Dug) -> Phrase:
     """The greatest score of each kind of head before and after, and whether one passes the score that has a name."""
+    # Here, since the verbs that print findings need nothing of what digs.
+    from geophone.dig.heads import LEAST
+
     if "heads" not in dug.dig.tables:
         return Phrase("Its heads do not read from left to right, so they have no scores.")
     heads, grown, parts = dug.dig["heads"], [], []

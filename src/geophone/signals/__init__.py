@@ -3,61 +3,40 @@
 Pure functions of arrays and tensors; `LayerChanges` alone remembers, and only the last 8 measurements of its layer.
 """
 
-from geophone.signals.behaviour import (
-    Positions,
-    class_probability,
-    next_token_positions,
-    next_token_probability,
-    regression_error,
-)
-from geophone.signals.blocks import ADDED, block_update
-from geophone.signals.concepts import Concept, Decodability, concept, decodability
-from geophone.signals.layer import CHANGES, LAGS, LayerChanges
-from geophone.signals.norms import LAYER_NORMS, NORMS, grouped_norms, owners, total_norm
-from geophone.signals.outputs import OutputSketch, components
-from geophone.signals.representation import (
-    FINE_RIDGE,
-    RIDGE,
-    Comparison,
-    Representation,
-    cka_change,
-    compare,
-    readable_change,
-    readable_gain,
-    represent,
-    subspace_change,
-)
+from geophone._lazy import lazy
 
-__all__ = [
-    "ADDED",
-    "CHANGES",
-    "FINE_RIDGE",
-    "LAGS",
-    "LAYER_NORMS",
-    "NORMS",
-    "RIDGE",
-    "Comparison",
-    "Concept",
-    "Decodability",
-    "LayerChanges",
-    "OutputSketch",
-    "Positions",
-    "Representation",
-    "block_update",
-    "cka_change",
-    "class_probability",
-    "compare",
-    "components",
-    "concept",
-    "decodability",
-    "grouped_norms",
-    "next_token_positions",
-    "next_token_probability",
-    "owners",
-    "readable_change",
-    "readable_gain",
-    "regression_error",
-    "represent",
-    "subspace_change",
-    "total_norm",
-]
+_HOME = {
+    "ADDED": "geophone.records",
+    "CHANGES": "geophone.signals.layer",
+    "FINE_RIDGE": "geophone.signals.representation",
+    "LAGS": "geophone.signals.layer",
+    "LAYER_NORMS": "geophone.signals.norms",
+    "NORMS": "geophone.signals.norms",
+    "RIDGE": "geophone.signals.representation",
+    "Comparison": "geophone.signals.representation",
+    "Concept": "geophone.signals.concepts",
+    "Decodability": "geophone.signals.concepts",
+    "LayerChanges": "geophone.signals.layer",
+    "OutputSketch": "geophone.signals.outputs",
+    "Positions": "geophone.signals.behaviour",
+    "Representation": "geophone.signals.representation",
+    "block_update": "geophone.signals.blocks",
+    "cka_change": "geophone.signals.representation",
+    "class_probability": "geophone.signals.behaviour",
+    "compare": "geophone.signals.representation",
+    "components": "geophone.signals.outputs",
+    "concept": "geophone.signals.concepts",
+    "decodability": "geophone.signals.concepts",
+    "grouped_norms": "geophone.signals.norms",
+    "next_token_positions": "geophone.signals.behaviour",
+    "next_token_probability": "geophone.signals.behaviour",
+    "owners": "geophone.signals.norms",
+    "readable_change": "geophone.signals.representation",
+    "readable_gain": "geophone.signals.representation",
+    "regression_error": "geophone.signals.behaviour",
+    "represent": "geophone.signals.representation",
+    "subspace_change": "geophone.signals.representation",
+    "total_norm": "geophone.signals.norms",
+}
+__all__ = list(_HOME)
+__getattr__, __dir__ = lazy(globals(), _HOME)

@@ -2,8 +2,6 @@
 
 import torch
 
-ADDED = "+"  # after a block's name, the layer that holds what the block adds: "blocks.3+"
-
 
 def block_update(before: object, after: object) -> torch.Tensor | None:
     """output - input of a block, where both are floating tensors of one shape; None where they are not, and where the

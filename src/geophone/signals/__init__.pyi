@@ -1,0 +1,33 @@
+"""Made by docs/make_api.py from the names in __init__.py: what a type checker sees of this package."""
+
+from geophone.records import ADDED as ADDED
+from geophone.signals.behaviour import Positions as Positions
+from geophone.signals.behaviour import class_probability as class_probability
+from geophone.signals.behaviour import next_token_positions as next_token_positions
+from geophone.signals.behaviour import next_token_probability as next_token_probability
+from geophone.signals.behaviour import regression_error as regression_error
+from geophone.signals.blocks import block_update as block_update
+from geophone.signals.concepts import Concept as Concept
+from geophone.signals.concepts import Decodability as Decodability
+from geophone.signals.concepts import concept as concept
+from geophone.signals.concepts import decodability as decodability
+from geophone.signals.layer import CHANGES as CHANGES
+from geophone.signals.layer import LAGS as LAGS
+from geophone.signals.layer import LayerChanges as LayerChanges
+from geophone.signals.norms import LAYER_NORMS as LAYER_NORMS
+from geophone.signals.norms import NORMS as NORMS
+from geophone.signals.norms import grouped_norms as grouped_norms
+from geophone.signals.norms import owners as owners
+from geophone.signals.norms import total_norm as total_norm
+from geophone.signals.outputs import OutputSketch as OutputSketch
+from geophone.signals.outputs import components as components
+from geophone.signals.representation import Comparison as Comparison
+from geophone.signals.representation import FINE_RIDGE as FINE_RIDGE
+from geophone.signals.representation import RIDGE as RIDGE
+from geophone.signals.representation import Representation as Representation
+from geophone.signals.representation import cka_change as cka_change
+from geophone.signals.representation import compare as compare
+from geophone.signals.representation import readable_change as readable_change
+from geophone.signals.representation import readable_gain as readable_gain
+from geophone.signals.representation import represent as represent
+from geophone.signals.representation import subspace_change as subspace_change
