@@ -14,13 +14,14 @@ from geophone.point.learned import behaviour_score
 from geophone.point.null import Null, noise_null
 from geophone.point.rule import LayerPart
 from geophone.point.scene import FIRST, Scene, described, ratio
-from geophone.point.signals import RunSignals
+from geophone.point.signals import FADED, RunSignals
 from geophone.point.stretch import Stretch, bump_stretch, valleys
 from geophone.point.transition import Transition
 
 Series = npt.NDArray[np.float64]
 NEAR = 5  # measurements
-LEAST_CHANGE = 0.3  # directions over the samples; less is not worth digging, however clear
+LEAST_CHANGE = 0.3  # directions over the samples that came; less is not worth digging, however clear
+LEAST_FADED = 1.0  # directions that went and were not replaced
 AHEAD, BEHIND = 2, 8  # measurements whose loss is compared for a shock
 
 
@@ -54,14 +55,14 @@ def _jump(y: Series) -> Series:
 def hidden_transitions(scene: Scene, learned: Sequence[Transition], yields: dict[str, float]) -> list[Transition]:
     """What became readable in a layer, best first, then what no longer is, each where behaviour (`learned`: its listed
     transitions) does not move: not within 5 measurements of a peak of it, nor between its start and end."""
-    came = _changes(scene, scene.rule.hidden, learned, yields)
-    went = _changes(scene, scene.rule.faded, learned, yields)
+    came = _changes(scene, scene.rule.hidden, LEAST_CHANGE, learned, yields)
+    went = _changes(scene, scene.rule.faded, LEAST_FADED, learned, yields)
     strong = [t.index for t in came if t.listed]
     return came + [t for t in went if all(abs(t.index - i) >= scene.apart for i in strong)]
 
 
 def _changes(
-    scene: Scene, parts: Sequence[LayerPart], taken: Sequence[Transition], yields: dict[str, float]
+    scene: Scene, parts: Sequence[LayerPart], least: float, taken: Sequence[Transition], yields: dict[str, float]
 ) -> list[Transition]:
     run = scene.run
     score = layer_score(run, parts)
@@ -69,8 +70,7 @@ def _changes(
         return []
     standing, null = _standing(scene, parts)
     yields["hidden"] = yields.get("hidden", 0.0) + null.yields
-    levels = [run.centred(part.signal)[:, columns_of(run, part)].max(1) for part in parts if columns_of(run, part)]
-    most = np.max(levels, axis=0)
+    most = np.max([_net(run, part) for part in parts if columns_of(run, part)], axis=0)
     moments = scene.moments(score)
     listing = []
     for i in moments:
@@ -80,7 +80,7 @@ def _changes(
         size = float(standing[max(0, i - 2) : i + 3].max())
         strength = ratio(size, null.threshold)
         share = float(score[bounds[0] : bounds[1] + 1].sum() / score.sum())
-        large = float(most[max(0, i - 2) : i + 3].max()) >= LEAST_CHANGE
+        large = float(most[max(0, i - 2) : i + 3].max()) >= least
         listing.append(
             replace(
                 described(scene, bump_stretch(score, int(i), bounds), score),
@@ -93,6 +93,15 @@ def _changes(
             )
         )
     return listing
+
+
+def _net(run: RunSignals, part: LayerPart) -> Series:
+    """The greatest change of a layer at every measurement, in directions; of what faded, less what came instead."""
+    columns = columns_of(run, part)
+    levels = run.centred(part.signal)[:, columns]
+    if part.signal == FADED:
+        levels = levels - run.centred("readable_gain")[:, columns]
+    return levels.max(1)
 
 
 def _standing(scene: Scene, parts: Sequence[LayerPart]) -> tuple[Series, Null]:
@@ -145,7 +154,8 @@ def shock_transitions(scene: Scene, learned: Sequence[Transition], yields: dict[
 
 
 def transient(scene: Scene) -> list[Transition]:
-    """The first reorganisation: from the first measurement until the layers (or behaviour) have slowed to a quarter."""
+    """The first reorganisation: from the first measurement until the layers (or behaviour) have slowed to a quarter, or
+    over the first 5 measurements where that takes more than a tenth of the run."""
     run = scene.run
     if run.layers and "cka_change_1" in run.series:
         speed = scores.layer_levels(run, "cka_change_1", Kernel("step", 0.5), range(len(run.layers))).mean(1)
@@ -156,7 +166,7 @@ def transient(scene: Scene) -> list[Transition]:
             return []
         speed, signals = moving, ("behaviour",) if run.behaviour else ("outputs",)
     peak = int(speed[:FIRST].argmax())
-    slow = np.flatnonzero(speed[peak:] <= speed[peak] / 4)
-    stop = peak + int(slow[0]) if len(slow) else len(run) - 1
+    slow = np.flatnonzero(speed[peak : peak + FIRST + len(run) // 10] <= speed[peak] / 4)
+    stop = peak + int(slow[0]) if len(slow) else FIRST
     first = described(scene, Stretch(0, peak, stop), speed)
     return [replace(first, kind="transient", listed=True, signals=signals)]

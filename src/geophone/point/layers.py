@@ -66,9 +66,19 @@ class LayerMap:
         part = (standing.max(0) >= STANDS_OUT) & np.isfinite(self._ranking).any(0)
         part[int(did.argmax())] = True
         shares = did / did.sum()
-        peaks = wide.start + standing.argmax(0)
-        order = sorted(np.flatnonzero(part), key=lambda i: (peaks[i], -shares[i]))
-        return tuple(LayerShare(self.names[i], int(self._steps[peaks[i]]), float(shares[i])) for i in order)
+        when = wide.start + _middles(standing)
+        order = sorted(np.flatnonzero(part), key=lambda i: (when[i], -shares[i]))
+        steps = np.interp(when, np.arange(len(self._steps)), self._steps)
+        return tuple(LayerShare(self.names[i], round(float(steps[i])), float(shares[i])) for i in order)
+
+
+def _middles(standing: Series) -> Series:
+    """Where each column's peak lies (columns,), finer than its places: the centre of what is above half of it."""
+    most = standing.max(0)
+    above = np.where(np.isfinite(standing), np.maximum(standing - most / 2, 0.0), 0.0)
+    total = above.sum(0)
+    places = np.arange(len(standing))[:, None]
+    return np.where(total > 0, (above * places).sum(0) / np.where(total > 0, total, 1.0), standing.argmax(0))
 
 
 def _mean(stack: Series) -> Series:

@@ -14,7 +14,7 @@ REACH = 8  # measurements on each side over which a change is read
 SHARE_OF_RUN = 0.05  # or this part of the elapsed run, where that is more: later transitions are slower
 SMOOTH = Kernel("step", 2.0)
 EARLY, LATE = 0.1, 0.9
-AROUND = 3
+AROUND = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +93,17 @@ def moved(run: RunSignals, skill: Series, index: int) -> Moved:
 
 
 def sample_table(behaviour: Behaviour, stretch: Stretch, sign: int) -> pd.DataFrame:
-    """sample, before, after and change of every scored sample, in the units that were recorded, each the mean of 3
-    measurements; those that moved most in the transition's own direction first (`sign` 1: skill rose)."""
+    """sample, before, after and change of every scored sample, in the units that were recorded; those that moved most
+    in the transition's own direction first (`sign` 1: skill rose).
+
+    before is the mean of the 5 measurements up to the start, or up to 8 before the peak where that is earlier; after
+    that of the 5 from the end on, or from 8 behind the peak: single measurements are too noisy to tell them apart by.
+    """
     values = filled(behaviour.values)
-    before = values[max(0, stretch.start - AROUND + 1) : stretch.start + 1].mean(0)
-    after = values[stretch.stop : stretch.stop + AROUND].mean(0)
+    low = max(min(stretch.start, stretch.peak - REACH), 0)
+    high = min(max(stretch.stop, stretch.peak + REACH), len(values) - 1)
+    before = values[max(0, low - AROUND + 1) : low + 1].mean(0)
+    after = values[high : high + AROUND].mean(0)
     change = after - before
     direction = -sign if behaviour.falling else sign
     table = pd.DataFrame({"sample": np.arange(len(change)), "before": before, "after": after, "change": change})
