@@ -1,4 +1,4 @@
-"""Streams that collapse from 17 directions to 2 within 80 steps, the last block first: one transition, in that order."""
+"""Streams that collapse from 17 directions to 2 within 80 steps, last block first: one transition, in that order."""
 
 import numpy as np
 import pytest

@@ -79,7 +79,7 @@ def run_targets(run: Run, *, dimension: str = "stable_rank") -> list[Target]:
 
 def _target(place: Place, rank: int, layer: str, depth: int, dimension: str, steps: np.ndarray) -> Target:
     def window(span: Span | None) -> Window | None:
-        return span and Window(*(int(steps[i]) for i in (span.before, span.middle, span.after)))
+        return None if span is None else Window(*(int(steps[i]) for i in (span.before, span.middle, span.after)))
 
     there = place.transition
     return Target(
