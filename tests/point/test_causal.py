@@ -1,0 +1,50 @@
+"""Alarms of the causal form on planted runs: after the change, soon, of the right kind, and seldom otherwise."""
+
+import numpy as np
+from planted_runs import STEPS, run
+
+from geophone.point.causal import DEAF, CausalRanker
+
+
+def heard(signals):
+    """(measurement, alarm) of a run played back."""
+    ranker, alarms = CausalRanker(), []
+    for t in range(len(signals)):
+        gains = dict(zip(signals.layers, signals.series["readable_gain"][t], strict=True))
+        alarms += [(t, alarm) for alarm in ranker.update(signals.behaviour.skill[t], gains)]
+    return alarms
+
+
+def test_what_is_learned_and_lost_is_heard_soon_after_it_began():
+    alarms = heard(run(learned=[(400, range(40)), (1000, range(40, 80))], lost=[(700, range(80, 120))]))
+    kinds = [(alarm.kind, STEPS[t]) for t, alarm in alarms if alarm.kind != "hidden"]
+    for kind, at in (("learned", 400), ("lost", 700), ("learned", 1000)):
+        assert any(k == kind and at - 40 <= step <= at + 60 for k, step in kinds), (kind, at, kinds)
+    assert all(min(abs(step - at) for at in (400, 700, 1000)) <= 90 for _, step in kinds)
+
+
+def test_a_hidden_change_is_heard_with_its_layer():
+    alarms = heard(run(hidden=[(900, 2)]))
+    assert [alarm.layer for t, alarm in alarms if alarm.kind == "hidden" and abs(STEPS[t] - 900) < 90] == ["blocks.2"]
+
+
+def test_noise_is_seldom_heard_and_the_first_measurements_never():
+    counts = []
+    for seed in range(20):
+        alarms = heard(run(seed=seed))
+        assert all(t >= DEAF - 1 for t, _ in alarms)
+        counts.append(len(alarms))
+    assert np.mean([count > 0 for count in counts]) <= 0.15
+
+
+def test_it_knows_the_past_alone():
+    signals = run(learned=[(400, range(40))])
+    other = run(learned=[(400, range(40)), (1200, range(40, 80))])
+    early = [(t, a.kind) for t, a in heard(signals) if STEPS[t] < 1000]
+    assert early == [(t, a.kind) for t, a in heard(other) if STEPS[t] < 1000]
+
+
+def test_gaps_and_missing_behaviour_do_no_harm():
+    ranker = CausalRanker()
+    for _ in range(40):
+        assert ranker.update(None, {"a": float("nan"), "b": -1.0}) == []
