@@ -44,8 +44,8 @@ class CausalRanker:
         self._quiet: dict[str, int] = {}
 
     def update(self, skill: npt.ArrayLike | None, gains: Mapping[str, float]) -> list[Heard]:
-        """One measurement: the behaviour of every sample, rising where something is learned (None: not recorded), and the
-        readable gain by layer."""
+        """One measurement: the behaviour of every sample, rising where something is learned (None: not recorded), and
+        the readable gain by layer."""
         self._quiet = {kind: left - 1 for kind, left in self._quiet.items() if left > 1}
         standing = {layer: self._above(layer, gain) for layer, gain in gains.items()}
         loudest = max(standing, key=lambda layer: standing[layer], default="")
