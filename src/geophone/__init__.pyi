@@ -35,6 +35,8 @@ from geophone.record.what import What as What
 from geophone.records import DigOptions as DigOptions
 from geophone.records import Layer as Layer
 from geophone.records import Target as Target
+from geophone.records import Transition as Transition
+from geophone.records import Window as Window
 from geophone.store.run import Run as Run
 from geophone.store.sql import query as query
 from geophone.store.study import Study as Study

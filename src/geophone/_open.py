@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geophone.errors import InputError
-from geophone.store.drawing import Drawing
+from geophone.store.drawing import Drawing, Ranking
 from geophone.store.run import Run
 from geophone.store.study import Study, open_folder
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def open(folder: Path | str) -> Run | Study:
     """The run or the study in `folder`; a Study is iterable over its runs. Raises StoreError when it holds neither."""
-    return open_folder(folder, replay=_replay, drawer=_charts)
+    return open_folder(folder, replay=_replay, drawer=_charts, ranker=_ranking)
 
 
 def open_run(folder: Path | str) -> Run:
@@ -35,3 +35,9 @@ def _charts() -> Drawing:
     from geophone import plots
 
     return plots
+
+
+def _ranking() -> Ranking:
+    from geophone.point import study
+
+    return study

@@ -5,11 +5,16 @@ order in which they run, from 0.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import log
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOMENTS = ("before", "during", "after")
 ADDED = "+"  # after a block's name, the layer that holds what the block adds: "blocks.3+"
+KINDS = ("learned", "lost", "hidden", "shock", "concept", "transient")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,3 +176,72 @@ class DigOptions:
     recovery: bool = False
     horizons: tuple[int | str, ...] = (100, 500, "plateau")
     seed: int = 0
+
+
+def _no_samples() -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.DataFrame(columns=["sample", "before", "after", "change"])
+
+
+@dataclass(frozen=True, slots=True)
+class LayerShare:
+    """A layer that took part: the step at which it moved fastest, and its share of what all layers did then."""
+
+    layer: str
+    peak: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A dimension of the layer that is named, read before and after."""
+
+    dimension: str
+    layer: str
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Transition:
+    """One transition of a run.
+
+    kind: "learned" (behaviour of some samples rose), "lost" (it fell), "hidden" (a layer's representation changed
+    beyond its null while behaviour did not), "shock" (the loss jumped up), "concept" (something labelled became
+    readable) or "transient" (the first reorganisation after initialisation).
+
+    `start`, `peak`, `end` are training steps, `index` is
+    the peak's measurement.
+
+    `score` orders transitions of one kind within a run and means nothing else. `size` is the change in units of the
+    run's own noise, `strength` the change over what the null reaches in one run of twenty: above 1 the null does not
+    explain it. `share` is the part of the whole area under the run's score that lies between the valleys on its two
+    sides (NaN for shocks, concepts and the transient). `listed` says whether it stands before the end of the list.
+
+    `layers` are in the order of their own peaks; `named` has the greatest share. `samples` has the columns sample,
+    before, after, change, the ones that moved most first, and is empty where there is no behaviour; `own` counts those
+    that moved by at least half as much as the most. `signals` are those that define it.
+    """
+
+    run: str
+    kind: str
+    start: int
+    peak: int
+    end: int
+    index: int
+    score: float
+    size: float
+    strength: float
+    share: float
+    listed: bool
+    layers: tuple[LayerShare, ...] = ()
+    dimensions: tuple[Move, ...] = ()
+    own: int = 0
+    signals: tuple[str, ...] = ()
+    concept: str = ""
+    samples: "pd.DataFrame" = field(default_factory=_no_samples)
+
+    @property
+    def named(self) -> LayerShare | None:
+        return max(self.layers, key=lambda layer: layer.share, default=None)

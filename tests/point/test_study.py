@@ -112,3 +112,16 @@ def test_nothing_outside_the_ranker_ranks_moments():
                     {path.relative_to(package).parts[0]} if any(a.name == "find_peaks" for a in node.names) else set()
                 )
     assert pickers <= {"point", "prove", "detect"}
+
+
+def test_a_run_says_its_own_transitions_and_their_samples(recorded):
+    run = gp.open(recorded[0] / "runs" / "mine")
+    table, ranked = run.transitions(), targets_of_run(run)
+    assert list(table["rank"]) == list(range(1, len(table) + 1)) and table["reason"].str.endswith(".").all()
+    assert sorted(table["peak"]) == sorted(ranked["step"]) and set(table["kind"]) == set(ranked["kind"])
+    assert (table["start"] <= table["peak"]).all() and (table["peak"] <= table["end"]).all()
+    (number,) = table.loc[(table["kind"] == "learned") & (table["peak"] > SWITCH), "rank"].head(1)
+    late = run.transition(int(number))
+    assert late.peak == table["peak"].iloc[number - 1] and recorded[1][late.samples["sample"].head(20)].mean() > 0.7
+    with pytest.raises(InputError, match="there is no number 99"):
+        run.transition(99)

@@ -12,7 +12,7 @@ from geophone.point.onsets import concept_transitions
 from geophone.point.rule import Rule, frozen_rule
 from geophone.point.scene import Scene
 from geophone.point.signals import RunSignals
-from geophone.point.transition import Transition
+from geophone.records import Transition
 
 LEAST = 8  # measurements
 

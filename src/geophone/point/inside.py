@@ -16,7 +16,7 @@ from geophone.point.rule import LayerPart
 from geophone.point.scene import FIRST, Scene, described, ratio
 from geophone.point.signals import FADED, RunSignals
 from geophone.point.stretch import Stretch, bump_stretch, valleys
-from geophone.point.transition import Transition
+from geophone.records import Transition
 
 Series = npt.NDArray[np.float64]
 NEAR = 5  # measurements

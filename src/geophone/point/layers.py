@@ -9,7 +9,7 @@ from scipy.ndimage import median_filter
 from geophone.point.rule import LayerPart
 from geophone.point.score import SMALL, layer_levels, scaled
 from geophone.point.signals import RunSignals
-from geophone.point.transition import LayerShare
+from geophone.records import LayerShare
 from geophone.signals import ADDED
 
 Series = npt.NDArray[np.float64]

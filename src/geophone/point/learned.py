@@ -20,7 +20,7 @@ from geophone.point.stretch import (
     sample_table,
     valleys,
 )
-from geophone.point.transition import Transition
+from geophone.records import Transition
 from geophone.signals import components
 
 Series = npt.NDArray[np.float64]

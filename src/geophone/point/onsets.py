@@ -5,7 +5,7 @@ import numpy.typing as npt
 from scipy.ndimage import median_filter
 
 from geophone.point.signals import RunSignals, filled
-from geophone.point.transition import LayerShare, Transition
+from geophone.records import LayerShare, Transition
 from geophone.signals import ADDED
 
 Series = npt.NDArray[np.float64]

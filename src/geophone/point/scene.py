@@ -10,7 +10,7 @@ from geophone.point.moments import SPREAD, pick
 from geophone.point.rule import Rule
 from geophone.point.signals import RunSignals, filled
 from geophone.point.stretch import Stretch
-from geophone.point.transition import Move, Transition
+from geophone.records import Move, Transition
 
 Series = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]

@@ -13,7 +13,7 @@ from geophone.point.naive import MODES, jump_targets
 from geophone.point.reading import has_signals, run_signals
 from geophone.point.signals import RunSignals
 from geophone.point.targets import Place, places
-from geophone.records import Target, Window
+from geophone.records import Target, Transition, Window
 from geophone.rows import TargetRow, frame
 from geophone.store.run import Run
 from geophone.store.study import Study
@@ -64,17 +64,71 @@ def run_listing(run: Run) -> tuple[RunSignals, Listing]:
     return signals, transitions(signals, rng=np.random.default_rng(0))
 
 
+def run_places(run: Run) -> tuple[Place, ...]:
+    """The listed transitions of one run, best first, each with its controls and a reason. Raises InputError where
+    nothing was recorded to rank by."""
+    if not has_signals(run):
+        raise InputError(f"nothing in {run.folder} {NOTHING}")
+    signals, listing = run_listing(run)
+    return places(signals, replace(listing, transitions=tuple(t for t in listing.transitions if t.listed)))
+
+
+def transition_table(run: Run) -> pd.DataFrame:
+    """The listed transitions of one run, a row each, best first.
+
+    rank, kind, start, peak, end (steps); layers (names, in the order of their own peaks) and layer, the one that moved
+    most; samples (how many moved by half as much as the most, missing where there is no behaviour); dimension, from
+    and to (of that layer's headline dimension); size (in units of the run's own noise) and strength (over its null);
+    earlier and later (first and last step of a control, or missing); reason.
+    """
+    rows = [_row(number, place, run_steps) for number, (place, run_steps) in enumerate(_with_steps(run), start=1)]
+    return pd.DataFrame(rows, columns=list(_COLUMNS))
+
+
+def transition(run: Run, number: int) -> Transition:
+    """The transition of that rank in `transition_table`. Raises InputError where there are fewer."""
+    there = run_places(run)
+    if not 1 <= number <= len(there):
+        raise InputError(f"{run.name} has {len(there)} transitions; there is no number {number}.")
+    return there[number - 1].transition
+
+
 def run_targets(run: Run, *, dimension: str = "stable_rank") -> list[Target]:
     """The targets of one run: its listed transitions in the order of the listing, with `rank` their place in it."""
-    signals, listing = run_listing(run)
     depth = {layer.name: layer.depth for layer in run.layers}
-    listed = replace(listing, transitions=tuple(t for t in listing.transitions if t.listed))
     found = []
-    for number, place in enumerate(places(signals, listed), start=1):
+    for number, (place, steps) in enumerate(_with_steps(run), start=1):
         named = place.transition.named
         layer = named.layer if named else run.layers[0].name
-        found.append(_target(place, number, layer, depth.get(layer, 0), dimension, signals.thinned().steps))
+        found.append(_target(place, number, layer, depth.get(layer, 0), dimension, steps))
     return found
+
+
+def _with_steps(run: Run) -> list[tuple[Place, np.ndarray]]:
+    steps = run_signals(run).thinned().steps
+    return [(place, steps) for place in run_places(run)]
+
+
+_COLUMNS = (
+    "rank", "kind", "start", "peak", "end", "layers", "layer", "samples", "dimension", "from", "to", "size", "strength",
+    "earlier", "later", "reason",
+)  # fmt: skip
+
+
+def _row(rank: int, place: Place, steps: np.ndarray) -> dict[str, object]:
+    def span(control: Span | None) -> tuple[int, int] | None:
+        return control and (int(steps[control.before]), int(steps[control.after]))
+
+    there = place.transition
+    move = there.dimensions[0] if there.dimensions else None
+    return {
+        "rank": rank, "kind": there.kind, "start": there.start, "peak": there.peak, "end": there.end,
+        "layers": tuple(layer.layer for layer in there.layers), "layer": there.named.layer if there.named else None,
+        "samples": there.own if len(there.samples) else None, "dimension": move and move.dimension,
+        "from": move.before if move else np.nan, "to": move.after if move else np.nan,
+        "size": there.size, "strength": there.strength, "earlier": span(place.earlier), "later": span(place.later),
+        "reason": place.reason,
+    }  # fmt: skip
 
 
 def _target(place: Place, rank: int, layer: str, depth: int, dimension: str, steps: np.ndarray) -> Target:

@@ -14,8 +14,8 @@ from geophone.point.rule import Rule, frozen_rule
 from geophone.point.score import layer_levels, skill
 from geophone.point.signals import RunSignals, filled
 from geophone.point.stretch import moved
-from geophone.point.transition import Transition
 from geophone.point.words import sentence
+from geophone.records import Transition
 
 Series = npt.NDArray[np.float64]
 NO_CONTROL = "no control: nowhere else is the run as quiet for as long"

@@ -3,7 +3,7 @@
 import numpy as np
 
 from geophone.point.signals import RunSignals, filled
-from geophone.point.transition import Transition
+from geophone.records import Transition
 
 
 def sentence(transition: Transition, run: RunSignals) -> str:

@@ -1,4 +1,4 @@
-"""What a run or a study asks of whoever can draw it; the charts themselves are above this floor."""
+"""What a run or a study asks of floors above this one: charts, and the ranker."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
@@ -7,7 +7,9 @@ from geophone.errors import InputError
 
 if TYPE_CHECKING:
     import altair as alt
+    import pandas as pd
 
+    from geophone.records import Transition
     from geophone.store.run import Run
     from geophone.store.study import Study
 
@@ -33,3 +35,21 @@ def drawing(drawer: Drawer) -> Drawing:
     if drawer is None:
         raise InputError("this was opened without a way to draw; open it with geophone.open.")
     return drawer()
+
+
+class Ranking(Protocol):
+    """The transitions of a run."""
+
+    def transition_table(self, run: "Run") -> "pd.DataFrame": ...
+
+    def transition(self, run: "Run", number: int) -> "Transition": ...
+
+
+Ranker = Callable[[], Ranking] | None
+
+
+def ranking(ranker: Ranker) -> Ranking:
+    """Raises InputError where there is none."""
+    if ranker is None:
+        raise InputError("this was opened without the ranker; open it with geophone.open.")
+    return ranker()

@@ -9,7 +9,7 @@ import pandas as pd
 
 from geophone.errors import InputError, ReplayError, StoreError
 from geophone.records import Layer
-from geophone.store.drawing import Drawer, drawing
+from geophone.store.drawing import Drawer, Ranker, drawing, ranking
 from geophone.store.inside import check_inside
 from geophone.store.locks import is_held
 from geophone.store.manifest import read_manifest
@@ -19,6 +19,8 @@ from geophone.store.tables import parts, read_parts, read_table
 if TYPE_CHECKING:
     import altair as alt
 
+    from geophone.records import Transition
+
 
 class Run:
     """One run on disk: series, scalars, layers and, where it was trained here, the network at any step.
@@ -26,12 +28,14 @@ class Run:
     Reading is lazy, and never changes the folder. `replay(run, step, model)` is how a network is had again.
     """
 
-    def __init__(self, folder: Path | str, *, replay: Callable | None = None, drawer: Drawer = None) -> None:
+    def __init__(
+        self, folder: Path | str, *, replay: Callable | None = None, drawer: Drawer = None, ranker: Ranker = None
+    ) -> None:
         self.folder = Path(folder)
         check_inside(self.folder)
         self.manifest = read_manifest(self.folder)
         self._replay = replay
-        self._drawer = drawer
+        self._drawer, self._ranker = drawer, ranker
 
     def __repr__(self) -> str:
         m = self.manifest
@@ -186,6 +190,21 @@ class Run:
         if self._replay is None:
             raise ReplayError(f"{self.name} was opened without a way to replay; open it with geophone.open.")
         return self._replay(self, step, model)
+
+    def transitions(self) -> pd.DataFrame:
+        """When the run reorganised, best first: a row per transition, with rank, kind, start, peak and end (steps),
+        layers in the order in which they moved, how many samples moved, a dimension from and to, size, strength,
+        the two controls and a reason in one sentence. A rank is an order in which to look, not a probability.
+
+        Kinds: learned, lost, concept, hidden, shock, transient (see `Transition`). Raises InputError for a run of
+        which nothing was recorded to rank by (imported, or by version 0.1).
+        """
+        return ranking(self._ranker).transition_table(self)
+
+    def transition(self, number: int) -> "Transition":
+        """The transition of that rank; its `samples` are those that moved, with behaviour before and after. Raises
+        InputError where there are fewer."""
+        return ranking(self._ranker).transition(self, number)
 
     def plot(self, what: str | None = None, *, colour: str = "layer", share: bool = False) -> "alt.TopLevelMixin":
         """The map of the run, or of one of its dimensions; of a scalar (such as "loss") its curve. An altair chart.

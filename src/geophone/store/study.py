@@ -12,7 +12,7 @@ from geophone.records import Target
 from geophone.rows import CHOSEN, PHENOMENA, ChosenRow, EvidenceRow, Row, TargetRow, columns_of, frame, typed
 from geophone.store.dig import Dig
 from geophone.store.documents import Statistics, read_document, read_text
-from geophone.store.drawing import Drawer, drawing
+from geophone.store.drawing import Drawer, Ranker, drawing
 from geophone.store.inside import check_inside
 from geophone.store.places import Places, check_folder
 from geophone.store.run import Run, is_run
@@ -31,10 +31,12 @@ class Study:
     no `runs/`, or where a link in the folder leads out of it.
     """
 
-    def __init__(self, folder: Path | str, *, replay: Callable | None = None, drawer: Drawer = None) -> None:
+    def __init__(
+        self, folder: Path | str, *, replay: Callable | None = None, drawer: Drawer = None, ranker: Ranker = None
+    ) -> None:
         self.places = Places(Path(folder))
         self._replay = replay
-        self._drawer = drawer
+        self._drawer, self._ranker = drawer, ranker
         if not self.places.runs.is_dir():
             raise StoreError(f"{self.folder} holds no study: there is no runs/ folder in it.")
         check_inside(self.folder)
@@ -61,7 +63,7 @@ class Study:
         """Raises StoreError where two folders hold runs of one name, which no table could tell apart."""
         runs: dict[str, Run] = {}
         for place in sorted(p for p in self.places.runs.iterdir() if is_run(p)):
-            run = Run(place, replay=self._replay, drawer=self._drawer)
+            run = Run(place, replay=self._replay, drawer=self._drawer, ranker=self._ranker)
             if run.name in runs:
                 raise StoreError(
                     f"{runs[run.name].folder} and {place} both hold a run called {run.name!r}: record one of them "
@@ -175,9 +177,11 @@ def _row_of(name: str) -> type[Row]:
     return PHENOMENA.get(kind, Row) if folder == "phenomena" else _TABLES.get(name, Row)
 
 
-def open_folder(folder: Path | str, *, replay: Callable | None = None, drawer: Drawer = None) -> Run | Study:
+def open_folder(
+    folder: Path | str, *, replay: Callable | None = None, drawer: Drawer = None, ranker: Ranker = None
+) -> Run | Study:
     """The run or study in `folder`. Raises StoreError when it holds neither."""
     folder = Path(folder)
     check_folder(folder)
     kind = Run if is_run(folder) else Study
-    return kind(folder, replay=replay, drawer=drawer)
+    return kind(folder, replay=replay, drawer=drawer, ranker=ranker)
