@@ -117,7 +117,7 @@ _COLUMNS = (
 
 def _row(rank: int, place: Place, steps: np.ndarray) -> dict[str, object]:
     def span(control: Span | None) -> tuple[int, int] | None:
-        return control and (int(steps[control.before]), int(steps[control.after]))
+        return None if control is None else (int(steps[control.before]), int(steps[control.after]))
 
     there = place.transition
     move = there.dimensions[0] if there.dimensions else None
