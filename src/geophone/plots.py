@@ -17,7 +17,7 @@ from geophone.store.study import Study
 from geophone.store.tables import parts
 
 if TYPE_CHECKING:
-    from geophone.point.transition import Transition
+    from geophone.records import Transition
 
 FIRST = "stable_rank"
 FLAGS = 9

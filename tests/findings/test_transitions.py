@@ -3,9 +3,9 @@
 import math
 
 import pandas as pd
-from geophone.point.transition import KINDS, LayerShare, Transition
 
 from geophone.findings.transitions import beyond, happened
+from geophone.records import KINDS, LayerShare, Transition
 
 
 def transition(kind="learned", **about):

@@ -3,7 +3,7 @@
 import math
 
 from geophone.findings.finding import Finding, Phrase, Quantity, counted, finding, joined, listed, phrase
-from geophone.point.transition import Transition
+from geophone.records import Transition
 
 SOURCE = "behaviour, signals"
 HEADS = {

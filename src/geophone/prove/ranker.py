@@ -8,9 +8,9 @@ import numpy as np
 from geophone.point.find import Listing, transitions
 from geophone.point.rule import frozen_rule
 from geophone.point.signals import RunSignals
-from geophone.point.transition import Transition
 from geophone.prove.events import ANY
 from geophone.prove.targeting import Moments
+from geophone.records import Transition
 
 PRINTED = "geophone, one list"
 ASKED = {"behaviour": ("learned", "lost"), "hidden": ("hidden",)}

@@ -10,7 +10,7 @@ import pandas as pd
 from geophone.charts.theme import plain
 from geophone.findings import moments as said
 from geophone.findings import transitions as happenings
-from geophone.point.transition import Transition
+from geophone.records import Transition
 from geophone.report.sources import Measured, Sources
 from geophone.store.dig import Dig
 from geophone.store.run import Run
