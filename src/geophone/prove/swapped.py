@@ -6,11 +6,11 @@ import torch
 
 from geophone.errors import InputError
 from geophone.point.swap import Pair, Weights, parts_of, swap_test
-from geophone.point.transition import Transition
 from geophone.prove.events import ANY
 from geophone.prove.ranker import in_order
 from geophone.prove.recording import WEIGHTS
 from geophone.prove.trials import Run, setting_of
+from geophone.records import Transition
 from geophone.signals import class_probability
 
 
