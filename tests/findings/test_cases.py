@@ -107,14 +107,15 @@ def test_activations_group_by_class_only_beyond_the_control(target, control, mor
     assert ("do not group more by class" in sentence) == (not more)
 
 
-@pytest.mark.parametrize(("after", "grows"), [(0.4, True), (0.25, False)])
-def test_a_pattern_of_attention_crystallises_where_a_head_passes_the_least_score(after, grows):
-    heads = at("induction", {"target": (0.1, 0.2, after), "control": FLAT["control"]}).assign(
+@pytest.mark.parametrize(("before", "after", "grows"), [(0.1, 0.4, True), (0.1, 0.25, False), (0.35, 0.4, False)])
+def test_a_pattern_of_attention_crystallises_where_a_head_passes_the_least_score(before, after, grows):
+    heads = at("induction", {"target": (before, 0.2, after), "control": FLAT["control"]}).assign(
         previous=0.0, duplicate=0.0
     )
+    heads = pd.concat([heads, heads.assign(induction=0.05)])  # a weaker head beside it
     one = dug("transformer", frames={"heads": heads, "moments": moments(FLAT)})
     sentence = said(one, "attention")
-    assert f"induction 0.10 to {after:.2f} at the target and 0.10 to 0.10 at the control" in sentence
+    assert f"induction {before:.2f} to {after:.2f} at the target and 0.10 to 0.10 at the control" in sentence
     assert ("a head passes 0.3, the least score that has a name, in induction" in sentence) == grows
     assert ("no pattern of attention crystallises here" in sentence) == (not grows)
 

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_proof import made_tables
 from scipy.stats import beta
 from small_study import NASTY, write_evidence
 
@@ -19,8 +20,12 @@ from geophone.evidence.synthetic import PlantedEffects
 from geophone.findings import as_json, listed, phrase, study_findings
 from geophone.findings.finding import VERDICTS, Phrase, Quantity, printed
 from geophone.findings.number import Number, clash, estimate
-from geophone.findings.phenomena import share_interval
+from geophone.findings.phenomena import coordination, order, share_interval
+from geophone.findings.proving import proving, recall_rows
+from geophone.findings.questions import questions
+from geophone.findings.setting import early, limitations
 from geophone.findings.tables import tables_of
+from geophone.findings.whole import findings_of
 from geophone.stats.verdict import above, beyond
 
 ENDS = st.floats(-2, 2)
@@ -140,13 +145,11 @@ def test_orders_and_settling_are_those_of_the_tables(study, mode):
     assert made[f"settled/{mode}"].value == settled
 
 
-@pytest.mark.parametrize(("up", "verdict"), [(0, "not met"), (6, "undecided"), (12, "met")])
+@pytest.mark.parametrize(("up", "verdict"), [(0, "not met"), (6, "undecided"), (10, "met")])
 def test_most_runs_settle_bottom_up_only_where_the_exact_interval_says_so(study, up, verdict):
     row = study.phenomena("order").query("mode == 'naive'").iloc[:1]
     table = pd.concat([row.assign(verdict="bottom-up" if i < up else "weak", run=f"r{i}") for i in range(12)])
     tables = replace(tables_of(study), phenomena={"order": table})
-    from geophone.findings.phenomena import order
-
     assert order(tables, "naive").verdict == verdict
 
 
@@ -212,3 +215,111 @@ def test_no_face_has_a_sentence_about_a_finding_of_its_own(room):
     for path in sorted((Path(geophone.__file__).parent / room).rglob("*")):
         if path.suffix in (".py", ".j2", ".typ"):
             assert not re.search(verdicts, path.read_text()), path
+
+
+def test_the_p_that_counts_is_the_adjusted_one():
+    assert number(1, 0.5, 2, 0.001, adjusted=0.2).side(0.05) == "undecided"
+    assert number(1, 0.5, 2, 0.2, adjusted=0.001).side(0.05) == "met"
+
+
+@pytest.mark.parametrize(("up", "says"), [(12, "more than chance gives"), (2, "a share that chance alone may give")])
+def test_the_share_of_runs_is_held_against_what_no_order_gives(study, up, says):
+    row = study.phenomena("order").query("mode == 'naive'").iloc[:1]
+    table = pd.concat([row.assign(verdict="bottom-up" if i < up else "weak", run=f"r{i}") for i in range(12)])
+    tests = study.phenomena("order_tests").query("mode == 'naive'").assign(expected_bottom_up=2.0)
+    made = order(replace(tables_of(study), phenomena={"order": table, "order_tests": tests}), "naive")
+    assert made.null == pytest.approx(2 / 12) and "would give 2.0 such runs by chance" in made.sentence
+    assert made.sentence.endswith(f"so this is {says}.")
+
+
+def test_periods_are_held_against_the_null_of_every_series(study):
+    made = study_findings(study)["periods"]
+    rows = study.phenomena("critical").query("mode == 'calibrated' and dimension == 'stable_rank'")
+    assert made.value == len(rows) and made.null == pytest.approx(12 * rows["expected_false"].iloc[0])
+
+
+def test_groups_that_pass_are_counted_at_the_level(study):
+    row = {"overlap": 0.4, "expected": 0.1, "runs": 5, "status": "tested", "dimension": "stable_rank"}
+    table = pd.concat([study.phenomena("coordination").head(1).assign(**row, p=p) for p in (0.01, 0.04, 0.2, 0.9)])
+    made = coordination(replace(tables_of(study), phenomena={"coordination": table}))
+    assert "2 of 4 groups pass" in made.sentence and made.verdict == "met"
+
+
+def changed(study, name, **fields):
+    """The tables of `study` with some fields of one number of the statistics changed."""
+    tables = tables_of(study)
+    numbers = [row | fields if row["id"] == name else row for row in tables.statistics["numbers"]]
+    return replace(tables, statistics={**tables.statistics, "numbers": numbers})
+
+
+def test_a_question_without_a_number_is_untested_whatever_its_criterion_says(study):
+    made = {f.id: f for f in questions(changed(study, "diversity/pearson", value=None, status="not enough data: few"))}
+    assert made["diversity/pearson"].verdict == "untested"
+    assert "could not be tested: not enough data: few." in made["diversity/pearson"].sentence
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "p", "says"), [(0.1, 0.3, 0.01, "rises"), (-0.3, -0.1, 0.01, "falls"), (-0.1, 0.3, 0.01, "none")]
+)
+def test_a_change_is_shown_where_interval_and_test_agree(study, low, high, p, says):
+    fields = {"value": (low + high) / 2, "low": low, "high": high, "p": p, "p_adjusted": p, "status": "ok"}
+    made = {f.id: f for f in questions(changed(study, "change/new_types", **fields))}
+    assert says in made["changes"].sentence and made["changes"].value == (says != "none")
+    assert made["change/new_types"].verdict == ("undecided" if says == "none" else "met")
+
+
+@pytest.mark.parametrize(("phases", "share"), [((0.01, 0.02, 0.5), "2 of 3"), ((0.01, 0.5), ""), ((0.5, 0.9), "")])
+def test_targets_are_early_where_most_of_them_are(study, phases, share):
+    table = pd.DataFrame({"role": "target", "phase": phases, "pair": range(len(phases))})
+    said = early(replace(tables_of(study), evidence=table)).text
+    assert said.startswith(share) and bool(said) == bool(share)
+
+
+def test_limitations_follow_their_rules(study):
+    tables = tables_of(study)
+    names = lambda t: {f.id.removeprefix("limitation/") for f in limitations(t, clocked=True)}  # noqa: E731
+    assert {"seeds", "forks", "undug"} <= names(tables) and not {"controls", "clocks"} & names(tables)
+    runs = tables.runs.assign(network="one", forked=True)
+    about = tables.statistics["study"] | {"pairs": 140}
+    other = replace(tables, runs=runs, statistics={**tables.statistics, "study": about})
+    assert not {"seeds", "forks"} & names(other) and "controls" in names(other)
+    assert "clocks" in {f.id.removeprefix("limitation/") for f in limitations(tables, clocked=False)}
+
+
+def test_the_strongest_change_is_one_of_the_units_themselves(study):
+    fields = {"value": 0.2, "low": 0.1, "high": 0.3, "p": 0.001, "p_adjusted": 0.001, "status": "ok"}
+    tables = changed(study, "change/new_types", **fields)
+    said = findings_of(tables)["summary/change"].sentence
+    assert said.startswith("the number of new feature types rises beyond the controls (by +0.20 [+0.10, +0.30])")
+    rows = [row | {"id": "change/ablation_impact"} if row["id"] == "change/new_types" else row
+            for row in tables.statistics["numbers"]]  # fmt: skip
+    families = tables.statistics["families_of_tests"] | {"changes over a jump": ["change/ablation_impact"]}
+    other = replace(tables, statistics={**tables.statistics, "numbers": rows, "families_of_tests": families})
+    assert "no measured change" in findings_of(other)["summary/change"].sentence
+
+
+def test_what_is_concluded_follows_from_the_verdicts(study):
+    tables = tables_of(study)
+    assert "should not decide where to look" in findings_of(tables)["summary/jumps"].sentence
+    untested = [row | {"value": None, "status": "not enough data"} for row in tables.statistics["numbers"]]
+    none = findings_of(replace(tables, statistics={**tables.statistics, "numbers": untested}))
+    assert "too few data to test any" in none["summary/claims"].sentence
+    criteria = [row | {"verdict": "met"} for row in tables.statistics["criteria"]]
+    met = findings_of(replace(tables, statistics={**tables.statistics, "criteria": criteria}))
+    assert "This study supports the claims" in met["summary/claims"].sentence
+    assert "can guide where to look" in met["summary/jumps"].sentence
+
+
+@pytest.mark.parametrize(("gain", "verdict"), [(0.2, "met"), (0.0, "undecided"), (-0.2, "not met")])
+def test_the_benchmark_is_said_as_its_tables_have_it(gain, verdict):
+    tables = made_tables(gain)
+    made = {each.id: each for each in proving(tables)}
+    row, answer = tables["verdict"].iloc[0], made["prove/answer"]
+    assert (answer.value, answer.low, answer.high) == tuple(row[key] for key in ("difference", "low", "high"))
+    assert answer.low <= answer.value <= answer.high and answer.verdict == verdict
+    for each in made.values():
+        assert figures(each.sentence) <= {str(q) for q in each.quantities}, each
+    rows = recall_rows(tables)
+    last = rows["bed"].iloc[-1]
+    assert list(rows["bed"])[-4:] == [last] * 4 and rows["bed"].iloc[0] != last
+    assert list(rows["method"])[-4:] == ["geophone", "best rival", "dimensions alone", "random moments"]

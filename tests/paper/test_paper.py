@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -16,8 +17,7 @@ from geophone.evidence.synthetic import PlantedEffects
 from geophone.findings import study_findings
 from geophone.findings.tables import tables_of
 from geophone.paper import write_paper
-from geophone.paper.build import set_paper
-from geophone.paper.exhibits import PANELS, representatives
+from geophone.paper.build import _check, set_paper
 
 TEMPLATE = (files("geophone.paper") / "templates" / "paper.typ").read_text()
 BIBLIOGRAPHY = (files("geophone.paper") / "templates" / "references.bib").read_text()
@@ -142,6 +142,9 @@ def test_a_study_in_which_no_question_has_a_number_is_refused(study):
     path.write_text(json.dumps(found))
     with pytest.raises(InputError, match="too small to be written about"):
         write_paper(study)
+    found["numbers"][0] |= {"value": 0.1, "status": "ok"}
+    assert found["numbers"][0]["id"] == "diversity/naive"
+    _check(study, replace(tables_of(study), statistics=found))
 
 
 def test_a_failed_build_leaves_the_older_paper(study):
@@ -175,9 +178,3 @@ def test_what_was_not_run_is_among_the_limitations(study):
     assert "148 of 296 targets were dug" in said
     clocked = study_findings(study, made_tables(-0.2))
     assert "limitation/clocks" not in clocked
-
-
-def test_of_each_architecture_the_most_and_the_least_ordered_run_is_shown(study):
-    tables = tables_of(study)
-    chosen = representatives(tables)
-    assert set(chosen) <= set(tables.runs["run"]) and len(chosen) <= PANELS

@@ -57,7 +57,7 @@ def drawn(
     makers: dict[str, Callable[[], AnyChart | None]] = {
         "heatmaps": lambda: _maps(study, tables, representatives(tables)),
         "order": lambda: _order(tables), "jumps": lambda: _jumps(tables),
-        "diversity": lambda: _diversity(tables), "forest": lambda: _forest(findings, tables.alpha),
+        "diversity": lambda: _diversity(tables), "forest": lambda: _forest(findings),
         "coupling": lambda: _coupling(study, tables),
         "proving": lambda: None if benchmark is None else charts.dumbbells(recall_rows(benchmark)),
     }  # fmt: skip
@@ -118,7 +118,7 @@ def _diversity(tables: Tables) -> AnyChart | None:
     return charts.scatter(pairs, x, y) if len(pairs[[x[0], y[0]]].dropna()) > 1 else None
 
 
-def _forest(findings: Mapping[str, Finding], alpha: float) -> AnyChart | None:
+def _forest(findings: Mapping[str, Finding]) -> AnyChart | None:
     made = [f for name, f in findings.items() if name.startswith("correlation/") and math.isfinite(f.low)]
     rows = [
         {"label": subject(f.id), "value": f.value, "low": f.low, "high": f.high, "passes": f.verdict == "met"}
