@@ -11,6 +11,7 @@ from geophone.errors import InputError, ReplayError, StoreError
 from geophone.record.checkpoints import checkpoint_path, load_state, load_weights, state_path, weights_digest
 from geophone.record.recorder import Recorder
 from geophone.record.schedule import Schedule
+from geophone.signals import LAGS
 from geophone.store.check import good_until
 from geophone.store.documents import read_json
 from geophone.store.run import Run
@@ -22,6 +23,7 @@ from geophone.zoo.tasks import Task, task
 CHECKPOINT_EVERY = 100
 PROBE_SAMPLES = 256
 SEQUENCE_SAMPLES = 64
+LONGEST_LAG = max(LAGS.values())
 # Digests of the weights that an interrupted run had at its checkpoints; it is there only while the run goes on.
 EXPECTED = "expected.json"
 
@@ -45,8 +47,8 @@ def train(
     norm (Euclidean, over all parameters). Behaviour is the probability of the right answer. Checkpoints at step 0,
     every 100 steps and at the end. The probe has 256 samples by default, 64 of tasks on sequences; with `noise_every` a
     second, disjoint probe is read at every so many measurements. `resume` continues an interrupted run in `out` from
-    its last good checkpoint, and ends in the same rows as if nothing had happened, except for the changes of layers
-    (`Run.signals`), whose memory starts anew there. `on_step(done, steps)` is called after each update. Raises
+    its last good checkpoint, and ends in the same rows as if nothing had happened.
+    `on_step(done, steps)` is called after each update. Raises
     InputError for an unknown name or fewer than 1 step, ReplayError when a resumed run takes another course.
     """
     spec = experiment(name)
@@ -138,7 +140,9 @@ def _train_on(
 ) -> Run:
     """Train and record up to `steps`; where the run was before, its weights must be the `expected` ones again."""
     with recorder:
-        if not recorder.resumed:
+        if recorder.resumed:
+            _recall(recorder, training.model)
+        else:
             recorder.checkpoint(training.optimizer)
         for step in range(training.done + 1, steps + 1):
             recorder.step(**training.step().scalars)
@@ -152,6 +156,20 @@ def _train_on(
         recorder.close(results={"test_accuracy": held_out_accuracy(training.model, data), "chance": data.chance})
     (recorder.folder / EXPECTED).unlink(missing_ok=True)
     return Run(recorder.folder, replay=replay)
+
+
+def _recall(recorder: Recorder, model: nn.Module) -> None:
+    """Let the recorder see once more what it had seen last, since changes are told from what was before."""
+    run = Run(recorder.folder)
+    if not run.has_series:
+        return
+    steps = sorted({int(step) for step in run.table(columns=["step"])["step"]})[-LONGEST_LAG:]
+    networks = replays(run, steps)
+    now = copy.deepcopy(model.state_dict())
+    for step in steps:
+        model.load_state_dict(networks[step].state_dict())
+        recorder.recall(step)
+    model.load_state_dict(now)
 
 
 def _beginning(folder: Path, name: str, seed: int) -> tuple[Training, dict[int, str]]:

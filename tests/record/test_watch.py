@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+import geophone as gp
 from geophone.errors import InputError
-from geophone.record.watch import Alarm, SnapshotRing, Snapshots, Watch
+from geophone.record.watch import BY_DEFAULT, Alarm, SnapshotRing, Snapshots, Watch
 
 
 def kept(limits, *, alarms, measurements):
@@ -64,3 +65,22 @@ def test_auto_listens_to_the_participation_ratio_where_it_is_there():
     assert Watch(alarms="stable_rank").dimension(["stable_rank"]) == "stable_rank"
     with pytest.raises(InputError, match="not recorded"):
         Watch(alarms="rankme").dimension(["stable_rank"])
+
+
+def test_by_default_the_weights_around_a_collapse_are_kept_within_the_stated_bounds(tmp_path):
+    assert (BY_DEFAULT.memory_mb, BY_DEFAULT.disk_mb) == (64, 256)
+    torch.manual_seed(0)
+    model, probe = nn.Sequential(nn.Linear(10, 30)), torch.randn(40, 10)
+    alarms = []
+    with gp.Recorder(model, probe, out=tmp_path / "run", every=1) as recorder:
+        for step in range(1, 81):
+            with torch.no_grad():
+                model[0].weight += 0.003 * torch.randn(30, 10, generator=torch.Generator().manual_seed(step))
+                if step == 50:
+                    model[0].weight[:] = torch.outer(torch.ones(30), model[0].weight[0]) + 0.1 * model[0].weight
+            alarms += recorder.step()
+    kept = sorted(gp.open(tmp_path / "run").manifest.checkpoints)
+    first = alarms[0].step
+    assert first in kept and first - 9 <= kept[0] <= first - 7 and any(first + 7 <= step <= first + 9 for step in kept)
+    with gp.Recorder(model, probe, out=tmp_path / "none", every=1, snapshots=None) as recorder:
+        recorder.step()

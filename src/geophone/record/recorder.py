@@ -27,7 +27,7 @@ from geophone.record.session import (
     check_same,
     samples_of,
 )
-from geophone.record.watch import Alarm, Snapshots, Watch
+from geophone.record.watch import BY_DEFAULT, Alarm, Snapshots, Watch
 from geophone.record.what import Selector, Views, What, whole
 from geophone.store.manifest import read_manifest
 from geophone.store.writer import RunWriter, new_manifest
@@ -84,7 +84,7 @@ class Recorder:
         updates: bool | None = None,
         signals: bool = True,
         alarms: str | None = "auto",
-        snapshots: Snapshots | None = None,
+        snapshots: Snapshots | None = BY_DEFAULT,
         on_record: Callable[[dict[str, float]], Any] | None = None,
         on_error: str = "warn",
         name: str | None = None,
@@ -188,6 +188,11 @@ class Recorder:
         self._steps += whole("updates", updates, 1, "updates")
         self._work = self._work.known(self._steps)
         return self._work.step(self._steps, _floats(scalars))
+
+    def recall(self, step: int) -> None:
+        """Read the model as it is, which was measured at `step` already, without writing anything: what is measured
+        next is compared with it. For a run that is resumed, with the model as it was at its last 8 measurements."""
+        self._work.recall(step)
 
     def checkpoint(self, optimizer: torch.optim.Optimizer | None = None) -> str | None:
         """Keep the weights of this moment, with the optimizer's state and the random state beside them.

@@ -34,6 +34,8 @@ class Work(Protocol):
 
     def due(self, step: int) -> bool: ...
 
+    def recall(self, step: int) -> None: ...
+
     def step(self, step: int, scalars: Mapping[str, float]) -> list[Alarm]: ...
 
     def checkpoint(self, step: int, optimizer: torch.optim.Optimizer | None) -> str | None: ...
@@ -49,6 +51,9 @@ class Silence:
 
     def due(self, step: int) -> bool:
         return False
+
+    def recall(self, step: int) -> None:
+        """Nothing is remembered."""
 
     def step(self, step: int, scalars: Mapping[str, float]) -> list[Alarm]:
         return []
@@ -135,6 +140,9 @@ class Waiting:
     def due(self, step: int) -> bool:
         return self._desk.pace.due(step)
 
+    def recall(self, step: int) -> None:
+        """Nothing is known yet that could be remembered."""
+
     def step(self, step: int, scalars: Mapping[str, float]) -> list[Alarm]:
         self._desk.pace.take(step)
         self._desk.reader.close()
@@ -167,9 +175,10 @@ class Session:
         names = [layer.name for layer in plan.layers]
         whole = desk.what.signals and not is_sharded(bare(desk.model))
         self._norms = ParameterNorms(bare(desk.model), names) if whole else None
-        self._listener = Listener(names, desk.watch.dimension(desk.what.names))
-        limits = desk.watch.snapshots
-        self._ring = None if limits is None else SnapshotRing(bare(desk.model), limits, self._keep)
+        listened, limits = desk.watch.dimension(desk.what.names), desk.watch.snapshots
+        self._listener = Listener(names, listened)
+        kept = listened is not None and limits is not None and not is_sharded(bare(desk.model))
+        self._ring = SnapshotRing(bare(desk.model), limits, self._keep) if kept and limits is not None else None
         self._faults, self._absences = Faults(desk.watch.on_error), Absences()
         self._describe(plan)
 

@@ -62,19 +62,25 @@ class Snapshots:
             raise InputError(f"snapshots want positive numbers; got {self}.")
 
 
+# What is kept when nobody says: small beside what a training takes, and of a network over 64 MB only the weights at and
+# after an alarm.
+BY_DEFAULT = Snapshots(every=2, count=4, memory_mb=64.0, disk_mb=256.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Watch:
     """What happens at a measurement besides that it is written; checked when it is made.
 
     `alarms`: the dimension that the causal detector listens to ("auto": the participation ratio if it is recorded;
-    None: no alarms). `snapshots`: how much is kept of the weights around alarms (None: nothing). `on_record` is called
+    None: no alarms). `snapshots`: how much is kept of the weights around alarms (at most 64 MB in memory and 256 MB on
+    disk unless other bounds are given; None: nothing). `on_record` is called
     with a flat dict per measurement, such as {"step": 5, "loss": 0.7, "stable_rank/conv1": 3.2}. `on_error`: a
     measurement or a callback that fails is told in a warning, once per kind, and the training goes on ("warn"), or it
     ends in the error ("raise").
     """
 
     alarms: str | None = "auto"
-    snapshots: Snapshots | None = None
+    snapshots: Snapshots | None = BY_DEFAULT
     on_record: Callable[[dict[str, float]], Any] | None = None
     on_error: str = "warn"
 
