@@ -27,7 +27,7 @@ from geophone.point.signals import RunSignals
 from geophone.point.stretch import valleys
 from geophone.prove.events import ANY
 from geophone.prove.targeting import Moments, listed, recall
-from geophone.prove.trials import BEHAVIOUR, GROUPS, Run, read_run
+from geophone.prove.trials import BEHAVIOUR, GROUPS, TrialRun, read_run
 
 KERNELS = (Kernel("step", 2.0), Kernel("step", 4.0), Kernel("log", 0.05))
 PARTS = ("mean_skill", "rising_skill", "skill_components", "votes", "steepest", "quanta", "output_components",
@@ -85,7 +85,7 @@ def moments(score: np.ndarray, run: RunSignals, share: float) -> Moments:
     return Moments(index, count=large)
 
 
-def means(runs: Sequence[Run], values: Sequence[float]) -> dict[str, float]:
+def means(runs: Sequence[TrialRun], values: Sequence[float]) -> dict[str, float]:
     """The mean of every testbed."""
     beds = {run.bed for run in runs}
     return {bed: float(np.mean([v for r, v in zip(runs, values, strict=True) if r.bed == bed])) for bed in beds}
@@ -96,7 +96,7 @@ def of_group(beds: dict[str, float], group: Sequence[str]) -> float:
     return float(np.mean(there)) if there else float("nan")
 
 
-def learned_table(runs: Sequence[Run], most: int, rows: int) -> None:
+def learned_table(runs: Sequence[TrialRun], most: int, rows: int) -> None:
     rule = frozen_rule()
     parts = [behaviour_parts(run.signals) for run in runs]
     frozen = {name(part.name, part.kernel) for part in rule.behaviour}
@@ -123,7 +123,7 @@ def learned_table(runs: Sequence[Run], most: int, rows: int) -> None:
             print(f"| {cells} | {' + '.join(chosen)}{mark} |")
 
 
-def hidden_table(runs: Sequence[Run], rows: int) -> None:
+def hidden_table(runs: Sequence[TrialRun], rows: int) -> None:
     parts = [hidden_parts(run.signals) for run in runs]
     table = []
     for size in (1, 2):
@@ -140,7 +140,7 @@ def hidden_table(runs: Sequence[Run], rows: int) -> None:
         print(f"{mean:.3f}  {' '.join(f'{bed} {beds[bed]:.2f}' for bed in sorted(beds))}  {' + '.join(chosen)}")
 
 
-def layer_table(runs: Sequence[Run], rows: int) -> None:
+def layer_table(runs: Sequence[TrialRun], rows: int) -> None:
     sources = [LayerPart(s, Kernel("step", w), "streams", "max") for s in LAYERED for w in (1.0, 2.0, 4.0)]
     table = []
     for size in (1, 2, 3):

@@ -1,10 +1,12 @@
 """The public face: one list of names from which stubs, reference and promise follow; each name says what it does."""
 
+import ast
 import importlib.util
 import inspect
 import re
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -65,6 +67,18 @@ def test_names_that_are_not_there_are_refused_and_listed_ones_are():
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = gp.nothing
     assert set(gp.__all__) <= set(dir(gp))
+
+
+def test_a_class_has_one_home():
+    """No two public classes share a name: a reader who has seen one knows which is meant."""
+    homes = defaultdict(set)
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes[node.name].add(path.relative_to(SOURCE).as_posix())
+    # Each trainer calls its own form of the callback so.
+    homes.pop("GeophoneCallback")
+    assert {name: sorted(where) for name, where in homes.items() if len(where) > 1} == {}
 
 
 def glossary() -> dict[str, str]:

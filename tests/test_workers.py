@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from geophone.errors import InputError
-from geophone.workers import Task, Workers
+from geophone.workers import Job, Workers
 
 
 def write(*, path, text, tell):
@@ -47,11 +47,11 @@ def run(*tasks, workers=2):
 
 def test_every_task_ends_for_itself(tmp_path):
     tasks = [
-        Task("good", write, {"path": tmp_path / "good", "text": "done"}),
-        Task("twice", die_until, {"path": tmp_path / "twice", "deaths": 2}),
-        Task("ever", die_until, {"path": tmp_path / "ever", "deaths": 99}),
-        Task("refused", refuse, {}),
-        Task("broken", break_down, {}),
+        Job("good", write, {"path": tmp_path / "good", "text": "done"}),
+        Job("twice", die_until, {"path": tmp_path / "twice", "deaths": 2}),
+        Job("ever", die_until, {"path": tmp_path / "ever", "deaths": 99}),
+        Job("refused", refuse, {}),
+        Job("broken", break_down, {}),
     ]
     outcomes, heard, ended = run(*tasks)
     assert [o.name for o in outcomes] == [t.name for t in tasks] and sorted(ended) == sorted(t.name for t in tasks)
@@ -68,7 +68,7 @@ def test_workers_end_with_the_one_who_started_them(tmp_path):
     import multiprocessing
 
     process = multiprocessing.get_context("spawn").Process(
-        target=run, args=(Task("long", sleep_long, {"path": tmp_path / "pid"}),)
+        target=run, args=(Job("long", sleep_long, {"path": tmp_path / "pid"}),)
     )
     process.start()
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():

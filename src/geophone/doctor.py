@@ -26,7 +26,7 @@ CORES, MEMORY, DISK = 2, 4e9, 2e9
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Package:
     """A package: `extra` is "core" or the name of the optional group that wants it, `wanted` the releases that will do
     (">=2.6"), `found` the one that is installed or "", `problem` why it does not do or ""."""
 
@@ -38,7 +38,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
+class Property:
     """One property of the machine: what there is in words, and a warning or ""."""
 
     name: str
@@ -50,9 +50,9 @@ class Measure:
 class Health:
     """`whole`: Python and every part of the core do. `missing` lists the extras that lack something."""
 
-    python: Measure
-    parts: tuple[Part, ...]
-    machine: tuple[Measure, ...]
+    python: Property
+    parts: tuple[Package, ...]
+    machine: tuple[Property, ...]
 
     @property
     def whole(self) -> bool:
@@ -82,17 +82,17 @@ def examine(folder: Path) -> Health:
     return Health(_python(), parts, (_device(), _cores(), _memory(), _disk(folder), _browser()))
 
 
-def _part(requirement: Requirement, extra: str) -> Part:
+def _part(requirement: Requirement, extra: str) -> Package:
     package, wanted = requirement.name, str(requirement.specifier)
     try:
         release = version(package)
     except PackageNotFoundError:
-        return Part(package, extra, wanted, "", "not installed")
+        return Package(package, extra, wanted, "", "not installed")
     fits = requirement.specifier.contains(release, prereleases=True)
     problem = "" if fits else f"needs {wanted}"
     if extra == CORE and not problem:
         problem = _broken(_MODULES.get(package, package.replace("-", "_")))
-    return Part(package, extra, wanted, release, problem)
+    return Package(package, extra, wanted, release, problem)
 
 
 def requirements(lines: Sequence[str]) -> list[tuple[Requirement, str]]:
@@ -114,51 +114,51 @@ def _broken(module: str) -> str:
     return ""
 
 
-def _python() -> Measure:
+def _python() -> Property:
     least = ".".join(map(str, _PYTHON))
-    return Measure(
+    return Property(
         "Python", platform.python_version(), "" if sys.version_info >= _PYTHON else f"needs {least} or later"
     )
 
 
-def _device() -> Measure:
+def _device() -> Property:
     try:
         import torch
     except (ImportError, OSError):
-        return Measure("device", "unknown", "torch does not import")
+        return Property("device", "unknown", "torch does not import")
     if torch.cuda.is_available():
-        return Measure("device", f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}", "")
-    return Measure("device", "CPU; every network of the zoo is small enough for it", "")
+        return Property("device", f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}", "")
+    return Property("device", "CPU; every network of the zoo is small enough for it", "")
 
 
-def _cores() -> Measure:
+def _cores() -> Property:
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Measure("cores", str(count), "" if count >= CORES else "a demo takes twice as long as on two")
+    return Property("cores", str(count), "" if count >= CORES else "a demo takes twice as long as on two")
 
 
-def _memory() -> Measure:
+def _memory() -> Property:
     try:
         size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):
-        return Measure("memory", "unknown", "")
-    return Measure("memory", f"{size / 1e9:.1f} GB", "" if size >= MEMORY else "give `run` and `dig` --workers 1")
+        return Property("memory", "unknown", "")
+    return Property("memory", f"{size / 1e9:.1f} GB", "" if size >= MEMORY else "give `run` and `dig` --workers 1")
 
 
-def _disk(folder: Path) -> Measure:
+def _disk(folder: Path) -> Property:
     free = shutil.disk_usage(folder).free
     writable = os.access(folder, os.W_OK)
     short = f"a study of 44 networks needs {DISK / 1e9:.0f} GB" if free < DISK else ""
-    return Measure("disk", f"{free / 1e9:.1f} GB free here", short if writable else "this folder cannot be written to")
+    return Property("disk", f"{free / 1e9:.1f} GB free here", short if writable else "this folder cannot be written to")
 
 
-def _browser() -> Measure:
+def _browser() -> Property:
     found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     if found is None:
-        return Measure(
+        return Property(
             "browser", "none", "tests that drive one are skipped; only they need it: apt-get install chromium"
         )
     try:
         asked = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
-        return Measure("browser", found, "does not say which release it is")
-    return Measure("browser", asked.stdout.strip() or found, "")
+        return Property("browser", found, "does not say which release it is")
+    return Property("browser", asked.stdout.strip() or found, "")

@@ -60,7 +60,7 @@ def beneath(run: Run) -> dict[str, pd.Series]:
 
 def detailed(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
     """`rows` of `transitions`, of one run, with what its ranker knows of each besides: all its layers in order, in
-    `known` the `point.transition.Transition` (None for a jump), in `yields` how many of its kind the null lists."""
+    `known` the `records.Transition` (None for a jump), in `yields` how many of its kind the null lists."""
     if rows.empty or (rows["kind"] == "jump").all():
         return rows.assign(known=None, yields=math.nan)
     from geophone.point.study import run_listing
@@ -107,11 +107,18 @@ def plot_run(run: Run, what: str | None = None, *, colour: str = "layer", share:
 
 
 def _ranked(run: Run) -> pd.DataFrame:
-    """The run's first transitions, where its study has ranked them."""
+    """The run's first transitions: as its study has ranked them, or by the run alone."""
+    from geophone.point.reading import has_signals
+    from geophone.point.study import targets_of_run
+
     places = Places(run.folder.parent.parent)
-    if not places.targets.is_file() or not places.runs.is_dir():
+    if places.targets.is_file() and places.runs.is_dir():
+        table = Study(places.folder).targets()
+    elif has_signals(run):
+        table = targets_of_run(run)
+    else:
         return transitions(pd.DataFrame(), run.name)
-    return detailed(run, transitions(Study(places.folder).targets(), run.name, top=FLAGS))
+    return detailed(run, transitions(table, run.name, top=FLAGS))
 
 
 def plot_study(study: Study, what: str | None = None, *, layer: str | None = None) -> AnyChart:

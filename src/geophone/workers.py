@@ -20,7 +20,7 @@ _TELL_EVERY = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class Job:
     """One piece of work: `function(**arguments, tell=...)`, which leaves its result on disk and returns nothing.
 
     The function is found by name in the worker, so it stands at the top of a module. `tell(done, of)` is how it
@@ -57,7 +57,7 @@ class Workers:
 
     def map(
         self,
-        tasks: Sequence[Task],
+        tasks: Sequence[Job],
         *,
         threads: int = 1,
         on_progress: Progress = lambda *news: None,
@@ -86,12 +86,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _here(tasks: Sequence[Task], count: int, threads: int, on_progress: Progress, on_end: Ended) -> list[Outcome]:
+def _here(tasks: Sequence[Job], count: int, threads: int, on_progress: Progress, on_end: Ended) -> list[Outcome]:
     """A process per task, and a thread of ours for each that runs: it listens to it and sees its end."""
     running: set[SpawnProcess] = set()
     lock, ended = threading.RLock(), threading.Event()
 
-    def attend(task: Task) -> Outcome:
+    def attend(task: Job) -> Outcome:
         outcome = Outcome(task.name, "it was not started")
         for _ in range(TRIES):
             with lock:
@@ -127,7 +127,7 @@ def _here(tasks: Sequence[Task], count: int, threads: int, on_progress: Progress
                     process.terminate()
 
 
-def _started(task: Task, threads: int) -> tuple[SpawnProcess, Connection]:
+def _started(task: Job, threads: int) -> tuple[SpawnProcess, Connection]:
     context = multiprocessing.get_context("spawn")
     ear, mouth = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(task, mouth), name=task.name)
@@ -160,7 +160,7 @@ def _thread_limit(threads: int) -> Iterator[None]:
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def _work(task: Task, mouth: Connection) -> None:
+def _work(task: Job, mouth: Connection) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     last = 0.0
 
@@ -184,7 +184,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _attempt(task: Task, tell: Callable[[int, int], None]) -> tuple[str | None, str]:
+def _attempt(task: Job, tell: Callable[[int, int], None]) -> tuple[str | None, str]:
     """Do `task`; None and nothing when it is done, else one sentence and, of a defect, the trace."""
     try:
         task.function(**task.arguments, tell=tell)
@@ -198,7 +198,7 @@ def _attempt(task: Task, tell: Callable[[int, int], None]) -> tuple[str | None, 
 
 
 def _on_ray(
-    tasks: Sequence[Task], workers: Workers, threads: int, on_progress: Progress, on_end: Ended
+    tasks: Sequence[Job], workers: Workers, threads: int, on_progress: Progress, on_end: Ended
 ) -> list[Outcome]:
     """All nodes must see the same files under the same paths. Ray checks a token on every connection where
     RAY_AUTH_MODE=token is set (docs/study.md)."""
@@ -228,5 +228,5 @@ def _on_ray(
     return [ended[task.name] for task in tasks]
 
 
-def _work_remotely(task: Task) -> tuple[str | None, str]:
+def _work_remotely(task: Job) -> tuple[str | None, str]:
     return _attempt(task, lambda done, of: None)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from geophone.errors import InputError
-from geophone.point.swap import Pair, Part, mixed, parts_of, swap_test
+from geophone.point.swap import Pair, Piece, mixed, parts_of, swap_test
 
 
 def weights(**values):
@@ -47,7 +47,7 @@ def test_what_is_lost_is_shared_alike():
 
 def test_rows_of_one_tensor_are_a_part_and_the_weights_stay_as_they_are():
     after = weights(a=[0.9, 5], b=[0, 0], c=[0.9, 0])
-    row = Part("a.head1", (("a.weight", slice(1, 2)),))
+    row = Piece("a.head1", (("a.weight", slice(1, 2)),))
     mixture = mixed(after, BEFORE, [row])
     assert mixture["a.weight"].tolist() == pytest.approx([0.9, 0]) and after["a.weight"].tolist() == pytest.approx(
         [0.9, 5]

@@ -26,7 +26,7 @@ from geophone.prove.rivals import (
     rival_moments,
     scalar,
 )  # fmt: skip
-from geophone.prove.trials import PRIMARY, Run, Trial
+from geophone.prove.trials import PRIMARY, Trial, TrialRun
 from geophone.prove.truth import known
 
 STEPS = np.arange(1, 301) * 10.0
@@ -121,7 +121,7 @@ def noise_runs(bed, oracle, rng):
         scalars = {n: np.exp(rng.normal(size=300) / 50) for n in ("loss", "main_loss", "gradient_norm", "weight_norm")}
         scalars[oracle] = scalars[oracle] * np.exp(-rise(*events))
         truth = known([Event(f"e{t}", "any", t - 20, t, t + 20) for t in events], STEPS)
-        runs.append(Run(Trial(bed, seed), made(scalars=scalars), truth, Path()))
+        runs.append(TrialRun(Trial(bed, seed), made(scalars=scalars), truth, Path()))
     return runs
 
 

@@ -75,7 +75,7 @@ def specification(chart: AnyChart) -> Row:
     return dict(chart.to_dict(validate=False))
 
 
-class Rows:
+class PlainRows:
     """Rows of a table that Altair takes as they are: it would look at every value, again for every part of a chart."""
 
     _schema: ClassVar[dict[str, Any]] = {"type": "array"}
@@ -89,7 +89,7 @@ class Rows:
 
 def data(frame: pd.DataFrame | Iterable[Row]) -> alt.Data:
     """Rows that stand in the specification itself, whatever their number."""
-    return alt.Data(values=Rows(records(frame) if isinstance(frame, pd.DataFrame) else list(frame)))
+    return alt.Data(values=PlainRows(records(frame) if isinstance(frame, pd.DataFrame) else list(frame)))
 
 
 def records(table: pd.DataFrame) -> list[Row]:

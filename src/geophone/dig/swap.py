@@ -10,7 +10,7 @@ from torch import nn
 from torch.func import functional_call
 
 from geophone.dig.subject import Specimen
-from geophone.point.swap import Pair, Part, SwapTest, Weights, parts_of, swap_test
+from geophone.point.swap import Pair, Piece, SwapTest, Weights, parts_of, swap_test
 from geophone.record.probe import undisturbed
 
 SAMPLES = 512
@@ -89,12 +89,12 @@ def _answers(model: nn.Module, specimen: Specimen) -> Callable[[Weights], np.nda
     return answers
 
 
-def _parts(specimen: Specimen, model: nn.Module, layer: str) -> dict[str, Sequence[Part]]:
+def _parts(specimen: Specimen, model: nn.Module, layer: str) -> dict[str, Sequence[Piece]]:
     weights, anatomy = model.state_dict(), specimen.anatomy
     place = layer.partition("@")[0]
     inside = parts_of([f"{place}.{name}" for name, _ in model.get_submodule(place).named_children()], weights)
     heads = [
-        Part(f"{attention}, head {head}", rows)
+        Piece(f"{attention}, head {head}", rows)
         for attention in anatomy.heads(model)
         if attention == place or attention.startswith(place + ".")
         for head, rows in enumerate(anatomy.head_rows(model, attention))

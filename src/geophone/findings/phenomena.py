@@ -8,7 +8,7 @@ from scipy.stats import binomtest
 
 from geophone.findings.finding import Finding, Phrase, Quantity, agree, counted, finding, joined, listed, phrase, quoted
 from geophone.findings.number import clash, estimate, probability
-from geophone.findings.tables import RUNS, Rows, Tables
+from geophone.findings.tables import RUNS, Selected, Tables
 from geophone.stats.verdict import above
 
 MODES = {
@@ -73,7 +73,7 @@ def order(tables: Tables, mode: str) -> Finding | None:
     )  # fmt: skip
 
 
-def _no_order(tests: Rows, expected: float, interval: tuple[float, float], total: int) -> Phrase:
+def _no_order(tests: Selected, expected: float, interval: tuple[float, float], total: int) -> Phrase:
     if not math.isfinite(expected):
         return Phrase("What layers without any order would give is not known.")
     verdict = above(*interval, expected / total)
@@ -113,7 +113,7 @@ def direction(tables: Tables, mode: str) -> Finding | None:
     )
 
 
-def _differs(tests: Rows, tables: Tables) -> Phrase:
+def _differs(tests: Selected, tables: Tables) -> Phrase:
     if not len(tests) or tests.frame["status"].iloc[0] != "tested":
         return Phrase("whether ρ differs by architecture could not be tested")
     p = float(tests.frame["p"].iloc[0])
@@ -244,5 +244,5 @@ def coupling(tables: Tables, mode: str) -> Finding | None:
     )  # fmt: skip
 
 
-def _passed(rows: Rows, tables: Tables) -> int:
+def _passed(rows: Selected, tables: Tables) -> int:
     return int((rows.frame["p"] < tables.alpha).sum())

@@ -21,7 +21,7 @@ AGAIN = "Run geophone evidence again."
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class Selected:
     """Rows of a table, and the words that say which."""
 
     frame: pd.DataFrame
@@ -66,14 +66,14 @@ class Tables:
         """The dimension in words."""
         return self.dimension.replace("_", " ")
 
-    def of(self, kind: str, **where: str) -> Rows:
+    def of(self, kind: str, **where: str) -> Selected:
         """Rows of a table of phenomena in the study's dimension; none where the table is not there."""
         wanted = {"dimension": self.dimension} | where
         words = ", ".join(f"{column}={value}" for column, value in wanted.items())
         table = self.phenomena.get(kind, pd.DataFrame(columns=list(wanted)))
         for column, value in wanted.items():
             table = table[table[column] == value]
-        return Rows(table, f"phenomena/{kind}.parquet, {words}")
+        return Selected(table, f"phenomena/{kind}.parquet, {words}")
 
     def number(self, name: str) -> Number:
         """A number of the statistics by its id. Raises StoreError where they do not have it."""

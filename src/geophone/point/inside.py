@@ -11,7 +11,7 @@ from geophone.point import score as scores
 from geophone.point.kernels import Kernel, operators
 from geophone.point.layers import BASELINE, columns_of
 from geophone.point.learned import behaviour_score
-from geophone.point.null import Null, noise_null
+from geophone.point.null import NoiseNull, noise_null
 from geophone.point.rule import LayerPart
 from geophone.point.scene import FIRST, Scene, described, ratio
 from geophone.point.signals import FADED, RunSignals
@@ -104,7 +104,7 @@ def _net(run: RunSignals, part: LayerPart) -> Series:
     return levels.max(1)
 
 
-def _standing(scene: Scene, parts: Sequence[LayerPart]) -> tuple[Series, Null]:
+def _standing(scene: Scene, parts: Sequence[LayerPart]) -> tuple[Series, NoiseNull]:
     """How far the layer that stands out most lies above its own course, in its robust deviations, and its null."""
     rest = np.concatenate([_rest(scene.run, part) for part in parts if columns_of(scene.run, part)], axis=1)
     mean = operators(scene.run.steps, Kernel("step", 2.0)).mean

@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 from geophone.point import score as scores
 from geophone.point.kernels import Kernel, operators
-from geophone.point.null import Null, noise_null
-from geophone.point.rule import Part, Rule
+from geophone.point.null import NoiseNull, noise_null
+from geophone.point.rule import Rule, ScorePart
 from geophone.point.scene import Scene, described, ratio
 from geophone.point.signals import Behaviour, RunSignals, filled
 from geophone.point.stretch import (
@@ -51,7 +51,7 @@ def behaviour_score(run: RunSignals, rule: Rule) -> Series | None:
     return _joined(run, rule.outputs) if run.outputs is not None else None
 
 
-def _joined(run: RunSignals, parts: tuple[Part, ...]) -> Series:
+def _joined(run: RunSignals, parts: tuple[ScorePart, ...]) -> Series:
     return scores.joined([_PARTS[part.name](run, part.kernel) for part in parts])
 
 
@@ -137,7 +137,7 @@ def _loss_rose(run: RunSignals, stretch: Stretch) -> bool:
     return bool(loss[stretch.stop] > loss[stretch.start])
 
 
-def _pace(scene: Scene, paths: Series) -> tuple[Series, Null]:
+def _pace(scene: Scene, paths: Series) -> tuple[Series, NoiseNull]:
     """The speed of the fastest of `paths` at every measurement over 4, 8 and 16 measurements, each in units of what its
     own noise makes of it, and the null of the fastest: the paths less their slow course, with random signs."""
     rest = paths - operators(scene.run.steps, COURSE).mean @ paths
@@ -145,7 +145,7 @@ def _pace(scene: Scene, paths: Series) -> tuple[Series, Null]:
     noise = np.maximum(noise, 0.1 * np.sqrt(np.square(rest).mean(0)))
     alive = noise > TINY * np.maximum(np.abs(paths).max(0), 1.0)
     if not alive.any():
-        return np.zeros(len(paths)), Null(0.0, 0.0)
+        return np.zeros(len(paths)), NoiseNull(0.0, 0.0)
     slopes = [operators(scene.run.steps, kernel).slope for kernel in PACES]
     usual = [np.sqrt(np.square(slope).sum(1, keepdims=True)) for slope in slopes]
 

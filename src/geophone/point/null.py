@@ -14,7 +14,7 @@ LEVEL = 0.95
 
 
 @dataclass(frozen=True, slots=True)
-class Null:
+class NoiseNull:
     """`threshold` is what the greatest value over a run reaches in one surrogate of twenty, `yields` how many separate
     moments a surrogate has above it on average."""
 
@@ -37,16 +37,18 @@ def flipped(values: Series, rng: np.random.Generator) -> Series:
     return values * np.repeat(signs, BLOCK)[offset : offset + len(values), None]
 
 
-def noise_null(rest: Series, statistic: Callable[[Series], Series], *, apart: int, rng: np.random.Generator) -> Null:
+def noise_null(
+    rest: Series, statistic: Callable[[Series], Series], *, apart: int, rng: np.random.Generator
+) -> NoiseNull:
     """The null of what is left (M, C) of a series without its slow course: the same, clipped, with random signs."""
     held = clipped(rest)
     return _null(lambda: statistic(flipped(held, rng)), apart)
 
 
-def _null(draw: Callable[[], Series], apart: int) -> Null:
+def _null(draw: Callable[[], Series], apart: int) -> NoiseNull:
     drawn = [draw() for _ in range(SURROGATES)]
     threshold = float(np.quantile([values.max(initial=0.0) for values in drawn], LEVEL, method="higher"))
-    return Null(threshold, float(np.mean([_separate(values, threshold, apart) for values in drawn])))
+    return NoiseNull(threshold, float(np.mean([_separate(values, threshold, apart) for values in drawn])))
 
 
 def _separate(values: Series, threshold: float, apart: int) -> int:

@@ -13,7 +13,7 @@ _HOME, _FILE = "geophone.point", "frozen.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ScorePart:
     """A part of a score that is computed of the run as a whole: a function of `point.score` by name, and its kernel."""
 
     name: str
@@ -39,8 +39,8 @@ class Rule:
     that makes up less than `share` of the area under the score is not listed, nor is any that its null explains.
     `seeds` are those on which all this was chosen, `digest` is the rule's own."""
 
-    behaviour: tuple[Part, ...]
-    outputs: tuple[Part, ...]
+    behaviour: tuple[ScorePart, ...]
+    outputs: tuple[ScorePart, ...]
     hidden: tuple[LayerPart, ...]
     faded: tuple[LayerPart, ...]
     where: tuple[LayerPart, ...]
@@ -73,8 +73,8 @@ def rule_digest(document: dict[str, object]) -> str:
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _part(entry: dict[str, object]) -> Part:
-    return Part(str(entry["name"]), _kernel(entry))
+def _part(entry: dict[str, object]) -> ScorePart:
+    return ScorePart(str(entry["name"]), _kernel(entry))
 
 
 def _layer_part(entry: dict[str, object]) -> LayerPart:

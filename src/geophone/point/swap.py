@@ -21,7 +21,7 @@ _LEAST_GAIN = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Piece:
     """What is swapped as one: `entries` are names in the state dict, each with the part's rows along axis 0 (None:
     the whole tensor), such as the rows of one attention head."""
 
@@ -69,17 +69,17 @@ class Pair:
     after: Weights
 
 
-def parts_of(layers: Sequence[str], weights: Weights) -> tuple[Part, ...]:
+def parts_of(layers: Sequence[str], weights: Weights) -> tuple[Piece, ...]:
     """A part per layer that has weights or buffers in `weights`; what a block adds ("blocks.3+") is its block's."""
     parts = []
     for layer in dict.fromkeys(name.removesuffix(ADDED) for name in layers):
         entries = tuple((key, None) for key in weights if key.startswith(layer + ".") or key == layer)
         if entries:
-            parts.append(Part(layer, entries))
+            parts.append(Piece(layer, entries))
     return tuple(parts)
 
 
-def mixed(into: Weights, out_of: Weights, parts: Sequence[Part]) -> dict[str, torch.Tensor]:
+def mixed(into: Weights, out_of: Weights, parts: Sequence[Piece]) -> dict[str, torch.Tensor]:
     """`into` with `parts` of `out_of`; neither is changed."""
     mixture = dict(into)
     for part in parts:
@@ -95,7 +95,7 @@ def mixed(into: Weights, out_of: Weights, parts: Sequence[Part]) -> dict[str, to
 def swap_test(
     pair: Pair,
     answers: Answers,
-    parts: Sequence[Part],
+    parts: Sequence[Piece],
     *,
     own: npt.ArrayLike,
     controls: Sequence[Pair] = (),
@@ -117,11 +117,11 @@ def swap_test(
         raise InputError(f"the samples' behaviour differs by {gain:.3f} between the two checkpoints: nothing to share.")
     others = np.setdiff1d(np.flatnonzero(after >= _middle(after)), indices)
 
-    def share(chosen: Sequence[Part]) -> tuple[float, float]:
+    def share(chosen: Sequence[Piece]) -> tuple[float, float]:
         moved = after - np.asarray(answers(mixed(pair.after, pair.before, chosen)), dtype=np.float64)
         return float(moved[indices].mean()) / gain, float(moved[others].mean()) if len(others) else float("nan")
 
-    def given(part: Part) -> float:
+    def given(part: Piece) -> float:
         moved = np.asarray(answers(mixed(pair.before, pair.after, [part])), dtype=np.float64) - before
         return float(moved[indices].mean()) / gain
 
@@ -138,7 +138,7 @@ def _middle(values: npt.NDArray[np.float64]) -> float:
     return float(values.min() + values.max()) / 2
 
 
-def _control_falls(control: Pair, answers: Answers, parts: Sequence[Part], own: npt.NDArray[np.intp]) -> list[float]:
+def _control_falls(control: Pair, answers: Answers, parts: Sequence[Piece], own: npt.NDArray[np.intp]) -> list[float]:
     whole = float(np.asarray(answers(control.after), dtype=np.float64)[own].mean())
     return [
         whole - float(np.asarray(answers(mixed(control.after, control.before, [part])), dtype=np.float64)[own].mean())
@@ -147,7 +147,7 @@ def _control_falls(control: Pair, answers: Answers, parts: Sequence[Part], own: 
 
 
 def _greedy(
-    parts: Sequence[Part], swaps: Sequence[Swap], share: Callable[[Sequence[Part]], float]
+    parts: Sequence[Piece], swaps: Sequence[Swap], share: Callable[[Sequence[Piece]], float]
 ) -> tuple[tuple[str, ...], float]:
     """The part with the greatest share, then whichever adds most, until .9 is reached."""
     order = [part for _, part in sorted(zip(swaps, parts, strict=True), key=lambda each: -each[0].share)]

@@ -17,7 +17,7 @@ from geophone.point.score import joined
 from geophone.prove.events import ANY
 from geophone.prove.rivals import Part, Rival, candidates, ending, name_layers, part_score, pilots, rival_score
 from geophone.prove.targeting import Moments, listed, recall
-from geophone.prove.trials import BEHAVIOUR, GROUPS, PRIMARY, Run
+from geophone.prove.trials import BEHAVIOUR, GROUPS, PRIMARY, TrialRun
 from geophone.signals import ADDED
 from geophone.store.tables import write_text
 
@@ -51,14 +51,14 @@ class Choice:
     recall: Mapping[str, float]
 
 
-def by_bed(runs: Sequence[Run], values: Iterable[float]) -> float:
+def by_bed(runs: Sequence[TrialRun], values: Iterable[float]) -> float:
     """The mean over testbeds of the mean over each one's runs; NaN runs are left out."""
     beds, numbers = np.array([run.bed for run in runs]), np.fromiter(values, dtype=np.float64)
     there = np.isfinite(numbers)
     return float(np.mean([numbers[there & (beds == bed)].mean() for bed in dict.fromkeys(beds[there].tolist())]))
 
 
-def choose(runs: Sequence[Run]) -> Choice:
+def choose(runs: Sequence[TrialRun]) -> Choice:
     """Tune every single rival, then the best join of at most three, by recall at k = E: over all primary testbeds, and
     again over those of each kind of events alone. Where each one's list ends goes by F1 over all testbeds, layers by
     the share named at the true times. Ties go to what comes first, and to fewer parts."""
@@ -86,13 +86,13 @@ def choose(runs: Sequence[Run]) -> Choice:
     )
 
 
-def _tuned(runs: Sequence[Run], join: str) -> tuple[dict[str, Rival], dict[str, float]]:
+def _tuned(runs: Sequence[TrialRun], join: str) -> tuple[dict[str, Rival], dict[str, float]]:
     """Every single rival in its best form, the best join (named `join`), the best of dimensions, and what was frozen
     before; and the recall of each."""
     rivals: dict[str, Rival] = {}
     scores: dict[str, list[np.ndarray]] = {}
     for name, forms in candidates().items():
-        # Run by run: the kernels of one run's steps are made once.
+        # TrialRun by run: the kernels of one run's steps are made once.
         tried = [[part_score(run.signals, form) for form in forms] for run in runs]
         best = int(np.argmax([_recall(runs, each) for each in zip(*tried, strict=True)]))
         rivals[name], scores[name] = Rival(name, (forms[best],)), [each[best] for each in tried]
@@ -102,13 +102,13 @@ def _tuned(runs: Sequence[Run], join: str) -> tuple[dict[str, Rival], dict[str, 
     return rivals, {name: _recall(runs, [rival_score(run.signals, r) for run in runs]) for name, r in rivals.items()}
 
 
-def _recall(runs: Sequence[Run], scores: Sequence[np.ndarray]) -> float:
+def _recall(runs: Sequence[TrialRun], scores: Sequence[np.ndarray]) -> float:
     moments = (Moments(pick(score, run.signals.steps)) for run, score in zip(runs, scores, strict=True))
     return by_bed(runs, (recall(m, run.truth) for run, m in zip(runs, moments, strict=True)))
 
 
 def _best_join(
-    runs: Sequence[Run],
+    runs: Sequence[TrialRun],
     singles: Mapping[str, Rival],
     scores: Mapping[str, list[np.ndarray]],
     pool: Sequence[str],
@@ -124,7 +124,7 @@ def _best_join(
     return Rival(name, tuple(singles[n].parts[0] for n in chosen))
 
 
-def _share(runs: Sequence[Run], rival: Rival) -> float:
+def _share(runs: Sequence[TrialRun], rival: Rival) -> float:
     scores = [rival_score(run.signals, rival) for run in runs]
     picked = [pick(score, run.signals.steps) for run, score in zip(runs, scores, strict=True)]
 
@@ -136,11 +136,11 @@ def _share(runs: Sequence[Run], rival: Rival) -> float:
     return float(max(SHARES, key=f1))
 
 
-def _where(runs: Sequence[Run], forms: Sequence[Part]) -> Part:
+def _where(runs: Sequence[TrialRun], forms: Sequence[Part]) -> Part:
     return max(forms, key=lambda form: by_bed(runs, (named_at_times(run, form) for run in runs)))
 
 
-def named_at_times(run: Run, form: Part) -> float:
+def named_at_times(run: TrialRun, form: Part) -> float:
     """The share of a run's events with a known layer whose layer `form` names at their true times; NaN without any."""
     known = [event for event in run.truth.events if event.layer != ANY]
     if not known:

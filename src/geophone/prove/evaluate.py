@@ -29,7 +29,7 @@ from geophone.prove.targeting import (
     shock_recall,
     shocked,
 )  # fmt: skip
-from geophone.prove.trials import NUISANCES, Run
+from geophone.prove.trials import NUISANCES, TrialRun
 from geophone.prove.truth import LEAST, read_clock
 from geophone.signals import ADDED
 
@@ -51,7 +51,7 @@ def frozen_methods(choice: Choice) -> dict[str, Method]:
     return {BEST: lambda signals, kind: methods[choice.best[kind]](signals, kind), **methods}
 
 
-def evaluate(runs: Sequence[Run], methods: Mapping[str, Method], *, rng: np.random.Generator) -> pd.DataFrame:
+def evaluate(runs: Sequence[TrialRun], methods: Mapping[str, Method], *, rng: np.random.Generator) -> pd.DataFrame:
     """One row per run with events and method, the grids and the ceiling among them: bed, seed, method, events, and
 
     `recall` at k = E, recall_half and recall_double at E / 2 and 2 E, curve_i at each budget of `targeting.CURVE`;
@@ -81,11 +81,11 @@ def _given(found: Sequence[Moments]) -> Asked:
     return lambda i, k: found[i]
 
 
-def _laid(kind: str, runs: Sequence[Run], rng: np.random.Generator) -> Asked:
+def _laid(kind: str, runs: Sequence[TrialRun], rng: np.random.Generator) -> Asked:
     return lambda i, k: grid(kind, runs[i].signals, k=k, rng=rng)
 
 
-def _rows(method: str, runs: Sequence[Run], ask: Asked) -> list[Row]:
+def _rows(method: str, runs: Sequence[TrialRun], ask: Asked) -> list[Row]:
     rows = []
     for i, run in enumerate(runs):
         events = len(run.truth.events)
@@ -97,7 +97,7 @@ def _rows(method: str, runs: Sequence[Run], ask: Asked) -> list[Row]:
     return rows
 
 
-def _measures(run: Run, i: int, ask: Asked) -> dict[str, float]:
+def _measures(run: TrialRun, i: int, ask: Asked) -> dict[str, float]:
     truth, events = run.truth, len(run.truth.events)
 
     def at(share: float) -> float:
@@ -119,7 +119,7 @@ def _mean(rows: Sequence[Row]) -> Row:
     return {**rows[0], **numbers.to_dict(), "seed": rows[0]["seed"], "events": rows[0]["events"]}
 
 
-def ceiling(run: Run) -> Moments:
+def ceiling(run: TrialRun) -> Moments:
     """The moments at which the clocks of the events themselves are steepest: what no method that looks for steepness
     can be expected to pass. It reads the truth."""
     curves = read_clock(run.folder)
@@ -133,7 +133,7 @@ def ceiling(run: Run) -> Moments:
     return Moments(np.abs(run.truth.steps[:, None] - steepest).argmin(0))
 
 
-def layers_named(runs: Sequence[Run], method: Method, choice: Choice) -> pd.DataFrame:
+def layers_named(runs: Sequence[TrialRun], method: Method, choice: Choice) -> pd.DataFrame:
     """One row per run with events whose layer is known, and way of naming it: bed, seed, way, `found`, the share named
     right at the moments of `method` that hit such an event (the same moments for all ways), and `true`, at the true
     times. Ways: "method" itself; the frozen forms of `Choice.where`; "one layer", always the one that is right most
@@ -157,7 +157,7 @@ def layers_named(runs: Sequence[Run], method: Method, choice: Choice) -> pd.Data
     return pd.DataFrame(rows, columns=["bed", "seed", "way", "found", "true"])
 
 
-def _named(moments: Moments, names: Sequence[str], run: Run) -> float:
+def _named(moments: Moments, names: Sequence[str], run: TrialRun) -> float:
     events = run.truth.events
     right = [
         names[i].removesuffix(ADDED) == events[j].layer for i, j in hits(moments, run.truth) if events[j].layer != ANY
@@ -165,7 +165,7 @@ def _named(moments: Moments, names: Sequence[str], run: Run) -> float:
     return float(np.mean(right)) if right and names else math.nan
 
 
-def false_alarms(runs: Sequence[Run], methods: Mapping[str, Method]) -> pd.DataFrame:
+def false_alarms(runs: Sequence[TrialRun], methods: Mapping[str, Method]) -> pd.DataFrame:
     """One row per nuisance and method: `alarm`, the share of runs in which one of the method's first 3 moments lies
     from 5 measurements before the nuisance to 10 after it; `plain`, the same share of the same seeds' undisturbed
     twins at the same place; `runs` how many."""
@@ -180,13 +180,13 @@ def false_alarms(runs: Sequence[Run], methods: Mapping[str, Method]) -> pd.DataF
     return pd.DataFrame(rows, columns=["nuisance", "method", "runs", "alarm", "plain"])
 
 
-def _alarmed(run: Run, method: Method) -> bool:
+def _alarmed(run: TrialRun, method: Method) -> bool:
     at, every = run.truth.planted[0], run.truth.every
     first = run.truth.steps[method(run.signals, run.trial.kind).index[:ALARMS]]
     return bool(np.any((first >= at - LEAST * every) & (first <= at + ALARM_REACH * every)))
 
 
-def examples(runs: Sequence[Run], method: Method) -> pd.DataFrame:
+def examples(runs: Sequence[TrialRun], method: Method) -> pd.DataFrame:
     """What is drawn of the first run of every testbed, rows of three kinds: "series" (step, layer, value of the
     participation ratio at every second measurement), "event" (step = t50, start = t10, stop = t90, name) and "moment"
     (step, layer and rank of the method's first E moments)."""
@@ -200,7 +200,7 @@ def examples(runs: Sequence[Run], method: Method) -> pd.DataFrame:
     return pd.concat(parts).reindex(columns=columns) if parts else pd.DataFrame(columns=columns)
 
 
-def _series_rows(run: Run) -> list[Row]:
+def _series_rows(run: TrialRun) -> list[Row]:
     values = run.signals.series["participation_ratio"][::2]
     return [
         {"kind": "series", "step": step, "layer": run.signals.layers[column], "value": value}
@@ -209,14 +209,14 @@ def _series_rows(run: Run) -> list[Row]:
     ]
 
 
-def _event_rows(run: Run) -> list[Row]:
+def _event_rows(run: TrialRun) -> list[Row]:
     return [
         {"kind": "event", "step": e.t50, "start": e.t10, "stop": e.t90, "name": e.name, "layer": e.layer}
         for e in run.truth.events
     ]
 
 
-def _moment_rows(run: Run, moments: Moments) -> list[Row]:
+def _moment_rows(run: TrialRun, moments: Moments) -> list[Row]:
     first = moments.first(len(run.truth.events))
     layers = first.layers or (ANY,) * len(first.index)
     return [

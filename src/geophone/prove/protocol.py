@@ -19,7 +19,7 @@ from geophone.prove.tables import (
     verdict,
     verdict_table,
 )  # fmt: skip
-from geophone.prove.trials import BEDS, BEHAVIOUR, GROUPS, NUISANCES, PRIMARY, Crew, Run, train_all, trials
+from geophone.prove.trials import BEDS, BEHAVIOUR, GROUPS, NUISANCES, PRIMARY, Crew, TrialRun, train_all, trials
 from geophone.store.tables import write_text
 
 DEVELOPMENT = dict.fromkeys(BEDS, 6)
@@ -65,7 +65,7 @@ def quick(out: Path, crew: Crew | None = None) -> Tables:
     return written(train_all(trials(QUICK, first=FIRST_QUICK), out, crew or Crew()), frozen(), out)
 
 
-def written(runs: Sequence[Run], choice: Choice, out: Path) -> Tables:
+def written(runs: Sequence[TrialRun], choice: Choice, out: Path) -> Tables:
     """The tables of the frozen ranker and rivals on `runs`, written into `out` as CSV."""
     rng = np.random.default_rng(0)
     methods: dict[str, Method] = {RANKER: ranked, PRINTED: printed, **frozen_methods(choice)}

@@ -9,12 +9,12 @@ from geophone.point.swap import Pair, Weights, parts_of, swap_test
 from geophone.prove.events import ANY
 from geophone.prove.ranker import in_order
 from geophone.prove.recording import WEIGHTS
-from geophone.prove.trials import Run, setting_of
+from geophone.prove.trials import TrialRun, setting_of
 from geophone.records import Transition
 from geophone.signals import class_probability
 
 
-def layers_by_swap(run: Run, k: int) -> tuple[str, ...]:
+def layers_by_swap(run: TrialRun, k: int) -> tuple[str, ...]:
     """The layer that the swap test names for each of the ranker's first k moments of what was learned or lost: the
     weights kept last before the transition in those kept first after it, on the samples that it moved. ANY where the
     samples' behaviour does not differ enough; empty for a run without kept weights or whose probe has no classes."""

@@ -17,7 +17,7 @@ from geophone.prove.recording import record
 from geophone.prove.truth import TRUTH, Truth, read_truth
 from geophone.signals import NORMS
 from geophone.store.run import Run as Stored
-from geophone.workers import Outcome, Progress, Task, Workers
+from geophone.workers import Job, Outcome, Progress, Workers
 
 _HOMES = {
     "v_classes": "planted.drawn", "v_layer": "private.layered", "v_parity": "parity.drawn",
@@ -63,7 +63,7 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Run:
+class TrialRun:
     """A finished trial: the `signals` that a method may look at and, apart from them, the `truth`."""
 
     trial: Trial
@@ -114,12 +114,12 @@ class Crew:
     ray: str | None = None
     on_progress: Progress | None = None
 
-    def do(self, tasks: Sequence[Task]) -> list[Outcome]:
+    def do(self, tasks: Sequence[Job]) -> list[Outcome]:
         """Run `tasks` to their ends."""
         return Workers(self.workers, self.ray).map(tasks, on_progress=self.on_progress or (lambda *news: None))
 
 
-def train_all(wanted: Sequence[Trial], out: Path, crew: Crew) -> list[Run]:
+def train_all(wanted: Sequence[Trial], out: Path, crew: Crew) -> list[TrialRun]:
     """Train `wanted`, each in its folder under out/runs, those that are finished left as they are; and read them.
 
     A process trains up to four seeds of one testbed, since starting it takes as long as a short run. Raises
@@ -132,7 +132,7 @@ def train_all(wanted: Sequence[Trial], out: Path, crew: Crew) -> list[Run]:
         seeds = [trial.seed for trial in waiting if trial.bed == bed]
         for part in (seeds[i : i + TOGETHER] for i in range(0, len(seeds), TOGETHER)):
             arguments = {"bed": bed, "seeds": part, "folder": str(runs)}
-            tasks.append(Task(f"{bed} {part[0]}-{part[-1]}", run_trials, arguments))
+            tasks.append(Job(f"{bed} {part[0]}-{part[-1]}", run_trials, arguments))
     failed = [outcome for outcome in crew.do(tasks) if outcome.error]
     if failed:
         raise GeophoneError(
@@ -141,14 +141,16 @@ def train_all(wanted: Sequence[Trial], out: Path, crew: Crew) -> list[Run]:
     return [read_run(runs / trial.name) for trial in wanted]
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: Path) -> TrialRun:
     """The finished trial in `folder`. Raises StoreError when it is not there."""
     if not (folder / TRUTH).is_file():
         raise StoreError(f"{folder} is not a finished run of a testbed: it has no {TRUTH}.")
     run = Stored(folder)
     about = run.manifest.about
     signals = signals_of(run)
-    return Run(Trial(str(about["testbed"]), int(about["seed"])), signals, read_truth(folder, signals.steps), folder)
+    return TrialRun(
+        Trial(str(about["testbed"]), int(about["seed"])), signals, read_truth(folder, signals.steps), folder
+    )
 
 
 def signals_of(run: Stored) -> RunSignals:

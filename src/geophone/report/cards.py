@@ -11,7 +11,7 @@ from geophone.charts.theme import plain
 from geophone.findings import moments as said
 from geophone.findings import transitions as happenings
 from geophone.records import Transition
-from geophone.report.sources import Measured, Sources
+from geophone.report.sources import RunTables, Sources
 from geophone.store.dig import Dig
 from geophone.store.run import Run
 
@@ -20,7 +20,7 @@ PICTURES = ("top", "preferred")
 SAMPLES = 6  # in the list of a card
 
 
-def cards(row: Mapping[Hashable, Any], measured: Measured, sources: Sources) -> dict[str, Any]:
+def cards(row: Mapping[Hashable, Any], measured: RunTables, sources: Sources) -> dict[str, Any]:
     """The cards of one transition (a row of `Sources.transitions`), as texts and links from the top of the atlas."""
     series = measured.series[row["dimension"]]
     window = (row["start"], row["end"])

@@ -16,7 +16,7 @@ from geophone.dimensions import CATALOGUE
 from geophone.report.cards import cards
 from geophone.report.overview import overview
 from geophone.report.runs import RunPage, run_page
-from geophone.report.sources import Measured, Sources, read_sources
+from geophone.report.sources import RunTables, Sources, read_sources
 from geophone.report.swap import swapped
 from geophone.report.transitions import TransitionPage, transition_page
 from geophone.store.manifest import versions_here
@@ -50,7 +50,7 @@ class _Atlas:
         self._environment = Environment(
             loader=PackageLoader("geophone.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
         )
-        self._measured: dict[str, Measured] = {}
+        self._measured: dict[str, RunTables] = {}
         self._said = {"study": sources.name, "versions": versions_here()}
 
     def write(self) -> None:
@@ -74,10 +74,10 @@ class _Atlas:
         answer = cards(measured.transition(best[0]["rank"]), measured, self._sources)
         return {"answer": answer, "hero": names[run.name].shown}
 
-    def _read(self, run: Run) -> Measured:
+    def _read(self, run: Run) -> RunTables:
         """What was measured in a run; the last one that was asked for is kept, since its pages follow each other."""
         if run.name not in self._measured:
-            self._measured = {run.name: Measured.of(run, self._sources.of_run(run.name))}
+            self._measured = {run.name: RunTables.of(run, self._sources.of_run(run.name))}
         return self._measured[run.name]
 
     def _run(self, run: Run) -> RunPage:

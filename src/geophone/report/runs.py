@@ -12,7 +12,7 @@ from geophone.charts.pictures import thumbnail
 from geophone.charts.theme import plain, records, unit
 from geophone.findings import runs as said
 from geophone.report.script import columns, script
-from geophone.report.sources import Measured, Sources
+from geophone.report.sources import RunTables, Sources
 from geophone.store.run import Run
 
 MODES = ("calibrated", "naive")
@@ -30,7 +30,7 @@ class RunPage:
     row: dict[str, Any]
 
 
-def run_page(measured: Measured, sources: Sources) -> RunPage:
+def run_page(measured: RunTables, sources: Sources) -> RunPage:
     """The page of a run, its data and its row."""
     run, series, scalars = measured.run, measured.series, measured.scalars
     first, names = measured.first, [layer.name for layer in run.layers]

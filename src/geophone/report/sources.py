@@ -22,7 +22,7 @@ SHOWN = 12  # transitions of a run that have a flag and a page, besides those th
 
 
 @dataclass(frozen=True)
-class Measured:
+class RunTables:
     """A run and what is on disk of it, read once: `series` (step x layer) by dimension, `scalars` by name, and the
     `transitions` that have a page, with all that the ranker knows of them."""
 
@@ -32,7 +32,7 @@ class Measured:
     transitions: pd.DataFrame
 
     @classmethod
-    def of(cls, run: Run, transitions: pd.DataFrame) -> "Measured":
+    def of(cls, run: Run, transitions: pd.DataFrame) -> "RunTables":
         return cls(run, run.all_series(), beneath(run), detailed(run, transitions))
 
     def transition(self, rank: int) -> dict[Hashable, Any]:

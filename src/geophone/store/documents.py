@@ -22,13 +22,13 @@ Figure = Annotated[
 ]
 
 
-class Part(BaseModel):
+class Entry(BaseModel):
     """A part of a document: immutable, every field as its type says, no field besides."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class Document(Part):
+class Document(Entry):
     """A JSON file with the version of its format; one of an earlier format is `former` of it."""
 
     format: int = FORMAT
@@ -57,7 +57,7 @@ class DigDocument(Document):
         return formats.dig_of_format_1(raw)
 
 
-class Figures(Part):
+class Figures(Entry):
     """What every number of the statistics has: its value with interval and tests, and what it rests on."""
 
     form: str
@@ -93,7 +93,7 @@ class Criterion(Figures):
     verdict: str
 
 
-class Gathered(Part):
+class Gathered(Entry):
     """What the statistics rest on."""
 
     targets_dug: int
@@ -106,7 +106,7 @@ class Gathered(Part):
     targets_found: int = 0
 
 
-class ByArchitecture(Part):
+class ByArchitecture(Entry):
     """A number, and the architectures that take part."""
 
     finding: str
@@ -127,7 +127,7 @@ class InOne(ByArchitecture):
     value: Figure
 
 
-class Convergence(Part):
+class Convergence(Entry):
     """How many runs of an architecture have which convergence order."""
 
     mode: str
@@ -136,7 +136,7 @@ class Convergence(Part):
     verdicts: dict[str, int]
 
 
-class Architectures(Part):
+class Architectures(Entry):
     """Every number by architecture, and what follows by the `rules`."""
 
     numbers: tuple[NumberEntry, ...]

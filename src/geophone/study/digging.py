@@ -16,7 +16,7 @@ from geophone.store.places import DIG
 from geophone.store.study import Study, targets_in
 from geophone.study.options import DigSettings
 from geophone.study.work import check_outcomes
-from geophone.workers import Ended, Progress, Task, Workers
+from geophone.workers import Ended, Job, Progress, Workers
 
 
 def options_of(settings: DigSettings) -> DigOptions:
@@ -51,11 +51,11 @@ def dig_stage(
 
 def dig_tasks(
     study: Study, wanted: Sequence[tuple[Target, DigOptions]], subject: Mapping[str, str] | None = None
-) -> list[Task]:
+) -> list[Job]:
     """A task for each of the `wanted` that is not dug yet."""
     folder = study.folder.resolve()
     return [
-        Task(t.name, ensure_dug, {"folder": folder, "target": t, "options": options, "subject": subject})
+        Job(t.name, ensure_dug, {"folder": folder, "target": t, "options": options, "subject": subject})
         for t, options in wanted
         if not is_dug(study, t, options)
     ]

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, field_validator
 
 from geophone.dimensions import chosen
 from geophone.errors import InputError
-from geophone.study.options import Section, Seed, Source, StageSettings, Whole, file_text, validated
+from geophone.study.options import Section, Seed, StageSettings, StudyText, Whole, file_text, validated
 
 if TYPE_CHECKING:
     from geophone.record.schedule import Schedule
@@ -56,7 +56,7 @@ class StudyFile(StageSettings):
     schedule: dict[str, Any] = Field(default_factory=dict)
     forks: Forks | None = None
 
-    def complete(self, source: Source) -> Self:
+    def complete(self, source: StudyText) -> Self:
         super().complete(source)
         with source.at("dimensions", got=self.dimensions):
             chosen(self.dimensions)
@@ -110,4 +110,4 @@ def read_study_file(path: Path) -> tuple[StudyFile, str]:
 
 def parse_study(text: str, *, where: str) -> StudyFile:
     """The study that `text` describes; `where` names it in errors."""
-    return validated(StudyFile, Source(text, where))
+    return validated(StudyFile, StudyText(text, where))

@@ -75,7 +75,7 @@ class StageSettings(Section):
     dig: DigSettings = DigSettings()
     evidence: EvidenceOptions = EvidenceOptions()
 
-    def complete(self, source: "Source") -> Self:
+    def complete(self, source: "StudyText") -> Self:
         """The same, when every name in it is one that is known; looked up when all else is as it should be. Raises
         InputError."""
         with source.at("detect", "headline", got=self.detect.headline):
@@ -89,7 +89,7 @@ Settings = TypeVar("Settings", bound=StageSettings)
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class StudyText:
     """The text of a study file, and what to call it in an error."""
 
     text: str
@@ -110,7 +110,7 @@ class Source:
 def stage_settings(study: Path) -> StageSettings:
     """What the study file in the folder `study` says of the stages; the defaults where there is none."""
     path = study / STUDY_FILE
-    return validated(StageSettings, Source(file_text(path), str(path))) if path.is_file() else StageSettings()
+    return validated(StageSettings, StudyText(file_text(path), str(path))) if path.is_file() else StageSettings()
 
 
 def file_text(path: Path) -> str:
@@ -123,7 +123,7 @@ def file_text(path: Path) -> str:
         raise InputError(f"{path} cannot be read as text: {error}.") from error
 
 
-def validated(model: type[Settings], source: Source) -> Settings:
+def validated(model: type[Settings], source: StudyText) -> Settings:
     """The settings in a file's text. Raises InputError with the line and what to do."""
     try:
         raw = tomllib.loads(source.text)

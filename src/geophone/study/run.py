@@ -11,7 +11,7 @@ from geophone.study.file import StudyFile
 from geophone.study.memo import Memo, stage_key
 from geophone.study.runs import checked, fork_plans, run_plans
 from geophone.study.stages import STAGES, Stage, open_study
-from geophone.study.work import Listener, Silent, Work
+from geophone.study.work import Silent, StageWork, StudyListener
 from geophone.workers import Workers
 
 
@@ -23,7 +23,7 @@ def run_study(
     until: str | None = None,
     only: str | None = None,
     workers: Workers | None = None,
-    listener: Listener | None = None,
+    listener: StudyListener | None = None,
 ) -> Study:
     """Do the stages of `study` in the folder `out`, and return it. `text` is the study file as its author wrote it.
 
@@ -46,7 +46,7 @@ def run_study(
     with lock(out):
         write_text(places.settings, text)
         made = open_study(out)
-        work = Work(made, study, runs, forks, workers or Workers(), listener or Silent(), force=only is not None)
+        work = StageWork(made, study, runs, forks, workers or Workers(), listener or Silent(), force=only is not None)
         memo = Memo(made)
         for stage in STAGES:
             if stage.name in wanted:
@@ -54,7 +54,7 @@ def run_study(
     return made
 
 
-def _do(stage: Stage, work: Work, memo: Memo) -> None:
+def _do(stage: Stage, work: StageWork, memo: Memo) -> None:
     if not stage.makes:
         stage.run(work)
         return

@@ -18,9 +18,9 @@ from geophone.store.places import Places
 from geophone.store.run import Run, is_run
 from geophone.store.tables import clear_temporaries
 from geophone.study.file import StudyFile, schedule_of
-from geophone.study.work import Work, check_outcomes
+from geophone.study.work import StageWork, check_outcomes
 from geophone.training import own_state
-from geophone.workers import Task
+from geophone.workers import Job
 from geophone.zoo.catalogue import experiment
 
 _PATIENCE = 30.0
@@ -122,13 +122,13 @@ def _plain(schedule: Mapping[str, Any]) -> dict[str, Any]:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in schedule.items() if k != "passed_over"}
 
 
-def train_runs(work: Work) -> None:
+def train_runs(work: StageWork) -> None:
     """Leave every run and every fork finished. Raises PartlyDone when some failed; the others are complete."""
     for plans in (work.runs, work.forks):
         todo = [plan for plan, manifest in plans if not is_done(plan, manifest)]
         if plans:
             work.listener.training(todo, len(plans) - len(todo))
-        tasks = [Task(plan.name, ensure_run, {"plan": plan}) for plan in todo]
+        tasks = [Job(plan.name, ensure_run, {"plan": plan}) for plan in todo]
         outcomes = work.workers.map(
             tasks, threads=work.settings.threads, on_progress=work.listener.progress, on_end=work.listener.ended
         )

@@ -17,7 +17,7 @@ from geophone.study.options import DetectOptions, EvidenceOptions, TargetOptions
 if TYPE_CHECKING:
     import pandas as pd
 
-    from geophone.study.work import Work
+    from geophone.study.work import StageWork
     from geophone.workers import Progress
 
 
@@ -32,7 +32,7 @@ def open_study(folder: Path | str) -> Study:
     return study
 
 
-def train(work: "Work") -> None:
+def train(work: "StageWork") -> None:
     """Train every run and every fork that is not there."""
     from geophone.study.runs import train_runs
 
@@ -64,7 +64,7 @@ def target_stage(place: Study | Path | str, options: TargetOptions | None = None
     return table
 
 
-def dig(work: "Work") -> None:
+def dig(work: "StageWork") -> None:
     """Dig at the targets that the settings select."""
     from geophone.study.digging import chosen_targets, dig_stage, forget_digs, options_of
 
@@ -116,7 +116,7 @@ class Stage:
     `needs` and `makes` are the files that it is made of and that it leaves, as patterns in the study's folder; it is
     done again when one of them, its `options` (a section of the study file) or its code has changed. One that makes
     nothing here, as `train`, sees for itself what is there. `run` is given the study and the options, with `crew` the
-    whole `Work`; `when` says whether the study has what it is about.
+    whole `StageWork`; `when` says whether the study has what it is about.
     """
 
     name: str

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from geophone.study.runs import RunPlan
 
 
-class Listener(Protocol):
+class StudyListener(Protocol):
     """Who is told what happens: the terminal, or nobody."""
 
     def training(self, plans: list[RunPlan], there: int) -> None: ...
@@ -50,7 +50,7 @@ Planned = list[tuple["RunPlan", Manifest | None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class StageWork:
     """`runs` and `forks` are what the study is to hold, each with the manifest of what was there when the work began;
     `force`: whatever is asked for is done anew, also where nothing has changed."""
 
@@ -59,7 +59,7 @@ class Work:
     runs: Planned
     forks: Planned
     workers: Workers
-    listener: Listener
+    listener: StudyListener
     force: bool
 
 

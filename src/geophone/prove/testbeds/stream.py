@@ -17,7 +17,7 @@ READABLE = 0.8
 _PENALTY = 1e-3
 
 
-class Block(nn.Module):
+class StreamBlock(nn.Module):
     """s + down(relu(up([s, x])))."""
 
     def __init__(self, reads: int, hidden: int) -> None:
@@ -41,7 +41,7 @@ class Stream(nn.Module):
         super().__init__()
         self.embedded, self.reads = embedded, tuple(reads)
         self.embed = nn.Linear(embedded.stop - embedded.start, WIDTH)
-        self.own = [Block(part.stop - part.start, hidden) for part in reads]
+        self.own = [StreamBlock(part.stop - part.start, hidden) for part in reads]
         self.blocks = nn.ModuleList(self.own)
         self.head = head
 
