@@ -92,7 +92,7 @@ def _tuned(runs: Sequence[TrialRun], join: str) -> tuple[dict[str, Rival], dict[
     rivals: dict[str, Rival] = {}
     scores: dict[str, list[np.ndarray]] = {}
     for name, forms in candidates().items():
-        # TrialRun by run: the kernels of one run's steps are made once.
+        # Run by run: the kernels of one run's steps are made once.
         tried = [[part_score(run.signals, form) for form in forms] for run in runs]
         best = int(np.argmax([_recall(runs, each) for each in zip(*tried, strict=True)]))
         rivals[name], scores[name] = Rival(name, (forms[best],)), [each[best] for each in tried]
