@@ -30,7 +30,7 @@ def whole(tmp_path_factory):
     detect_stage(study, DetectOptions(surrogates=19))
     target_stage(study)
     made = dig(study, 1, options=DigOptions(per_class=10, units=1, steps=1))
-    # Its pictures are poor, but it passes for what `geophone dig --seed-mode` asks for, and need not be dug again.
+    # Its pictures are poor, but it passes for what `geophone dig --naive` asks for, and need not be dug again.
     about = DigDocument(target=made.target, options=DigOptions(per_class=10), code=made.about.code)
     write_document(study.places.dig(made.name) / DIG, about)
     evidence_stage(study, EvidenceOptions(draws=99))

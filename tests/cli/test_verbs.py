@@ -26,7 +26,7 @@ ON_A_STUDY = {
 
 
 def arguments(verb):
-    return [verb, "study", *(["--target", "1", "--seed-mode"] if verb == "dig" else [])]
+    return [verb, "study", *(["--target", "1", "--naive"] if verb == "dig" else [])]
 
 
 @pytest.mark.parametrize(("verb", "says"), ON_A_STUDY.items())
@@ -228,7 +228,7 @@ def test_verbs_do_as_the_study_file_in_the_folder_says(study, geophone, monkeypa
     heard = []
     monkeypatch.setattr("geophone.study.digging.dig_stage", lambda study, *given, **told: heard.append(given) or [])
     assert geophone("dig", "study", "--target", "1", "--units", "2").status == 0
-    assert geophone("dig", "study", "--seed-mode", "--recovery").status == 0
+    assert geophone("dig", "study", "--naive", "--recovery").status == 0
     (one, row), (other, rows) = heard
     assert (one.per_class, one.units, one.steps, one.recovery) == (10, (2,), 1, False) and row["rank"].tolist() == [1]
     assert (other.per_class, other.units, other.recovery) == (10, 1, True) and 1 in rows["rank"].tolist()

@@ -83,8 +83,8 @@ def dig(
     recovery: Annotated[
         bool, typer.Option("--recovery", help="Also ablate, train on and compare: minutes more.")
     ] = False,
-    seed_mode: Annotated[
-        bool, typer.Option("--seed-mode", help="Ten images a class, as in the founding document, not 200.")
+    naive: Annotated[
+        bool, typer.Option("--naive", help="Ten images a class, as in the founding document, not 200.")
     ] = False,
     model: OwnModel = None,
     data: OwnData = None,
@@ -125,7 +125,7 @@ def dig(
         )
         options = options_of(settings)
         options = options if units is None else replace(options, units=_numbers(units))
-        options = replace(options, per_class=10) if seed_mode else options
+        options = replace(options, per_class=10) if naive else options
         chosen = _chosen(study, settings, target, place.name if isinstance(place, Run) else None)
         with StageProgress(quiet=quiet) as progress:
             digs = dig_stage(
