@@ -5,6 +5,7 @@ on stderr. 130: stopped by Ctrl-C.
 """
 
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -16,7 +17,7 @@ from geophone.cli.whole import demo, run
 from geophone.errors import GeophoneError, PartlyDone
 
 INPUT, PARTLY, STOPPED = 2, 1, 130
-VERBS = {
+VERBS: dict[str, Callable[..., None]] = {
     "demo": demo, "run": run, "measure": measure, "import": import_,
     "detect": detect, "targets": targets, "dig": dig, "evidence": evidence, "report": report, "paper": paper,
     "sql": sql, "prove": prove, "netron": netron, "doctor": doctor,

@@ -12,7 +12,7 @@ from geophone.charts.theme import AnyChart, plain, specification
 from geophone.findings import moments as said
 from geophone.report.cards import OBSERVATION, cards, noted, plain_notes
 from geophone.report.script import script
-from geophone.report.sources import Measured, Sources
+from geophone.report.sources import RunTables, Sources
 from geophone.rows.measures import BY_NAME, MEASURES, label
 from geophone.store.dig import Dig
 
@@ -49,7 +49,7 @@ class TransitionPage:
     pictures: Sequence[Path]
 
 
-def transition_page(rank: int, measured: Measured, sources: Sources) -> TransitionPage:
+def transition_page(rank: int, measured: RunTables, sources: Sources) -> TransitionPage:
     """What is known of the transition of that rank: its page and its charts."""
     row = measured.transition(rank)
     run, series, dug = measured.run, measured.series[row["dimension"]], sources.digs.get(row["rank"])
