@@ -148,7 +148,8 @@ def layers_named(runs: Sequence[TrialRun], method: Method, choice: Choice) -> pd
             known = [e.layer for e in run.truth.events if e.layer != ANY]
             ways = {name: name_layers(run.signals, form, moments.index) for name, form in choice.where.items()}
             ways |= {"method": moments.layers, "one layer": (most,) * len(moments.index)}
-            ways |= {"swap test": layers_by_swap(run, len(moments.index))}
+            if swapped := layers_by_swap(run, len(moments.index)):
+                ways["swap test"] = swapped
             true = {name: named_at_times(run, form) for name, form in choice.where.items()}
             true["one layer"] = float(np.mean([layer == most for layer in known]))
             for way, names in ways.items():

@@ -17,12 +17,12 @@ from geophone.signals import class_probability
 def layers_by_swap(run: TrialRun, k: int) -> tuple[str, ...]:
     """The layer that the swap test names for each of the ranker's first k moments of what was learned or lost: the
     weights kept last before the transition in those kept first after it, on the samples that it moved. ANY where the
-    samples' behaviour does not differ enough; empty for a run without kept weights or whose probe has no classes."""
-    x, y = setting_of(run.trial).probe
-    path = run.folder / WEIGHTS
-    if not path.is_file() or y.is_floating_point() or y.ndim != 1:
+    samples' behaviour does not differ enough; empty for a run whose events are hidden, that kept no weights, or whose
+    probe has not one class per sample."""
+    setting, path = setting_of(run.trial), run.folder / WEIGHTS
+    (x, y), model = setting.probe, setting.model.eval()
+    if run.trial.kind != "behaviour" or not path.is_file() or y.is_floating_point() or y.ndim != 1:
         return ()
-    model = setting_of(run.trial).model.eval()
 
     def answers(weights: Weights) -> npt.NDArray[np.float32]:
         with torch.no_grad():
