@@ -142,7 +142,7 @@ def layers_named(runs: Sequence[TrialRun], method: Method, choice: Choice) -> pd
     for bed in dict.fromkeys(run.bed for run in runs):
         these = [run for run in runs if run.bed == bed and any(e.layer != ANY for e in run.truth.events)]
         layers = [e.layer for run in these for e in run.truth.events if e.layer != ANY]
-        most = max(set(layers), key=layers.count, default=ANY)
+        most = max(sorted(set(layers)), key=layers.count, default=ANY)
         for run in these:
             moments = method(run.signals, run.trial.kind).first(len(run.truth.events))
             known = [e.layer for e in run.truth.events if e.layer != ANY]
