@@ -1,11 +1,21 @@
-"""What is committed under results/prove (the first edition) hangs together, and its page quotes it as it is."""
+"""What is committed under results/ of both editions hangs together, and the pages quote it as it is."""
 
+import json
 import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+
+from geophone.point.rule import frozen_rule
+from geophone.prove import read_tables
+from geophone.prove.choice import FROZEN, frozen
+from geophone.prove.evaluate import BEST
+from geophone.prove.protocol import FIRST_FRESH
+from geophone.prove.ranker import seeds_seen
+from geophone.prove.tables import RANKER
+from geophone.prove.trials import PRIMARY
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results" / "prove" / "confirmation"
@@ -38,3 +48,44 @@ def test_the_page_quotes_the_tables():
             expected = [round(float(offline.loc[(bed, method), name]), 2) for name in ("recall", "low", "high")]
             numbers = [float(n) for n in re.findall(r"\d*\.\d+", cell)]
             assert numbers == pytest.approx(expected, abs=0.0051), (bed, method)
+
+
+SECOND = ROOT / "results" / "prove-2" / "confirmation"
+
+
+@pytest.fixture(scope="module")
+def second():
+    return read_tables(SECOND)
+
+
+def test_the_second_verdict_follows_from_fresh_runs_alone(second):
+    net = pd.read_csv(SECOND / "net.csv")
+    chosen = {*frozen().seeds, *seeds_seen()}
+    assert not chosen & set(net["seed"]) and set(net["seed"]) == set(range(FIRST_FRESH, FIRST_FRESH + 8))
+    primary = net[net["bed"].isin(PRIMARY)]
+    assert (primary.groupby("bed").size() == 8).all() and len(primary) == 64
+    gains = [(part[RANKER] - part[BEST]).to_numpy() for _, part in primary.groupby("bed")]
+    row = second["verdict"].iloc[0]
+    assert row["difference"] == pytest.approx(np.mean([g.mean() for g in gains]), abs=2e-4)
+    error = np.sqrt(sum(g.var() / len(g) for g in gains)) / len(gains)
+    assert row["high"] - row["low"] == pytest.approx(2 * 1.96 * error, rel=0.07)
+    assert row["answer"] == ("better" if row["low"] > 0 else "worse" if row["high"] < 0 else "no better")
+
+
+def test_the_second_page_quotes_the_tables(second):
+    text = (ROOT / "docs" / "prove.md").read_text()
+    methods = second["methods"].set_index(["bed", "method"])
+    cells = {c[0].strip(" *"): c for line in text.splitlines() if len(c := line.strip("|").split("|")) == 12}
+    for bed in dict.fromkeys(methods.index.get_level_values(0)):
+        for column, method in ((2, RANKER), (4, BEST)):
+            row = methods.loc[(bed, method)]
+            quoted = [float(n) for n in re.findall(r"\d*\.\d+", cells[bed][column])]
+            assert quoted == pytest.approx([row["recall"], row["low"], row["high"]], abs=0.0051), (bed, method)
+    row = second["verdict"].iloc[0]
+    assert f"+{row['difference']:.2f}".replace("0.", ".") in text and f"{row['answer']}, by the rule" in text
+
+
+def test_the_preregistration_names_the_files_that_were_scored():
+    text = (ROOT / "docs" / "preregistration-2.md").read_text()
+    assert frozen_rule().digest in text
+    assert json.loads(FROZEN.read_text())["digest"][:16] in text
