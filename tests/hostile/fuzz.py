@@ -53,9 +53,9 @@ def fuzz(mutants: int, *, seed: int, what: str = "", only: int | None = None, se
                 if "how" in line:
                     read[begun["reader"]] += 1
                     slowest, largest = max(slowest, line["seconds"]), max(largest, line["peak"])
-                    what = line["error"] or (f"{line['peak']} MiB" if line["peak"] > MEGABYTES else None)
-                    if what:
-                        failures.append(Failure(line["number"], begun["reader"], line["how"], what))
+                    trouble = line["error"] or (f"{line['peak']} MiB" if line["peak"] > MEGABYTES else None)
+                    if trouble:
+                        failures.append(Failure(line["number"], begun["reader"], line["how"], trouble))
                     begun, first = {}, line["number"] + 1
                 elif "number" in line:
                     begun = line

@@ -29,8 +29,7 @@ for number in range(first, last):
 def test_every_way_to_fail_is_counted_once_and_the_others_are_read(tmp_path, monkeypatch):
     (tmp_path / "child.py").write_text(CHILD)
     monkeypatch.setattr(watch, "HERE", tmp_path)
-    monkeypatch.setattr(watch, "SECONDS", 1.0)
-    found = watch.fuzz(6, seed=0, guests=False)
+    found = watch.fuzz(6, seed=0, seconds=1.0)
     assert found.read == {"r": 6}
     assert [(f.number, f.what.split(":")[0]) for f in found.failures] == [
         (1, "no end after 1 s"), (2, "exit status -9"), (3, "a trace"), (4, "5000 MiB"),
@@ -41,4 +40,4 @@ def test_a_child_that_does_not_start_is_not_taken_for_a_mutant(tmp_path, monkeyp
     (tmp_path / "child.py").write_text("raise SystemExit('no corpus')")
     monkeypatch.setattr(watch, "HERE", tmp_path)
     with pytest.raises(RuntimeError, match="did not start: exit status 1: no corpus"):
-        watch.fuzz(1, seed=0, guests=False)
+        watch.fuzz(1, seed=0)

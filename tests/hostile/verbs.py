@@ -13,7 +13,7 @@ from geophone.evidence.table import evidence_table
 from geophone.paper import write_paper
 from geophone.report.page import write_page
 from geophone.store.study import Study
-from geophone.study.file import DetectOptions, TargetOptions
+from geophone.study.options import DetectOptions, TargetOptions
 from geophone.study.stages import detect_stage, target_stage
 
 FILES = ("dig.json", "statistics.json", "targets.parquet", "evidence.parquet")
