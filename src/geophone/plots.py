@@ -31,20 +31,24 @@ def first_dimension(run: Run) -> str:
 
 def transitions(targets: pd.DataFrame, run: str | None = None, *, top: int | None = None) -> pd.DataFrame:
     """Rows of a table of targets as charts and pages read them, the first `top`, of one run or of all: run, rank, kind,
-    dimension, start, peak, end, layers (names in order), controls (a list of (start, end)), label, reason."""
+    dimension, start, peak, end, layers (names in order), named (the one that moved most), controls
+    (a list of (start, end)), label, reason."""
     rows = targets[targets["run"] == run] if run is not None and len(targets) else targets
     rows = rows.sort_values("rank").head(top) if len(rows) else rows
     table = [
         {
             "run": row["run"], "rank": int(row["rank"]), "kind": row["kind"], "dimension": row["dimension"],
-            "start": int(row["before"]), "peak": int(row["step"]), "end": int(row["after"]), "layers": [row["layer"]],
+            "start": int(row["before"]), "peak": int(row["step"]), "end": int(row["after"]),
+            "layers": [row["layer"]], "named": row["layer"],
             "controls": [(int(row[f"{side}_before"]), int(row[f"{side}_after"]))
                          for side in ("earlier", "later") if not pd.isna(row[f"{side}_step"])],
             "label": f"{row['layer']} at step {row['step']}", "reason": row["reason"],
         }
         for row in rows.to_dict("records")
     ]  # fmt: skip
-    columns = ["run", "rank", "kind", "dimension", "start", "peak", "end", "layers", "controls", "label", "reason"]
+    columns = [
+        "run", "rank", "kind", "dimension", "start", "peak", "end", "layers", "named", "controls", "label", "reason",
+    ]  # fmt: skip
     return pd.DataFrame(table, columns=columns)
 
 

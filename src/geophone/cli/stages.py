@@ -190,8 +190,8 @@ def report(
 ) -> None:
     """Write the page, report/index.html.
 
-    It opens from disk, without a network. Needs `geophone targets` first. With --live it is served on this machine
-    alone, and is written again while the study goes on.
+    It opens from disk, without a network. Needs `geophone detect` and `geophone targets` first. With --live it is
+    served on this machine alone, and is written again while the study goes on.
 
     Example: geophone report geophone-demo
     """

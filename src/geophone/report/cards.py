@@ -29,13 +29,13 @@ def cards(row: Mapping[Hashable, Any], measured: RunTables, sources: Sources) ->
     described = said.moved(series, row["layers"], window, plain(row["dimension"]))
     happened = happenings.happened(known) if known else described
     sure = happenings.beyond(known, row["yields"]) if known else said.beside(
-        series, row["layers"][0], window, row["controls"]
+        series, row["named"], window, row["controls"]
     )  # fmt: skip
     return {
         "rank": row["rank"], "label": row["label"], "run": row["run"], "kind": row["kind"],
         "href": f"targets/{row['file']}.html", "run_href": f"runs/{sources.files[row['run']]}.html",
         "start": row["start"], "peak": row["peak"], "end": row["end"], "layers": row["layers"],
-        "happened": happened.sentence, "described": described.sentence,
+        "named": row["named"], "happened": happened.sentence, "described": described.sentence,
         "meanwhile": meanwhile.sentence if meanwhile else "",
         "sure": sure.sentence, "controls": row["controls"],
         "observation": noted(dug.notes, OBSERVATION) if dug else "", "samples": samples(known, measured.run),

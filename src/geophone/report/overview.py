@@ -42,7 +42,8 @@ def _count(sources: Sources, rows: Sequence[Mapping[str, Any]]) -> str:
     measured = sum(run.manifest.measurements for run in sources.runs)
     layers = sum(row["layers"] for row in rows)
     architectures = sorted({row["architecture"] for row in rows})
-    return f"{len(rows)} runs ({', '.join(architectures)}), {layers} layers, {measured:,} measurements in all"
+    runs = f"{len(rows)} run{'s' if len(rows) > 1 else ''}"
+    return f"{runs} ({', '.join(architectures)}), {layers} layers, {measured:,} measurements in all"
 
 
 def _order(sources: Sources) -> str:

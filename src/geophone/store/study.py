@@ -85,14 +85,18 @@ class Study:
         return [Run(place) for place in sorted(self.places.forks.glob("*/*")) if is_run(place)]
 
     def phenomena(self, kind: str, *, optional: bool = False) -> pd.DataFrame:
-        """One table of phase 1: stabilization, order, jumps, critical ... as `geophone detect` left it; where it is not
-        there and `optional`, one without a row."""
+        """One table of phenomena: stabilization, order, jumps, critical ... as `geophone detect` left it; where it is
+        not there and `optional`, one without a row. Raises StoreError where it is not there."""
         path, row = self.places.phenomenon(kind), PHENOMENA.get(kind, Row)
-        return frame([], row) if optional and not path.is_file() else read_rows(path, row)
+        if path.is_file():
+            return read_rows(path, row)
+        if optional:
+            return frame([], row)
+        raise StoreError(f"{path} is not there: run geophone detect on {self.folder} first.")
 
     @property
     def kinds(self) -> list[str]:
-        """The tables of phase 1 that are there."""
+        """The tables of phenomena that are there."""
         return list(self.places.phenomena)
 
     @property
@@ -101,7 +105,10 @@ class Study:
         return self.places.targets.is_file()
 
     def targets(self) -> pd.DataFrame:
-        """The ranked targets, best first, as `geophone targets` left them: a `rows.TargetRow` each."""
+        """The ranked targets, best first, as `geophone targets` left them: a `rows.TargetRow` each. Raises StoreError
+        where they are not there."""
+        if not self.is_ranked:
+            raise StoreError(f"{self.places.targets} is not there: run geophone targets on {self.folder} first.")
         return read_rows(self.places.targets, TargetRow)
 
     def ranked(self) -> list[Target]:
