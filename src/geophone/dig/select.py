@@ -44,7 +44,7 @@ def selected(study: Study, *, every: bool = False, number: int | None = None) ->
 
 
 def _of(study: Study, kind: str, dimension: str) -> pd.DataFrame:
-    """A table of phase 1 for one dimension; empty where the study has none of that kind."""
+    """A table of phenomena for one dimension; empty where the study has none of that kind."""
     table = study.phenomena(kind, optional=True)
     return table[table["dimension"] == dimension]
 

@@ -52,7 +52,7 @@ def statistics(
 ) -> dict:
     """Everything that can be said of an evidence table, as JSON has it (NaN is null).
 
-    `order` and `detection` are the tables of phase 1, with a column `architecture`. `draws` bootstrap draws and
+    `order` and `detection` are the tables of phenomena, with a column `architecture`. `draws` bootstrap draws and
     permutations, 5 `draws` + 4 sign flips, all from `seed`. Keys: "study" (what there was), "numbers" (`Statistic`s),
     "criteria" (met, not met or undecided), "architectures" (numbers by architecture, and the lists "holds_in_all",
     "specific_to_one", "undecided", "not_enough_data" with the "rules" that made them), "families_of_tests". A study

@@ -29,7 +29,7 @@ class PlantedEffects:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Simulated:
-    """A study: the evidence table, and the tables "order" and "detection" of phase 1 with their column
+    """A study: the evidence table, and the phenomena tables "order" and "detection" with their column
     `architecture`."""
 
     table: pd.DataFrame

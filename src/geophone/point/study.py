@@ -34,7 +34,7 @@ def targets(study: Study, *, method: str = TRANSITIONS, dimension: str = "stable
     what was learned or lost, then what can be read of concepts, what changed inside, shocks, and last the initial
     transients; within a kind, the best of every run before the second of any. `dimension` is what they are described
     by. method "naive", "calibrated", "pelt" or "online": the jumps that this detector found in `dimension`
-    (`point.naive.jump_targets`); needs the tables of phase 1. A rank is an order in which to look, not a probability.
+    (`point.naive.jump_targets`); needs the tables of phenomena. A rank is an order in which to look, not a probability.
 
     Raises InputError for an unknown method, and where no run holds what the method ranks by.
     """

@@ -1,4 +1,4 @@
-"""The tables of phase 1, by kind: what was detected in every series, and what only many runs can say."""
+"""The tables of phenomena, by kind: what was detected in every series, and what only many runs can say."""
 
 from pydantic import Field
 
@@ -8,7 +8,7 @@ NAN = float("nan")
 
 
 class SeriesRow(Row):
-    """Where a row of phase 1 is: one dimension of one layer of a run, and the form of the detector."""
+    """Where a row of phenomena is: one dimension of one layer of a run, and the form of the detector."""
 
     run: str
     layer: str

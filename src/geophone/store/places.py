@@ -50,13 +50,13 @@ class Places:
         return self.folder / f"{name}.parquet"
 
     def phenomenon(self, kind: str) -> Path:
-        """The table of one kind of phase 1; under its former name where only that is there."""
+        """The table of one kind of phenomena; under its former name where only that is there."""
         path, former = self.table(f"phenomena/{kind}"), self.table(f"phenomena/{FORMER.get(kind, kind)}")
         return former if former.is_file() and not path.is_file() else path
 
     @property
     def phenomena(self) -> dict[str, Path]:
-        """The tables of phase 1 that are there, by kind."""
+        """The tables of phenomena that are there, by kind."""
         kinds = {former: kind for kind, former in FORMER.items()}
         paths = sorted((self.folder / "phenomena").glob("[!.]*.parquet"))
         return {kinds.get(path.stem, path.stem): path for path in paths}

@@ -34,7 +34,7 @@ def tables(study: Study) -> tuple[str, ...]:
     """The names of the tables that `query` knows in this study.
 
     `runs`, a row a run: what its manifest says of network, seed, status and results. `layers`, a row a recorded layer.
-    `series` and `scalars`, the rows of all runs, with a column `run`. `targets`, `evidence`, and phase 1 by kind
+    `series` and `scalars`, the rows of all runs, with a column `run`. `targets`, `evidence`, and phenomena by kind
     (`jumps`, `stabilization`, `critical` ...; the kind `order` is `convergence_order`). Of digs `moments`, `units` and
     what else they hold, with a column `target`, the dig's folder. Only what is there is listed.
     """
