@@ -82,7 +82,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
         return set(done.stdout.split())
 
     assert completed("de") == {"demo", "detect"}
-    assert completed("dig", "--se") == {"--naive"}
+    assert completed("dig", "--na") == {"--naive"}
 
 
 def test_doctor_finds_the_core_whole(geophone):
