@@ -14,7 +14,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from geophone.errors import InputError
+from geophone.errors import InputError, first_line
 
 CORE = "core"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -110,7 +110,7 @@ def _broken(module: str) -> str:
     try:
         import_module(module)
     except (ImportError, OSError, RuntimeError) as error:
-        return f"does not import: {(str(error).splitlines() or [type(error).__name__])[0][:120]}"
+        return f"does not import: {first_line(error, most=120)}"
     return ""
 
 

@@ -35,3 +35,9 @@ class NewerFormatError(StoreError):
 
 class PartlyDone(StoreError):
     """Some of the work failed; the rest is done and kept. The command line ends with status 1."""
+
+
+def first_line(error: Exception, *, most: int = 200) -> str:
+    """The first line of what another library says of its error, at most `most` characters; its kind where it says
+    nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:most]

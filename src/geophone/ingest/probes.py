@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import torch
 
-from geophone.errors import InputError, StoreError
+from geophone.errors import InputError, StoreError, first_line
 from geophone.ingest.weights import load_tensors
 from geophone.record.probe import Probe
 from geophone.store.documents import read_text
@@ -87,6 +87,5 @@ def tokenizer_of(model: str, revision: str) -> Tokenizer:
     try:
         tokenizer: Tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, **where)
     except (OSError, ValueError) as error:
-        line = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise StoreError(f"{model} has no tokenizer that can be read: {line}") from error
+        raise StoreError(f"{model} has no tokenizer that can be read: {first_line(error)}") from error
     return tokenizer

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from geophone.errors import InputError, StoreError
+from geophone.errors import InputError, StoreError, first_line
 from geophone.ingest.steps import steps_of
 from geophone.ingest.weights import INDEXES, SINGLE, SUFFIXES, read_weights
 from geophone.store.documents import read_json
@@ -165,7 +165,7 @@ def revisions(
                     return network
                 _take(into, network, shapes)
         except Exception as error:  # a damaged configuration makes transformers raise whatever it trips over
-            raise StoreError(f"revision {key} of {model} cannot be read: {_first_line(error)}") from error
+            raise StoreError(f"revision {key} of {model} cannot be read: {first_line(error)}") from error
         return into
 
     return Source(keys, load, {"model": model, "source": "Hugging Face revisions", "task": task}, left_out)
@@ -238,7 +238,7 @@ def device_of(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {name!r} is not to be had here: {_first_line(error)}") from error
+        raise InputError(f"device {name!r} is not to be had here: {first_line(error)}") from error
     return device
 
 
@@ -267,7 +267,7 @@ def _on_hub(model: str) -> list[str]:
     except (OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
         folder = Path(constants.HF_HUB_CACHE) / f"models--{model.replace('/', '--')}" / "refs"
         if not folder.is_dir():
-            raise StoreError(f"the hub does not say which revisions {model} has: {_first_line(error)}.") from error
+            raise StoreError(f"the hub does not say which revisions {model} has: {first_line(error)}.") from error
         return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
 
 
@@ -291,7 +291,3 @@ def _check_config(model: str, **revision: str) -> None:
     for key, value in config.items():
         if re.search(r"layer|labels", key) and isinstance(value, int | float) and value > _MOST:
             raise StoreError(f"{key} is {value}; more than {_MOST} are not believed")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

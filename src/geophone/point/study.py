@@ -64,13 +64,14 @@ def run_listing(run: Run) -> tuple[RunSignals, Listing]:
     return signals, transitions(signals, rng=np.random.default_rng(0))
 
 
-def run_places(run: Run) -> tuple[Place, ...]:
-    """The listed transitions of one run, best first, each with its controls and a reason. Raises InputError where
-    nothing was recorded to rank by."""
+def run_places(run: Run) -> tuple[tuple[Place, ...], np.ndarray]:
+    """The listed transitions of one run, best first, each with its controls and a reason, and the steps of the
+    measurements that they speak of. Raises InputError where nothing was recorded to rank by."""
     if not has_signals(run):
         raise InputError(f"nothing in {run.folder} {NOTHING}")
     signals, listing = run_listing(run)
-    return places(signals, replace(listing, transitions=tuple(t for t in listing.transitions if t.listed)))
+    listed = replace(listing, transitions=tuple(t for t in listing.transitions if t.listed))
+    return places(signals, listed), signals.thinned().steps
 
 
 def transition_table(run: Run) -> pd.DataFrame:
@@ -81,13 +82,13 @@ def transition_table(run: Run) -> pd.DataFrame:
     and to (of that layer's headline dimension); size (in units of the run's own noise) and strength (over its null);
     earlier and later (first and last step of a control, or missing); reason.
     """
-    rows = [_row(number, place, run_steps) for number, (place, run_steps) in enumerate(_with_steps(run), start=1)]
-    return pd.DataFrame(rows, columns=list(_COLUMNS))
+    there, steps = run_places(run)
+    return pd.DataFrame([_row(rank, place, steps) for rank, place in enumerate(there, start=1)], columns=list(_COLUMNS))
 
 
 def transition(run: Run, number: int) -> Transition:
     """The transition of that rank in `transition_table`. Raises InputError where there are fewer."""
-    there = run_places(run)
+    there, _ = run_places(run)
     if not 1 <= number <= len(there):
         raise InputError(f"{run.name} has {len(there)} transitions; there is no number {number}.")
     return there[number - 1].transition
@@ -97,16 +98,12 @@ def run_targets(run: Run, *, dimension: str = "stable_rank") -> list[Target]:
     """The targets of one run: its listed transitions in the order of the listing, with `rank` their place in it."""
     depth = {layer.name: layer.depth for layer in run.layers}
     found = []
-    for number, (place, steps) in enumerate(_with_steps(run), start=1):
+    there, steps = run_places(run)
+    for number, place in enumerate(there, start=1):
         named = place.transition.named
         layer = named.layer if named else run.layers[0].name
         found.append(_target(place, number, layer, depth.get(layer, 0), dimension, steps))
     return found
-
-
-def _with_steps(run: Run) -> list[tuple[Place, np.ndarray]]:
-    steps = run_signals(run).thinned().steps
-    return [(place, steps) for place in run_places(run)]
 
 
 _COLUMNS = (
