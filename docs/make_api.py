@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-LAZY = ("geophone", "geophone.dimensions", "geophone.signals", "geophone.study")
+LAZY = ("geophone", "geophone.dimensions", "geophone.record", "geophone.signals", "geophone.study")
 HEAD = '"""Made by docs/make_api.py from the names in __init__.py: what a type checker sees of this package."""'
 SECTIONS = {
     "record": "Recording", "_train": "Training by name", "store": "Opening", "_open": "Opening",

@@ -18,6 +18,8 @@ STUDY = 'name = "x"\nnetworks = ["mlp_1_digits"]\n'
 FILES = {
     "not.toml": "name = [", "setting.toml": STUDY + "stepz = 3\n", "range.toml": STUDY + "steps = 0\n",
     "dimension.toml": STUDY + '[detect]\nheadline = ["stable_rnk"]\n', "empty/keep": "", "one/run.json": "{}",
+    "network.toml": 'name = "x"\nnetworks = ["mlp_1_digit"]\n', "glob.toml": 'name = "x"\nnetworks = ["rnn*"]\n',
+    "schedule.toml": STUDY + "[schedule]\nevery = 0\n",
 }  # fmt: skip
 
 
@@ -41,6 +43,9 @@ def folder(tmp_path_factory):
         ("run nowhere.toml", "nowhere.toml is not there."), ("run not.toml", "is not TOML"),
         ("run setting.toml", "line 3: stepz: there is no such setting; did you mean steps."),
         ("run range.toml", "steps: Input should be greater than or equal to 1; got 0."),
+        ("run network.toml", "unknown experiment 'mlp_1_digit'; did you mean mlp_1_digits"),
+        ("run glob.toml", "no network of the zoo matches 'rnn*'"),
+        ("run schedule.toml", "every=0: give a whole number of steps, 1 or more"),
         ("run dimension.toml", "unknown dimension(s) ['stable_rnk']"),
     ],
 )  # fmt: skip

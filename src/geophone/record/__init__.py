@@ -1,11 +1,16 @@
 """From a live model to rows on disk."""
 
-from geophone.record.capture import ActivationCapture
-from geophone.record.layers import layers
-from geophone.record.probe import Probe
-from geophone.record.recorder import Recorder
-from geophone.record.schedule import Schedule
-from geophone.record.watch import Alarm, Snapshots, Watch
-from geophone.record.what import What
+from geophone._lazy import lazy
 
-__all__ = ["ActivationCapture", "Alarm", "Probe", "Recorder", "Schedule", "Snapshots", "Watch", "What", "layers"]
+_HOME = {
+    "ActivationCapture": "geophone.record.capture",
+    "Alarm": "geophone.record.watch",
+    "Probe": "geophone.record.probe",
+    "Recorder": "geophone.record.recorder",
+    "Schedule": "geophone.record.schedule",
+    "Snapshots": "geophone.record.watch",
+    "Watch": "geophone.record.watch",
+    "What": "geophone.record.what",
+}
+__all__ = list(_HOME)
+__getattr__, __dir__ = lazy(globals(), _HOME)

@@ -14,7 +14,7 @@ from geophone.errors import InputError
 from geophone.record.distributed import is_sharded, rank
 from geophone.record.probe import is_lazy
 from geophone.record.readers import BatchReader, ProbeReader, Reader
-from geophone.record.schedule import Pace, Schedule
+from geophone.record.schedule import Pace, Schedule, whole
 from geophone.record.session import (
     Desk,
     Ended,
@@ -28,7 +28,7 @@ from geophone.record.session import (
     samples_of,
 )
 from geophone.record.watch import BY_DEFAULT, Alarm, Snapshots, Watch
-from geophone.record.what import Selector, Views, What, whole
+from geophone.record.what import Selector, Views, What
 from geophone.store.manifest import read_manifest
 from geophone.store.writer import RunWriter, new_manifest
 

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from geophone.errors import InputError
-from geophone.record.what import whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,3 +113,10 @@ class Pace:
         """`Schedule.as_dict`, and under a limit on time how many measurements it cost."""
         passed_over = {} if self._schedule.overhead is None else {"passed_over": self.passed_over}
         return self._schedule.as_dict() | passed_over
+
+
+def whole(name: str, value: int, least: int, unit: str) -> int:
+    """`value`, if it is a whole number of at least `least`. Raises InputError otherwise."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise InputError(f"{name}={value!r}: give a whole number of {unit}, {least} or more.")
+    return value

@@ -8,6 +8,7 @@ from torch import nn
 
 from geophone.dimensions import NAMES, VERSIONS, chosen
 from geophone.errors import InputError
+from geophone.record.schedule import whole
 
 Selector = str | type | nn.Module
 Views = str | Mapping[str, str] | None
@@ -88,10 +89,3 @@ class What:
     def definitions(self) -> dict[str, int]:
         """The version of each dimension that is read."""
         return {name: VERSIONS[name] for name in self.names}
-
-
-def whole(name: str, value: int, least: int, unit: str) -> int:
-    """`value`, if it is a whole number of at least `least`. Raises InputError otherwise."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise InputError(f"{name}={value!r}: give a whole number of {unit}, {least} or more.")
-    return value

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import partial
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from geophone.errors import InputError
-from geophone.zoo.cnn import CNN
-from geophone.zoo.mlp import MLP
 from geophone.zoo.named import imported
-from geophone.zoo.tasks import Task
-from geophone.zoo.transformer import Decoder, VisionTransformer
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from geophone.zoo.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Experiment:
 
     name: str
     architecture: str
-    task: str | Task
-    build: Callable[[], nn.Module]
+    task: "str | Task"
+    build: "Callable[[], nn.Module]"
     layers: tuple[str, ...]
     variant: str
     depth: int
@@ -50,6 +50,21 @@ _IMAGES = {"mnist": (1, 28, 10), "digits": (1, 8, 10), "shapes": (3, 32, 10)}
 _VECTORS = {"parity": (40, 2), "modular": (2, 59)}
 # Sequences: (symbols, length, classes).
 _SEQUENCES = {"text": (96, 48, 96), "repeats": (32, 48, 32), "markov": (3, 64, 3), "modular": (59, 2, 59)}
+
+
+def _built(network: str, *sizes, activation: str | None = None, **net) -> "nn.Module":
+    """A network of the zoo; `activation` is the name of a class of torch.nn, by default the network's own."""
+    # Imported here: a name is looked up without torch, whose import takes seconds.
+    from torch import nn
+
+    from geophone.zoo.cnn import CNN
+    from geophone.zoo.mlp import MLP
+    from geophone.zoo.transformer import Decoder, VisionTransformer
+
+    kinds: dict[str, Callable[..., nn.Module]] = {k.__name__: k for k in (MLP, CNN, VisionTransformer, Decoder)}
+    if activation is not None:
+        net["activation"] = getattr(nn, activation)
+    return kinds[network](*sizes, **net)
 
 
 def _name(kind: str, variant: str, depth: int, task: str) -> str:
@@ -74,7 +89,7 @@ def _mlp(variant: str, task: str, widths: Sequence[int], *, net: dict | None = N
         name=_name("mlp", variant, len(widths), task),
         architecture="mlp",
         task=task,
-        build=partial(MLP, inputs, tuple(widths), outputs, **(net or {})),
+        build=partial(_built, "MLP", inputs, tuple(widths), outputs, **(net or {})),
         layers=_numbered("layer", len(widths)),
         variant=variant,
         depth=len(widths),
@@ -93,11 +108,12 @@ def _cnn(
     **training,
 ) -> Experiment:
     channels, side, outputs = _IMAGES[task]
+    net = {"size": side, "halving": tuple(halving)} | (net or {})
     return Experiment(
         name=_name("cnn", variant, len(widths), task),
         architecture="cnn",
         task=task,
-        build=partial(CNN, channels, tuple(widths), outputs, size=side, halving=tuple(halving), **(net or {})),
+        build=partial(_built, "CNN", channels, tuple(widths), outputs, **net),
         layers=_numbered("conv", len(widths)),
         variant=variant,
         depth=len(widths),
@@ -113,7 +129,7 @@ def _vit(variant: str, task: str, depth: int, *, patch: int, net: dict | None = 
         name=_name("vit", variant, depth, task),
         architecture="transformer",
         task=task,
-        build=partial(VisionTransformer, channels, outputs, **shape),
+        build=partial(_built, "VisionTransformer", channels, outputs, **shape),
         layers=_blocks(depth),
         variant=variant,
         depth=depth,
@@ -129,7 +145,7 @@ def _decoder(kind: str, variant: str, task: str, depth: int, *, net: dict | None
         name=_name(kind, variant, depth, task),
         architecture="transformer",
         task=task,
-        build=partial(Decoder, symbols, outputs, **shape),
+        build=partial(_built, "Decoder", symbols, outputs, **shape),
         layers=_blocks(depth),
         variant=variant,
         depth=depth,
@@ -147,8 +163,8 @@ _MLPS = (
     _mlp("wide", "mnist", (512, 512)),
     _mlp("narrow", "mnist", (24,) * 4),
     _mlp("bottleneck", "mnist", (256, 128, 8, 128, 256)),
-    _mlp("tanh", "mnist", (128,) * 4, net={"activation": nn.Tanh}),
-    _mlp("gelu", "mnist", (128,) * 3, net={"activation": nn.GELU}),
+    _mlp("tanh", "mnist", (128,) * 4, net={"activation": "Tanh"}),
+    _mlp("gelu", "mnist", (128,) * 3, net={"activation": "GELU"}),
     _mlp("layernorm", "mnist", (128,) * 6, net={"norm": True}),
     _mlp("residual", "mnist", (128,) * 8, net={"residual": True}),
     _mlp("layernorm", "digits", (64,) * 7, net={"norm": True}),
@@ -179,7 +195,7 @@ _CNNS = (
     _cnn("strided", "shapes", (16, 32, 64, 64, 64), (1, 2, 3, 4, 5), lr=2e-3),
     _cnn("batchnorm", "shapes", (16, 32, 32, 64), (1, 2, 4), lr=2e-3, net={"norm": True}),
     _cnn("residual", "shapes", (16, 32, 32, 32, 64, 64, 64), (1, 2, 5), lr=2e-3, net={"residual": True}),
-    _cnn("tanh", "mnist", (16, 32, 64, 64), (1, 3), net={"activation": nn.Tanh}),
+    _cnn("tanh", "mnist", (16, 32, 64, 64), (1, 3), net={"activation": "Tanh"}),
     _cnn("pooled", "mnist", (16, 32, 64), (1, 2, 3), net={"pool": True}),
 )
 
