@@ -17,6 +17,7 @@ from geophone.store.study import Study
 from geophone.store.tables import parts
 
 if TYPE_CHECKING:
+    from geophone.point.find import Listing
     from geophone.records import Transition
 
 FIRST = "stable_rank"
@@ -62,14 +63,15 @@ def beneath(run: Run) -> dict[str, pd.Series]:
     return {name: scalars[name] for name in ("loss", "behaviour", "accuracy") if name in scalars}
 
 
-def detailed(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
+def detailed(run: Run, rows: pd.DataFrame, listing: "Listing | None" = None) -> pd.DataFrame:
     """`rows` of `transitions`, of one run, with what its ranker knows of each besides: all its layers in order, in
-    `known` the `records.Transition` (None for a jump), in `yields` how many of its kind the null lists."""
+    `known` the `records.Transition` (None for a jump), in `yields` how many of its kind the null lists. `listing`,
+    where the run has been ranked already."""
     if rows.empty or (rows["kind"] == "jump").all():
         return rows.assign(known=None, yields=math.nan)
     from geophone.point.study import run_listing
 
-    listing = run_listing(run)[1]
+    listing = listing or run_listing(run)[1]
     known = [_known(listing.transitions, row) for row in rows.to_dict("records")]
     layers = [
         [layer.layer for layer in there.layers] if there and there.layers else own
@@ -113,16 +115,17 @@ def plot_run(run: Run, what: str | None = None, *, colour: str = "layer", share:
 def _ranked(run: Run) -> pd.DataFrame:
     """The run's first transitions: as its study has ranked them, or by the run alone."""
     from geophone.point.reading import has_signals
-    from geophone.point.study import targets_of_run
+    from geophone.point.study import ranked, run_listing, run_targets
 
     places = Places(run.folder.parent.parent)
     if places.targets.is_file() and places.runs.is_dir():
         table = Study(places.folder).targets()
-    elif has_signals(run):
-        table = targets_of_run(run)
-    else:
+        return detailed(run, transitions(table, run.name, top=FLAGS))
+    if not has_signals(run):
         return transitions(pd.DataFrame(), run.name)
-    return detailed(run, transitions(table, run.name, top=FLAGS))
+    known = run_listing(run)
+    rows = transitions(ranked(run_targets(run, known=known)), run.name, top=FLAGS)
+    return detailed(run, rows, known[1])
 
 
 def plot_study(study: Study, what: str | None = None, *, layer: str | None = None) -> AnyChart:

@@ -1,6 +1,8 @@
 """From a run that was recorded, in a loop of one's own, to its targets; and that there is one ranker."""
 
 import ast
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from torch import nn
 
 import geophone as gp
 from geophone.errors import InputError
+from geophone.point import study as point_study
 from geophone.point.find import transitions
 from geophone.point.reading import has_signals, run_signals
 from geophone.point.study import run_listing, targets, targets_of_run
@@ -83,6 +86,17 @@ def test_targets_of_a_study_and_of_its_run_are_the_same(recorded):
     signals, listing = run_listing(gp.open(folder / "runs" / "mine"))
     again = transitions(signals, rng=np.random.default_rng(0))
     assert [t.index for t in again.transitions] == [t.index for t in listing.transitions]
+
+
+def test_a_plot_of_a_run_by_itself_ranks_it_once_and_has_its_targets_for_flags(recorded, tmp_path, monkeypatch):
+    alone = tmp_path / "a" / "b" / "mine"
+    shutil.copytree(recorded[0] / "runs" / "mine", alone)
+    calls = []
+    monkeypatch.setattr(point_study, "transitions", lambda *a, **k: calls.append(a) or transitions(*a, **k))
+    drawn = json.dumps(gp.open(alone).plot().to_dict())
+    assert len(calls) == 1
+    first = targets_of_run(gp.open(alone)).iloc[0]
+    assert f'"peak": {first["step"]}' in drawn
 
 
 def test_a_run_without_signals_is_told_of_the_other_method(tmp_path):

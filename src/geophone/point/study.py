@@ -19,6 +19,7 @@ from geophone.store.run import Run
 from geophone.store.study import Study
 
 TRANSITIONS = "transitions"
+Known = tuple[RunSignals, Listing]
 NOTHING = (
     "holds behaviour, outputs or changes of layers to rank by (recorded by version 0.1, with signals=False, or "
     "imported)."
@@ -58,18 +59,21 @@ def targets_of_run(run: Run, *, method: str = TRANSITIONS, dimension: str = "sta
     return ranked(run_targets(run, dimension=dimension))
 
 
-def run_listing(run: Run) -> tuple[RunSignals, Listing]:
+def run_listing(run: Run) -> Known:
     """The signals of a run and its transitions; the nulls' surrogates are the same at every call."""
     signals = run_signals(run)
     return signals, transitions(signals, rng=np.random.default_rng(0))
 
 
-def run_places(run: Run) -> tuple[tuple[Place, ...], np.ndarray]:
+def run_places(run: Run, known: Known | None = None) -> tuple[tuple[Place, ...], np.ndarray]:
     """The listed transitions of one run, best first, each with its controls and a reason, and the steps of the
-    measurements that they speak of. Raises InputError where nothing was recorded to rank by."""
+    measurements that they speak of. `known`: what `run_listing` said, where it has been asked already.
+
+    Raises InputError where nothing was recorded to rank by.
+    """
     if not has_signals(run):
         raise InputError(f"nothing in {run.folder} {NOTHING}")
-    signals, listing = run_listing(run)
+    signals, listing = known or run_listing(run)
     listed = replace(listing, transitions=tuple(t for t in listing.transitions if t.listed))
     return places(signals, listed), signals.thinned().steps
 
@@ -94,11 +98,12 @@ def transition(run: Run, number: int) -> Transition:
     return there[number - 1].transition
 
 
-def run_targets(run: Run, *, dimension: str = "stable_rank") -> list[Target]:
-    """The targets of one run: its listed transitions in the order of the listing, with `rank` their place in it."""
+def run_targets(run: Run, *, dimension: str = "stable_rank", known: Known | None = None) -> list[Target]:
+    """The targets of one run: its listed transitions in the order of the listing, with `rank` their place in it.
+    `known` as for `run_places`."""
     depth = {layer.name: layer.depth for layer in run.layers}
     found = []
-    there, steps = run_places(run)
+    there, steps = run_places(run, known)
     for number, place in enumerate(there, start=1):
         named = place.transition.named
         layer = named.layer if named else run.layers[0].name
