@@ -86,6 +86,7 @@ def dig(
     naive: Annotated[
         bool, typer.Option("--naive", help="Ten images a class, as in the founding document, not 200.")
     ] = False,
+    seed_mode: Annotated[bool, typer.Option("--seed-mode", hidden=True, help="What 0.1 called --naive.")] = False,
     model: OwnModel = None,
     data: OwnData = None,
     score: OwnScore = None,
@@ -125,7 +126,7 @@ def dig(
         )
         options = options_of(settings)
         options = options if units is None else replace(options, units=_numbers(units))
-        options = replace(options, per_class=10) if naive else options
+        options = replace(options, per_class=10) if naive or seed_mode else options
         chosen = _chosen(study, settings, target, place.name if isinstance(place, Run) else None)
         with StageProgress(quiet=quiet) as progress:
             digs = dig_stage(

@@ -3,7 +3,7 @@
 import numpy as np
 
 from geophone.detect.nulls import HALF_WINDOW, Null, log_series, make_null, peaks, reference_surrogates, scan
-from geophone.detect.series import as_series, check_mode, stretches
+from geophone.detect.series import as_series, known_mode, stretches
 from geophone.errors import InputError
 from geophone.records import AccelerationPeak, CriticalPeriod
 
@@ -26,7 +26,7 @@ def critical_periods(
     Gaps (NaN) end a stretch. Raises InputError for another mode, what is not a series, and in mode "calibrated" without
     `rng` or `null`.
     """
-    check_mode(mode, MODES)
+    mode = known_mode(mode, MODES)
     values, steps = as_series(series)
     if len(values) < 3:
         return []
@@ -59,7 +59,7 @@ def transitions(
     series' velocity, in units of its noise, above the 95th percentile of its greatest value in surrogates; the
     acceleration is then that of the log series. Otherwise as `critical_periods`.
     """
-    check_mode(mode, MODES)
+    mode = known_mode(mode, MODES)
     values, steps = as_series(series)
     if len(values) < 4:
         return []

@@ -18,7 +18,7 @@ from geophone.detect.nulls import (
     residuals,
     scan,
 )
-from geophone.detect.series import as_series, check_mode
+from geophone.detect.series import as_series, known_mode
 from geophone.errors import InputError
 from geophone.records import Jump
 
@@ -62,7 +62,7 @@ def jumps(
     Raises InputError for another mode, for what is not a series, and where surrogates are needed without `rng` or
     `nulls`.
     """
-    check_mode(mode, MODES)
+    mode = known_mode(mode, MODES)
     values, steps = as_series(series)
     if len(values) < 3:
         return []

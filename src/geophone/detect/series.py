@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from geophone import former
 from geophone.errors import InputError
 
 
@@ -32,6 +33,9 @@ def stretches(flags: np.ndarray) -> list[tuple[int, int]]:
     return list(zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1, strict=True))
 
 
-def check_mode(mode: str, known: tuple[str, ...]) -> None:
+def known_mode(mode: str, known: tuple[str, ...]) -> str:
+    """`mode`, one of `known`, in today's word. Raises InputError for any other."""
+    mode = former.form(mode)
     if mode not in known:
         raise InputError(f"mode={mode!r}; known are {', '.join(known)}.")
+    return mode

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import stats
 
-from geophone.detect.series import as_series, check_mode
+from geophone.detect.series import as_series, known_mode
 from geophone.records import Stabilization
 
 WINDOW = 20
@@ -26,7 +26,7 @@ def stabilization(series, *, mode: str) -> Stabilization:
     Never raises for a short, dead or constant series: the status says. Raises InputError for another mode, or what is
     not a series.
     """
-    check_mode(mode, MODES)
+    mode = known_mode(mode, MODES)
     values, steps = as_series(series)
     if not np.isfinite(values).any():
         return Stabilization(None, None, "dead")

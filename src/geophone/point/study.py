@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from geophone import former
 from geophone.errors import InputError
 from geophone.point.controls import Span
 from geophone.point.find import Listing, transitions
@@ -28,7 +29,9 @@ METHODS = (TRANSITIONS, *MODES)
 _ORDER = {kind: i for i, kind in enumerate(("learned", "lost", "concept", "hidden", "shock", "transient", "jump"))}
 
 
-def targets(study: Study, *, method: str = TRANSITIONS, dimension: str = "stable_rank") -> pd.DataFrame:
+def targets(
+    study: Study, *, method: str = TRANSITIONS, dimension: str = "stable_rank", mode: str | None = None
+) -> pd.DataFrame:
     """The ranked targets of a study: one row per target, a `rows.TargetRow`.
 
     method "transitions": the listed transitions of every run (`point.find.transitions`), each with two controls. First
@@ -36,9 +39,13 @@ def targets(study: Study, *, method: str = TRANSITIONS, dimension: str = "stable
     transients; within a kind, the best of every run before the second of any. `dimension` is what they are described
     by. method "naive", "calibrated", "pelt" or "online": the jumps that this detector found in `dimension`
     (`point.naive.jump_targets`); needs the tables of phenomena. A rank is an order in which to look, not a probability.
+    `mode` is what 0.1 called the method of jumps; it goes with 0.3.
 
     Raises InputError for an unknown method, and where no run holds what the method ranks by.
     """
+    if mode is not None:
+        method = former.FORMS.get(mode, mode)
+        former.warn(f"targets(mode={mode!r})", f"method={method!r}")
     if method not in METHODS:
         raise InputError(f"unknown method {method!r}; known are {', '.join(METHODS)}.")
     if method != TRANSITIONS:

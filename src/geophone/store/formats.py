@@ -12,10 +12,10 @@ from typing import Any
 import pandas as pd
 
 from geophone.errors import NewerFormatError, StoreError
+from geophone.former import FORMS
 
 FORMAT = 2
 KEY = "geophone_format"  # in a table's own metadata
-_FORMS = {"seed": "naive", "robust": "calibrated"}
 _COLUMNS = {"family": "architecture", "seed_edges": "naive_edges"}
 _ENDS = ("step", "before", "after")
 _BY_FAMILY = {r"\bby family\b": "by architecture", r"\bfamily and task\b": "architecture and task"}
@@ -44,7 +44,7 @@ def table_of_format_1(table: pd.DataFrame) -> pd.DataFrame:
     table = table.rename(columns=_COLUMNS)
     for column in ("mode", "test", "grouped_by"):
         if column in table and len(table):
-            table[column] = table[column].replace(_FORMS if column == "mode" else _BY_FAMILY, regex=column != "mode")
+            table[column] = table[column].replace(FORMS if column == "mode" else _BY_FAMILY, regex=column != "mode")
     return _target_columns(table) if "control_step" in table else table
 
 
@@ -101,7 +101,7 @@ def _renamed(value: Any, key: str) -> Any:
     if isinstance(value, list):
         return [_renamed(each, key) for each in value]
     if isinstance(value, str) and key in _NAMED:
-        return "/".join(_FORMS.get(part, part) for part in value.split("/"))
+        return "/".join(FORMS.get(part, part) for part in value.split("/"))
     if isinstance(value, str) and key == "says":
-        return _FORM_SAID.sub(lambda found: _FORMS[found[0]], value)
+        return _FORM_SAID.sub(lambda found: FORMS[found[0]], value)
     return value

@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from geophone import former
 from geophone.dimensions import chosen
 from geophone.errors import InputError
 
@@ -132,7 +133,7 @@ def validated(model: type[Settings], source: StudyText) -> Settings:
     except RecursionError as error:
         raise InputError(f"{source.where} is nested too deeply to be a study file.") from error
     try:
-        settings = model.model_validate(raw)
+        settings = model.model_validate(former.study_file(raw))
     except ValidationError as error:
         first = error.errors()[0]
         place = tuple(str(part) for part in first["loc"])
