@@ -3,6 +3,8 @@
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
+from datetime import datetime
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -38,7 +40,7 @@ _Value = TypeVar("_Value", What, Watch)
 class Recorder:
     """Records the dimensionality of a model's layers while it trains, in any loop.
 
-    with Recorder(model, probe, out="runs/mine", every=5) as recorder:
+    with Recorder(model, probe, every=5) as recorder:
         for x, y in loader:
             loss = train_step(x, y)
             recorder.step(loss=loss.item())
@@ -56,7 +58,8 @@ class Recorder:
     the model is measured at once (not with `at_start=False`). With `resume` the run in
     `out` is continued: what it holds of steps after `start` is dropped, and new rows follow the old ones.
 
-    `name` defaults to the folder's name, `about` is kept in the manifest as it is. Hooks exist only while a measurement
+    `out` is a new or empty folder; without it, runs/ followed by the time of day, `recorder.folder`, so that a script can
+    be run again. `name` defaults to the folder's name, `about` is kept in the manifest as it is. Hooks exist only while a measurement
     runs, and train flags, buffers and random state are put back: a training with a recorder ends in the same
     weights, bit for bit, as without. Under torch.distributed only rank 0 records: the recorders of the other ranks take
     every call and do nothing, but of a sharded model (FSDP) they take part in the forward pass over the probe.
@@ -70,7 +73,7 @@ class Recorder:
         model: nn.Module,
         probe: Any,
         *,
-        out: str | Path,
+        out: str | Path | None = None,
         every: int | Schedule = 5,
         layers: Selector | Iterable[Selector] | None = None,
         views: Views = None,
@@ -97,7 +100,9 @@ class Recorder:
         watch: Watch | None = None,
     ) -> None:
         self._steps = whole("start", start, 0, "updates that the model has had")
-        self._folder, self.resumed = Path(out), resume
+        if out is None and resume:
+            raise InputError("resume=True continues the run in a folder: say which with out=.")
+        self._folder, self.resumed = _new_folder() if out is None else Path(out), resume
         self._at_start = at_start and not resume
         what = _value(
             What, what, "what", layers=layers, views=views, rows=rows, dimensions=dimensions, noise=noise_probe,
@@ -237,6 +242,13 @@ def _value(kind: type[_Value], value: _Value | None, argument: str, **short: Any
 
 def _is(given: Any, default: Any) -> bool:
     return given is default or (isinstance(given, int | str) and given == default)
+
+
+def _new_folder() -> Path:
+    """A folder in runs/ that is not there yet, named by the time."""
+    name = f"{datetime.now():%Y-%m-%dT%H-%M-%S}"
+    names = (name if i == 1 else f"{name}-{i}" for i in count(1))
+    return next(folder for folder in (Path("runs") / each for each in names) if not folder.exists())
 
 
 def _schedule(every: int | Schedule, when: Schedule | None) -> Schedule:
