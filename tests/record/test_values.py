@@ -169,10 +169,10 @@ def test_without_out_every_recorder_has_a_folder_of_its_own(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     folders = []
     for _ in range(2):  # within one second: the same time of day
-        with gp.Recorder(torch.nn.Linear(3, 2), torch.randn(8, 3), every=1) as recorder:
+        with gp.Recorder(network(), noise(), every=1) as recorder:
             recorder.step()
         folders.append(recorder.folder)
     assert len(set(folders)) == 2
     assert [gp.open(folder).manifest.name for folder in folders] == [folder.name for folder in folders]
     with pytest.raises(gp.InputError, match="out="):
-        gp.Recorder(torch.nn.Linear(3, 2), torch.randn(8, 3), resume=True)
+        gp.Recorder(network(), noise(), resume=True)
