@@ -1,4 +1,4 @@
-"""What is installed, what is missing, and whether this machine suffices."""
+"""What is installed, what is missing, whether this machine suffices, and whether a study is whole."""
 
 import os
 import platform
@@ -6,15 +6,19 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.util import find_spec
 from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from geophone.errors import InputError, first_line
+from geophone.errors import InputError, StoreError, first_line
+from geophone.store.check import damaged_files
+from geophone.store.manifest import read_manifest
+from geophone.store.places import Places, is_run
 
 CORE = "core"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -47,16 +51,29 @@ class Property:
 
 
 @dataclass(frozen=True, slots=True)
+class RunState:
+    """A run that is there: its `status`, its `problem` (files that are missing or changed, or why it cannot be read, or
+    ""), and the layers that were left out of it, each with the reason."""
+
+    folder: Path
+    status: str
+    problem: str
+    left_out: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
-    """`whole`: Python and every part of the core do. `missing` lists the extras that lack something."""
+    """`whole`: Python and every part of the core do, and every run. `missing` lists the extras that lack something."""
 
     python: Property
     parts: tuple[Package, ...]
     machine: tuple[Property, ...]
+    runs: tuple[RunState, ...] = ()
 
     @property
     def whole(self) -> bool:
-        return not self.python.warning and not any(p.problem for p in self.parts if p.extra == CORE)
+        able = not self.python.warning and not any(p.problem for p in self.parts if p.extra == CORE)
+        return able and not any(run.problem for run in self.runs)
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -70,19 +87,34 @@ class Health:
         return (*mend, *(f"pip install 'geophone[{extra}]'" for extra in self.missing))
 
 
-def examine(folder: Path) -> Health:
-    """Look at the installation and at this machine; `folder` is where a study would be written.
+def examine(folder: Path, *, imports: bool = False) -> Health:
+    """Look at the installation, at this machine, and at the runs of `folder`: a run, a study, or where one would be.
 
-    The parts come from the package's own requirements. Those of the core are imported, since what is installed may yet
-    be broken; those of the extras are only looked up. Raises InputError when `folder` is not a folder.
+    The parts come from the package's own requirements and are looked up, not imported, which takes seconds; with
+    `imports` those of the core are, since what is installed may yet be broken. Of a run every file with a digest in the
+    manifest is read. Raises InputError when `folder` is not a folder.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder.")
-    parts = tuple(_part(*wanted) for wanted in requirements(requires("geophone") or ()))
-    return Health(_python(), parts, (_device(), _cores(), _memory(), _disk(folder), _browser()))
+    parts = tuple(_part(*wanted, imports) for wanted in requirements(requires("geophone") or ()))
+    machine = (_device(), _cores(), _memory(), _disk(folder), _browser())
+    places = Places(folder)
+    runs = [folder] if is_run(folder) else [p for p in (*places.runs.glob("*"), *places.forks.glob("*/*")) if is_run(p)]
+    return Health(_python(), parts, machine, tuple(_state(run) for run in sorted(runs)))
 
 
-def _part(requirement: Requirement, extra: str) -> Package:
+def _state(folder: Path) -> RunState:
+    try:
+        manifest = read_manifest(folder)
+    except StoreError as error:
+        return RunState(folder, "unknown", str(error), {})
+    damaged = [str(path.relative_to(folder)) for path in damaged_files(folder, manifest)]
+    more = f" and {len(damaged) - 3} more" if len(damaged) > 3 else ""
+    problem = f"missing or changed: {', '.join(damaged[:3])}{more}" if damaged else ""
+    return RunState(folder, manifest.status, problem, manifest.left_out)
+
+
+def _part(requirement: Requirement, extra: str, imports: bool) -> Package:
     package, wanted = requirement.name, str(requirement.specifier)
     try:
         release = version(package)
@@ -91,7 +123,8 @@ def _part(requirement: Requirement, extra: str) -> Package:
     fits = requirement.specifier.contains(release, prereleases=True)
     problem = "" if fits else f"needs {wanted}"
     if extra == CORE and not problem:
-        problem = _broken(_MODULES.get(package, package.replace("-", "_")))
+        module = _MODULES.get(package, package.replace("-", "_"))
+        problem = _broken(module) if imports else "" if find_spec(module) else "is installed without its files"
     return Package(package, extra, wanted, release, problem)
 
 
@@ -122,13 +155,25 @@ def _python() -> Property:
 
 
 def _device() -> Property:
+    """What the driver says, without torch, whose import alone takes longer than all the rest."""
+    tool = shutil.which("nvidia-smi")
+    names = _asked([tool, "--query-gpu=name", "--format=csv,noheader"]).splitlines() if tool else []
     try:
-        import torch
-    except (ImportError, OSError):
-        return Property("device", "unknown", "torch does not import")
-    if torch.cuda.is_available():
-        return Property("device", f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}", "")
-    return Property("device", "CPU; every network of the zoo is small enough for it", "")
+        build = version("torch").partition("+")[2]
+    except PackageNotFoundError:
+        return Property("device", "unknown", "torch is not installed")
+    if not names:
+        return Property("device", "CPU; every network of the zoo is small enough for it", "")
+    unused = "torch is a build for the CPU, which does not use it" if build == "cpu" else ""
+    return Property("device", f"{len(names)} x {names[0]}", unused)
+
+
+def _asked(words: list[str]) -> str:
+    """What a command prints; nothing where it cannot be run or does not end."""
+    try:
+        return subprocess.run(words, capture_output=True, text=True, timeout=20).stdout.strip()
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
 
 
 def _cores() -> Property:
@@ -157,8 +202,4 @@ def _browser() -> Property:
         return Property(
             "browser", "none", "tests that drive one are skipped; only they need it: apt-get install chromium"
         )
-    try:
-        asked = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=20)
-    except (OSError, subprocess.TimeoutExpired):
-        return Property("browser", found, "does not say which release it is")
-    return Property("browser", asked.stdout.strip() or found, "")
+    return Property("browser", found, "")

@@ -10,7 +10,9 @@ from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
+import torch
 
+import geophone as gp
 from geophone import doctor
 from geophone.cli import VERBS
 
@@ -112,7 +114,8 @@ def test_doctor_says_what_is_missing_and_the_command(geophone, monkeypatch, pack
 def test_doctor_sees_what_is_old_or_broken(monkeypatch):
     monkeypatch.setattr(doctor, "requires", lambda name: ["numpy>=99", "duckdb>=1.1", "geophone[hf]; extra == 'dev'"])
     monkeypatch.setattr(doctor, "_broken", lambda module: "does not import: torn" if module == "duckdb" else "")
-    found = doctor.examine(Path())
+    assert [p.problem for p in doctor.examine(Path()).parts] == ["needs >=99", ""]  # looked up, not imported
+    found = doctor.examine(Path(), imports=True)
     assert [(p.package, p.problem) for p in found.parts] == [
         ("numpy", "needs >=99"), ("duckdb", "does not import: torn"),
     ]  # fmt: skip
@@ -128,3 +131,22 @@ def test_releases_compare_as_numbers(monkeypatch, installed, wanted, fits):
     monkeypatch.setattr(doctor, "version", lambda package: installed)
     (part,) = doctor.examine(Path()).parts
     assert (part.extra, part.found, part.problem == "") == ("hf", installed, fits)
+
+
+def test_doctor_checks_the_runs_of_a_study(tmp_path, geophone):
+    """A file that changed is named, a layer that was left out is told with its reason, and the status says so."""
+    embedding = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.jit.script(torch.nn.Linear(3, 2)))
+    for name in ("sound", "torn"):
+        with gp.Recorder(embedding, torch.randn(8, 4), out=tmp_path / "runs" / name, every=1) as recorder:
+            recorder.step()
+    assert doctor.examine(tmp_path).runs[0].left_out == gp.layers(embedding, torch.randn(8, 4)).left_out
+    assert not any(run.problem for run in doctor.examine(tmp_path).runs)
+    (part,) = (tmp_path / "runs" / "torn" / "series").glob("*.parquet")
+    part.write_bytes(part.read_bytes()[:-1] + b"?")
+    (tmp_path / "runs" / "none").mkdir()
+    (tmp_path / "runs" / "none" / "run.json").write_text("{}")
+    done = geophone("doctor", tmp_path)
+    assert done.status == 1
+    assert "missing or changed: series/" in done.out and "left out: 1" in done.out and "not whole" in done.out
+    none, sound, torn = doctor.examine(tmp_path).runs
+    assert none.status == "unknown" and none.problem and not sound.problem and torn.problem

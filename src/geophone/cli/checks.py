@@ -51,22 +51,26 @@ def prove(
 
 
 def doctor(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where a study would be written.")] = Path("."),
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A study or a run to check, or where one would be.")
+    ] = Path("."),
+    imports: Annotated[bool, typer.Option("--imports", help="Import every part of the core; takes seconds.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Say what is installed, what is missing, and what it takes.
 
-    Python, torch and its device, every part and extra, cores, memory, disk, and a browser for the tests. Exit status 0
-    if the core is whole, 1 otherwise.
+    Python, torch and its device, every part and extra, cores, memory, disk, and a browser for the tests; of the runs in
+    DIR whether their files are those that were written, and which layers were left out and why. Exit status 0 if the
+    core and the runs are whole, 1 otherwise.
 
-    Example: geophone doctor
+    Example: geophone doctor geophone-demo
     """
     from geophone.doctor import examine
-    from geophone.terminal.words import health_document, say_health
+    from geophone.terminal.health import health_document, say_health
 
     with Voice(as_json=as_json, quiet=quiet) as voice:
-        found = examine(folder)
+        found = examine(folder, imports=imports)
         voice.say(lambda: say_health(found), lambda: health_document(found))
     if not found.whole:
         raise typer.Exit(1)

@@ -18,11 +18,11 @@ def demo(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """A small transformer that learns to copy, and three networks on digits, all the way to the page.
+    """Four small networks, all the way from training to the page.
 
-    Trains the transformer, an MLP, a CNN and a vision transformer, measures every layer every 5 steps, detects, ranks
-    targets, digs at them, tests what was dug and writes report/index.html. Three minutes on two cores; nothing is
-    downloaded. Stopped, it goes on when it is given again.
+    Trains a transformer that learns to copy, and an MLP, a CNN and a vision transformer on handwritten digits, measures
+    every layer every 5 steps, detects, ranks targets, digs at them, tests what was dug and writes report/index.html.
+    Three minutes on two cores; nothing is downloaded. Stopped, it goes on when it is given again.
 
     Example: geophone demo --out try --steps 500
     """

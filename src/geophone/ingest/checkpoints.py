@@ -17,7 +17,8 @@ from geophone.record.session import Desk, Session, check_layers, check_same, sam
 from geophone.record.watch import Watch
 from geophone.record.what import What
 from geophone.store.manifest import read_manifest
-from geophone.store.run import Run, is_run
+from geophone.store.places import is_run
+from geophone.store.run import Run
 from geophone.store.writer import RunWriter, new_manifest
 
 # What a layer looked like is compared with up to so many measurements ago.

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from geophone.store.run import is_run
+from geophone.store.places import is_run
 
 
 def resumes(out: str | Path, asked: bool | None, *, start: int) -> bool:

@@ -10,18 +10,22 @@ RUN, SAMPLES, DIG = "run.json", "behaviour/samples.parquet", "dig.json"  # in th
 _SHOWN = (f"runs/*/{RUN}", "runs/*/series/*", "runs/*/scalars/*", "digs/*/*", "prove/*.csv")
 
 
+def is_run(folder: Path) -> bool:
+    return (folder / RUN).is_file()
+
+
 def check_folder(folder: Path) -> None:
     """Raises StoreError unless `folder` holds a run or a study."""
     if not folder.is_dir():
         raise StoreError(f"{folder} is not a folder.")
-    if not (folder / RUN).is_file() and not (folder / "runs").is_dir():
+    if not is_run(folder) and not (folder / "runs").is_dir():
         raise StoreError(f"{folder} holds neither a run ({RUN}) nor a study (runs/).")
 
 
 def check_study(folder: Path) -> None:
     """The same for a study. Raises InputError when it is a single run."""
     check_folder(folder)
-    if (folder / RUN).is_file():
+    if is_run(folder):
         raise InputError(f"{folder} holds one run, not a study; a study keeps its runs in runs/.")
 
 

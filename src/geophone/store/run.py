@@ -218,7 +218,3 @@ class Run:
 
     def _repr_html_(self) -> str | None:
         return self._drawer().run_html(self) if self._drawer else None
-
-
-def is_run(folder: Path) -> bool:
-    return (folder / RUN).is_file()

@@ -14,8 +14,8 @@ from geophone.store.dig import Dig
 from geophone.store.documents import Statistics, read_document, read_text
 from geophone.store.drawing import Drawer, Ranker, drawing
 from geophone.store.inside import check_inside
-from geophone.store.places import Places, check_folder
-from geophone.store.run import Run, is_run
+from geophone.store.places import Places, check_folder, is_run
+from geophone.store.run import Run
 from geophone.store.tables import read_rows, write_table
 
 _TABLES: dict[str, type[Row]] = {"targets": TargetRow, "evidence": EvidenceRow, CHOSEN: ChosenRow}

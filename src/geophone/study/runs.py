@@ -14,8 +14,8 @@ from geophone.errors import InputError, NewerFormatError, ReplayError, StoreErro
 from geophone.store.check import damaged_files, good_until
 from geophone.store.locks import is_held
 from geophone.store.manifest import Manifest, read_manifest
-from geophone.store.places import Places
-from geophone.store.run import Run, is_run
+from geophone.store.places import Places, is_run
+from geophone.store.run import Run
 from geophone.store.tables import clear_temporaries
 from geophone.study.file import StudyFile, schedule_of
 from geophone.study.work import StageWork, check_outcomes

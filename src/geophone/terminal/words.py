@@ -1,13 +1,11 @@
 """What each verb prints, and what it gives as a document; sentences about findings come from `geophone.findings`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from geophone.doctor import CORE, Health
 from geophone.findings.phenomena import FORMS, phenomena
 from geophone.findings.tables import Tables, first_dimension, runs_of
 from geophone.store.run import Run
@@ -151,29 +149,3 @@ def say_tables(listing: pd.DataFrame) -> None:
     """The tables that a study has for SQL: rows, and columns by name."""
     for row in listing.itertuples():
         say([f"{row.table}, {row.rows} rows", f"  {row.columns}"])
-
-
-def say_health(health: Health) -> None:
-    """The parts of the core, the extras and the properties of the machine, and what would mend them."""
-    parts = [part for part in health.parts if part.extra == CORE]
-    core = [(part.package, f"{part.found} {part.problem}".strip(), part.problem) for part in parts]
-    extras = []
-    for extra in dict.fromkeys(p.extra for p in health.parts if p.extra != CORE):
-        lacking = ", ".join(f"{p.package} {p.problem}" for p in health.parts if p.extra == extra and p.problem)
-        extras.append((extra, lacking or "whole", lacking))
-    of = lambda m: (m.name, f"{m.there}; {m.warning}" if m.warning else str(m.there), m.warning)  # noqa: E731
-    for title, rows in (("core:", [of(health.python), *core]), ("extras:", extras),
-                        ("this machine:", [of(measure) for measure in health.machine])):  # fmt: skip
-        print(title)
-        for name, state, problem in rows:
-            print(f"  {'!!' if problem else 'ok'} {name:<18} {state}")
-    print(f"\nThe core is {'' if health.whole else 'not '}whole.")
-    if health.commands:
-        print("\n  ".join(["To have what is missing:", *health.commands]))
-
-
-def health_document(health: Health) -> Document:
-    """The same for programs."""
-    parts, machine = [asdict(part) for part in health.parts], [asdict(measure) for measure in health.machine]
-    about = {"whole": health.whole, "missing": health.missing, "commands": health.commands}
-    return {**about, "python": asdict(health.python), "parts": parts, "machine": machine}
