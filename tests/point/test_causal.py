@@ -48,3 +48,22 @@ def test_gaps_and_missing_behaviour_do_no_harm():
     ranker = CausalRanker()
     for _ in range(40):
         assert ranker.update(None, {"a": float("nan"), "b": -1.0}) == []
+
+
+def test_a_collapse_is_heard_where_a_layer_loses_directions():
+    """30 quiet measurements, then 3 directions go and none come: heard at once, once, in that layer."""
+    rng, ranker, alarms = np.random.default_rng(0), CausalRanker(), []
+    for t in range(60):
+        usual = {layer: 0.05 * np.exp(0.2 * rng.normal()) for layer in ("a", "b")}
+        losses = usual | ({"b": 3.0} if t in (30, 31, 32) else {})
+        alarms += [(t, alarm.kind, alarm.layer) for alarm in ranker.update(None, usual, losses)]
+    assert alarms == [(30, "hidden", "b")]
+
+
+def test_without_behaviour_the_outputs_are_listened_to():
+    """Outputs that drift evenly with noise, and turn within one measurement."""
+    rng, ranker, alarms, out = np.random.default_rng(1), CausalRanker(), [], np.zeros(64)
+    for t in range(80):
+        out = out + 0.01 + 0.02 * rng.normal(size=64) + (2.0 if t == 50 else 0.0)
+        alarms += [(t, alarm.kind) for alarm in ranker.update(None, {}, outputs=out)]
+    assert alarms == [(50, "learned")]

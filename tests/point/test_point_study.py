@@ -38,7 +38,7 @@ def recorded(tmp_path_factory):
         return x, y, second
 
     x, y, second = batch(np.random.default_rng(1), 96, 0.5)
-    with gp.Recorder(model, x, out=folder / "runs" / "mine", labels=y, every=EVERY, alarms=None) as recorder:
+    with gp.Recorder(model, x, out=folder / "runs" / "mine", labels=y, every=EVERY, alarms=False) as recorder:
         for step in range(1, STEPS + 1):
             bx, by, _ = batch(np.random.default_rng([2, step]), 64, 0.5 if step > SWITCH else 0.0)
             loss = nn.functional.cross_entropy(model(bx), by)

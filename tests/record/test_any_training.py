@@ -289,14 +289,12 @@ class TestAlarms:
 
     def test_a_planted_collapse_sounds_soon_and_nothing_else_does(self, tmp_path, probe):
         _, raised, _, _ = self.run(tmp_path, probe)
-        assert raised[0].layer == "0" and raised[0].dimension == "participation_ratio"
-        assert 80 <= raised[0].step <= 84 and raised[0].score < 0
+        assert (raised[0].kind, raised[0].layer) == ("learned", "0")  # by the outputs: there are no labels
+        assert 80 <= raised[0].step <= 84 and raised[0].deviations >= 6
         assert all(alarm.step >= 80 for alarm in raised)
 
     def test_no_alarms_when_none_are_asked_for(self, tmp_path, probe):
-        assert self.run(tmp_path, probe, alarms=None)[1] == []
-        with pytest.raises(InputError, match="is not recorded"):
-            gp.Recorder(Body(), probe, out=tmp_path / "x", alarms="rankme", dimensions=["stable_rank"])
+        assert self.run(tmp_path, probe, alarms=False)[1] == []
 
     def test_on_record_gets_flat_numbers(self, tmp_path, probe):
         run, _, told, _ = self.run(tmp_path, probe)

@@ -10,14 +10,17 @@ from geophone.record.watch import BY_DEFAULT, Alarm, SnapshotRing, Snapshots, Wa
 
 
 def kept(limits, *, alarms, measurements):
-    """The steps written, in order, with what the weight was then; measurement m is made at step 10 m + 7."""
-    model, written = nn.Linear(1, 1, bias=False), []
-    ring = SnapshotRing(model, limits, lambda step, weights: written.append((step, weights["weight"].item())))
+    """The steps that are left, in order of writing, with what the weight was then; measurement m is made at step
+    10 m + 7, `alarms` holds measurements, or what they are worth by measurement."""
+    model, written = nn.Linear(1, 1, bias=False), {}
+    worth = alarms if isinstance(alarms, dict) else dict.fromkeys(alarms, 9.0)
+    save = lambda step, weights: written.update({step: weights["weight"].item()})  # noqa: E731
+    ring = SnapshotRing(model, limits, save, written.pop)
     for m in range(measurements):
         with torch.no_grad():
             model.weight.fill_(float(m))
-        ring.hear(10 * m + 7, [Alarm(10 * m + 7, "0", "stable_rank", 9.0)] if m in alarms else [])
-    return written
+        ring.hear(10 * m + 7, [Alarm(10 * m + 7, "learned", "0", worth[m])] if m in worth else [])
+    return list(written.items())
 
 
 @pytest.mark.parametrize(("every", "count"), [(1, 4), (3, 4), (2, 1), (5, 3)])
@@ -46,10 +49,17 @@ def test_memory_and_disk_are_bounded_in_bytes():
     assert [step for step, _ in kept(one_on_disk, alarms={20}, measurements=30)] == [167]
 
 
+def test_where_the_disk_is_full_the_strongest_stay():
+    """Law: of any sequence of alarms that lie apart, with room for n of them, the n strongest are kept whole."""
+    room = Snapshots(count=2, disk_mb=6.5 * 4 / 1e6)  # two alarms of three weights each
+    worth = {10: 7.0, 20: 30.0, 30: 8.0, 40: 12.0, 50: 9.0}
+    left = sorted(step for step, _ in kept(room, alarms=worth, measurements=60))
+    assert left == [10 * m + 7 for m in (18, 20, 22, 38, 40, 42)]
+
+
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"alarms": "rank"}, "unknown dimension"),
         ({"snapshots": 5}, "snapshots=5"),
         ({"on_record": "print"}, "on_record='print'"),
     ],
@@ -59,12 +69,30 @@ def test_a_watch_that_cannot_be_meant_is_refused_when_it_is_made(fields, says):
         Watch(**fields)
 
 
-def test_auto_listens_to_the_participation_ratio_where_it_is_there():
-    assert Watch().dimension(["stable_rank", "participation_ratio"]) == "participation_ratio"
-    assert Watch().dimension(["stable_rank"]) is None
-    assert Watch(alarms="stable_rank").dimension(["stable_rank"]) == "stable_rank"
-    with pytest.raises(InputError, match="not recorded"):
-        Watch(alarms="rankme").dimension(["stable_rank"])
+def test_a_dimension_to_listen_to_is_of_0_1():
+    with pytest.warns(FutureWarning, match="alarms=True"):
+        assert Watch(alarms="stable_rank").alarms is True
+    assert Watch(alarms=None).alarms is False
+
+
+def test_a_checkpoint_that_was_asked_for_makes_room_for_nothing(tmp_path):
+    """The ring may only take away what it wrote itself."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 4))
+    with gp.Recorder(
+        model, torch.randn(20, 4), out=tmp_path / "run", every=1, snapshots=Snapshots(count=1)
+    ) as recorder:
+        for step in range(1, 6):
+            recorder.step()
+            if step == 3:
+                recorder.checkpoint()
+        session = recorder._work
+        session._keep(3, model.state_dict())
+        session._keep(5, model.state_dict())
+        for step in (3, 5):
+            session._forget(step)
+    assert list(gp.open(tmp_path / "run").manifest.checkpoints) == [3]
+    assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000003.safetensors"]
 
 
 def test_by_default_the_weights_around_a_collapse_are_kept_within_the_stated_bounds(tmp_path):

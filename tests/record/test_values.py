@@ -39,13 +39,13 @@ def test_the_short_call_and_the_values_make_the_same_run(tmp_path):
     trained(
         gp.Recorder(
             short, noise(), out=tmp_path / "short", every=gp.Schedule(steps=(0, 3, 9)), layers="2", rows=30,
-            dimensions=["pcs_90", "stable_rank"], noise_probe=noise(seed=9), noise_every=2, alarms="stable_rank",
+            dimensions=["pcs_90", "stable_rank"], noise_probe=noise(seed=9), noise_every=2, alarms=False,
             on_record=heard["short"].append,
         ),
         short,
     )  # fmt: skip
     what = What(layers="2", rows=30, dimensions=("stable_rank", "pcs_90"), noise=noise(seed=9), noise_every=2)
-    watch = Watch(alarms="stable_rank", on_record=heard["long"].append)
+    watch = Watch(alarms=False, on_record=heard["long"].append)
     when = gp.Schedule(steps=(0, 3, 9))
     trained(gp.Recorder(long, noise(), out=tmp_path / "long", what=what, when=when, watch=watch), long)
     a, b = gp.open(tmp_path / "short"), gp.open(tmp_path / "long")
@@ -61,7 +61,7 @@ def test_the_short_call_and_the_values_make_the_same_run(tmp_path):
         ({"what": What(), "rows": 64}, "what= says what rows would say again"),
         ({"what": What(), "layers": "0", "noise_probe": noise(seed=4)}, "layers, noise"),
         ({"when": gp.Schedule(3), "every": 3}, "when= says what every"),
-        ({"watch": Watch(), "alarms": None}, "watch= says what alarms"),
+        ({"watch": Watch(), "alarms": False}, "watch= says what alarms"),
         ({"what": {"rows": 64}}, "give a geophone.What"),
         ({"when": 5}, "give a geophone.Schedule"),
         ({"watch": print}, "give a geophone.Watch"),

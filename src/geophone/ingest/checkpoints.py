@@ -147,5 +147,5 @@ def _session(
             threads=torch.get_num_threads(),
         )
         writer = RunWriter(folder, manifest)
-    desk = Desk(network, what, Watch(alarms=None, on_error="raise"), Pace(Schedule(steps=steps)), reader, writer)
+    desk = Desk(network, what, Watch(alarms=False, on_error="raise"), Pace(Schedule(steps=steps)), reader, writer)
     return Session(desk, plan)

@@ -41,7 +41,7 @@ def record(setting: Setting, out: Path, *, name: str, seed: int) -> None:
         layers=[*setting.layers, *(block + ADDED for block in blocks)],
         rows=ROWS,
         labels=y,
-        alarms=None,
+        alarms=False,
         name=f"{name}-{seed:04d}",
         about={"testbed": name, "seed": seed},
     )

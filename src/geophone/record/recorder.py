@@ -86,7 +86,7 @@ class Recorder:
         concepts: Mapping[str, Any] | None = None,
         updates: bool | None = None,
         signals: bool = True,
-        alarms: str | None = "auto",
+        alarms: bool = True,
         snapshots: Snapshots | None = BY_DEFAULT,
         on_record: Callable[[dict[str, float]], Any] | None = None,
         on_error: str = "warn",
@@ -115,7 +115,6 @@ class Recorder:
         schedule = _schedule(every, when)
         if schedule.overhead is not None and is_sharded(model):
             raise InputError("overhead=: every process must measure a sharded model at the same steps; name them.")
-        watch.dimension(what.names)
         identity = {"name": name or self._folder.name, "about": _plain(about or {})}
         self._work: Work = Silence()
         if rank() == 0:

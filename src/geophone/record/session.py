@@ -175,10 +175,11 @@ class Session:
         names = [layer.name for layer in plan.layers]
         whole = desk.what.signals and not is_sharded(bare(desk.model))
         self._norms = ParameterNorms(bare(desk.model), names) if whole else None
-        listened, limits = desk.watch.dimension(desk.what.names), desk.watch.snapshots
-        self._listener = Listener(names, listened)
-        kept = listened is not None and limits is not None and not is_sharded(bare(desk.model))
-        self._ring = SnapshotRing(bare(desk.model), limits, self._keep) if kept and limits is not None else None
+        falling = plan.scorer is not None and plan.scorer.falling
+        self._listener = Listener(falling=falling) if desk.watch.alarms else None
+        limits = None if self._listener is None or is_sharded(bare(desk.model)) else desk.watch.snapshots
+        self._ring = limits and SnapshotRing(bare(desk.model), limits, self._keep, self._forget)
+        self._snapshots: set[int] = set()
         self._faults, self._absences = Faults(desk.watch.on_error), Absences()
         self._describe(plan)
 
@@ -218,7 +219,7 @@ class Session:
         main = [row for row in rows.series if row["probe"] == "main"]
         self._absences.count(main)
         with self._faults.outlived("what watches the measurements"):
-            return self._tell(step, main, {**norms, **scalars})
+            return self._tell(step, main, rows.lists, {**norms, **scalars})
         return []
 
     def recall(self, step: int) -> None:
@@ -235,6 +236,7 @@ class Session:
             self._norms.remember()
 
     def checkpoint(self, step: int, optimizer: torch.optim.Optimizer | None) -> str:
+        self._snapshots.discard(step)
         return self._desk.checkpoint(step, optimizer)
 
     def close(self, step: int, status: str, note: str, results: Mapping[str, float]) -> None:
@@ -253,8 +255,8 @@ class Session:
         rows = self._measurer.rows(self._index, step, self._read(self._index), layers)
         return rows, {name: value for name, value in whole.items() if not math.isnan(value)}
 
-    def _tell(self, step: int, rows: list[Row], scalars: Mapping[str, float]) -> list[Alarm]:
-        alarms = self._listener.hear(step, rows)
+    def _tell(self, step: int, rows: list[Row], lists: Mapping[str, Row], scalars: Mapping[str, float]) -> list[Alarm]:
+        alarms = [] if self._listener is None else self._listener.hear(step, rows, lists)
         if self._ring is not None:
             self._ring.hear(step, alarms)
         if self._desk.watch.on_record is not None:
@@ -263,7 +265,15 @@ class Session:
         return alarms
 
     def _keep(self, step: int, weights: Mapping[str, torch.Tensor]) -> None:
-        self._desk.writer.checkpoint(step, save_weights(self._desk.writer.folder, step, weights))
+        if step not in self._desk.writer.manifest.checkpoints:
+            self._desk.writer.checkpoint(step, save_weights(self._desk.writer.folder, step, weights))
+            self._snapshots.add(step)
+
+    def _forget(self, step: int) -> None:
+        """A checkpoint that somebody asked for stays."""
+        if step in self._snapshots:
+            self._snapshots.discard(step)
+            self._desk.writer.forget(step)
 
 
 def samples_of(reader: Reader, plan: Plan) -> dict[str, Any]:

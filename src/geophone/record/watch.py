@@ -9,37 +9,40 @@ import numpy as np
 import torch
 from torch import nn
 
-from geophone.detect.cusum import OnlineCusum
-from geophone.dimensions import chosen
+from geophone import former
 from geophone.errors import InputError
+from geophone.point.causal import CausalRanker
 
 Weights = Mapping[str, torch.Tensor]
-_LISTENED = "participation_ratio"
 
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """The causal detector heard a change in `dimension` of `layer` at `step`; `score` is signed by its direction."""
+    """At `step` a transition seems to be under way, by what has been measured so far: its `kind` ("learned", "lost" or
+    "hidden"), the `layer` that stands out most ("" where none is compared), and how many of the run's own robust
+    `deviations` it makes. Not a target: the list of a finished run is `run.transitions()`."""
 
     step: int
+    kind: str
     layer: str
-    dimension: str
-    score: float
+    deviations: float
 
 
 class Listener:
-    """Feeds one dimension of all layers to the causal detector; without a dimension it hears nothing."""
+    """Feeds what is measured to the causal form of the ranker. `falling`: lower behaviour is better."""
 
-    def __init__(self, layers: list[str], dimension: str | None) -> None:
-        self._layers, self._dimension = layers, dimension
-        self._detector = OnlineCusum(len(layers))
+    def __init__(self, *, falling: bool) -> None:
+        self._ranker, self._sign = CausalRanker(), -1.0 if falling else 1.0
 
-    def hear(self, step: int, rows: Sequence[Mapping[str, Any]]) -> list[Alarm]:
-        """The alarms of the measurement at `step`, whose rows are the layers' in their order."""
-        if self._dimension is None:
-            return []
-        scores = self._detector.update(np.array([row[self._dimension] for row in rows]))
-        return [Alarm(step, self._layers[i], self._dimension, float(scores[i])) for i in np.flatnonzero(scores)]
+    def hear(self, step: int, rows: Sequence[Mapping[str, Any]], lists: Mapping[str, Mapping[str, Any]]) -> list[Alarm]:
+        """The alarms of the measurement at `step`: its layers' rows, and its lists ("behaviour" of every sample, the
+        sketch of the "outputs") where there are any."""
+        behaviour, outputs = (lists[kind][kind] if kind in lists else None for kind in ("behaviour", "outputs"))
+        skill = None if behaviour is None else self._sign * np.asarray(behaviour, dtype=np.float64)
+        gains = {row["layer"]: row["readable_gain"] for row in rows if "readable_gain" in row}
+        losses = {row["layer"]: row["readable_change"] - row["readable_gain"] for row in rows if row["layer"] in gains}
+        heard = self._ranker.update(skill, gains, losses, outputs=outputs)
+        return [Alarm(step, each.kind, each.layer, each.deviations) for each in heard]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +51,8 @@ class Snapshots:
 
     A copy of the weights is taken every `every` measurements and kept in memory, the last `count` of them and at most
     `memory_mb`; when an alarm sounds, the oldest (before), the present one (during) and the one `count` measurements x
-    `every` later (after) are written as checkpoints, until `disk_mb` is used up. Megabytes are 10^6 bytes. A
-    network larger than `memory_mb` has only "during" and "after".
+    `every` later (after) are written as checkpoints. Where `disk_mb` is used up, those of the weakest alarm make room
+    for a stronger one. Megabytes are 10^6 bytes. A network larger than `memory_mb` has only "during" and "after".
     """
 
     every: int = 1
@@ -71,22 +74,23 @@ BY_DEFAULT = Snapshots(every=2, count=4, memory_mb=64.0, disk_mb=256.0)
 class Watch:
     """What happens at a measurement besides that it is written; checked when it is made.
 
-    `alarms`: the dimension that the causal detector listens to ("auto": the participation ratio if it is recorded;
-    None: no alarms). `snapshots`: how much is kept of the weights around alarms (at most 64 MB in memory and 256 MB on
-    disk unless other bounds are given; None: nothing). `on_record` is called
+    `alarms`: whether the causal form of the ranker listens (to behaviour and to the changes of layers; without
+    either there is nothing to hear). `snapshots`: how much is kept of the weights around alarms (at most 64 MB in
+    memory and 256 MB on disk unless other bounds are given; None: nothing). `on_record` is called
     with a flat dict per measurement, such as {"step": 5, "loss": 0.7, "stable_rank/conv1": 3.2}. `on_error`: a
     measurement or a callback that fails is told in a warning, once per kind, and the training goes on ("warn"), or it
     ends in the error ("raise").
     """
 
-    alarms: str | None = "auto"
+    alarms: bool = True
     snapshots: Snapshots | None = BY_DEFAULT
     on_record: Callable[[dict[str, float]], Any] | None = None
     on_error: str = "warn"
 
     def __post_init__(self) -> None:
-        if self.alarms not in (None, "auto"):
-            chosen([self.alarms])
+        if isinstance(self.alarms, str):  # the dimension that 0.1 listened to
+            former.warn(f"alarms={self.alarms!r}", "alarms=True, which follows what is learned and what layers change")
+        object.__setattr__(self, "alarms", bool(self.alarms))
         if self.snapshots is not None and not isinstance(self.snapshots, Snapshots):
             raise InputError(f"snapshots={self.snapshots!r}: give a geophone.Snapshots, or None.")
         if self.on_record is not None and not callable(self.on_record):
@@ -94,38 +98,32 @@ class Watch:
         if self.on_error not in ("warn", "raise"):
             raise InputError(f"on_error={self.on_error!r}: give 'warn' or 'raise'.")
 
-    def dimension(self, names: Sequence[str]) -> str | None:
-        """What the detector listens to where `names` are recorded. Raises InputError for one that is not."""
-        if self.alarms == "auto":
-            return _LISTENED if _LISTENED in names else None
-        if self.alarms is not None and self.alarms not in names:
-            raise InputError(f"alarms={self.alarms!r} is not recorded; recorded are {', '.join(names)}.")
-        return self.alarms
-
 
 class SnapshotRing:
-    """Recent weights in memory; `save(step, weights)` writes one set to disk and returns nothing."""
+    """Recent weights in memory; `save(step, weights)` writes one set to disk, `forget(step)` takes it away again."""
 
-    def __init__(self, model: nn.Module, limits: Snapshots, save: Callable[[int, Weights], None]) -> None:
-        self._model, self._limits, self._save = model, limits, save
+    def __init__(
+        self, model: nn.Module, limits: Snapshots, save: Callable[[int, Weights], None], forget: Callable[[int], None]
+    ) -> None:
+        self._model, self._limits, self._save, self._forget = model, limits, save, forget
         self._size = sum(t.numel() * t.element_size() for t in model.state_dict().values()) / 1e6
         fitting = int(limits.memory_mb / max(self._size, 1e-9))
         self._ring: deque[tuple[int, Weights]] = deque(maxlen=min(limits.count, fitting))
-        self._left = limits.disk_mb
-        self._written: set[int] = set()
-        self._due: list[int] = []
+        self._kept: dict[int, float] = {}  # the deviations of the strongest alarm that a written step belongs to
+        self._due: list[tuple[int, float]] = []
         self._heard = 0
 
     def hear(self, step: int, alarms: list[Alarm]) -> None:
         """Take note of one measurement at `step` and of its alarms."""
-        due_now = any(due <= self._heard for due in self._due)
-        self._due = [due for due in self._due if due > self._heard]
+        strength = max((alarm.deviations for alarm in alarms), default=0.0)
+        after = max((each for due, each in self._due if due <= self._heard), default=0.0)
+        self._due = [due for due in self._due if due[0] > self._heard]
         if alarms and self._ring:
-            self._write(*self._ring[0])
-        if alarms or due_now:
-            self._write(step, self._weights())
+            self._write(*self._ring[0], strength)
+        if alarms or after:
+            self._write(step, self._weights(), max(strength, after))
         if alarms:
-            self._due.append(self._heard + self._limits.count * self._limits.every)
+            self._due.append((self._heard + self._limits.count * self._limits.every, strength))
         if self._ring.maxlen and self._heard % self._limits.every == 0:
             self._ring.append((step, self._weights()))
         self._heard += 1
@@ -133,8 +131,17 @@ class SnapshotRing:
     def _weights(self) -> Weights:
         return {name: tensor.detach().cpu().clone() for name, tensor in self._model.state_dict().items()}
 
-    def _write(self, step: int, weights: Weights) -> None:
-        if step not in self._written and self._size <= self._left:
-            self._save(step, weights)
-            self._written.add(step)
-            self._left -= self._size
+    def _write(self, step: int, weights: Weights, strength: float) -> None:
+        if step in self._kept:
+            self._kept[step] = max(self._kept[step], strength)
+            return
+        room = int(self._limits.disk_mb / max(self._size, 1e-9))
+        weaker = sorted((each, kept) for kept, each in self._kept.items() if each < strength)
+        over = len(self._kept) + 1 - room
+        if over > len(weaker) or not room:
+            return
+        for _, kept in weaker[: max(over, 0)]:
+            self._forget(kept)
+            del self._kept[kept]
+        self._save(step, weights)
+        self._kept[step] = strength
