@@ -1,10 +1,12 @@
 """The statistics of evidence on simulated studies whose truth is known.
 
     python benchmarks/evidence_truth.py [--studies 200] [--runs 12] [--draws 199] [--seed 0]
+    python benchmarks/evidence_truth.py --windows [--networks 15]
     python benchmarks/evidence_truth.py --intervals
 
 Prints the tables of docs/evidence.md: how often each test rejects, how often each interval covers the truth, how often
-an effect of the size that a study says it can see is found, and on which list a finding lands. With --intervals, how
+an effect of the size that a study says it can see is found, and on which list a finding lands. With --windows, the
+same for what goes with what over all windows, with three seeds of each network and with one. With --intervals, how
 often three kinds of interval of a correlation cover it, by number of runs.
 """
 
@@ -16,7 +18,15 @@ import numpy as np
 from scipy import stats
 
 from geophone.evidence import statistics
-from geophone.evidence.synthetic import ARCHITECTURES, PlantedEffects, simulated
+from geophone.evidence.association import association
+from geophone.evidence.numbers import Random
+from geophone.evidence.synthetic import (
+    ARCHITECTURES,
+    PlantedAssociation,
+    PlantedEffects,
+    simulated,
+    simulated_windows,
+)
 from geophone.stats.clusters import fisher, studentised, sums
 
 LISTS = ("holds_in_all", "specific_to_one", "undecided", "not_enough_data")
@@ -141,14 +151,62 @@ def intervals(seed: int, studies: int = 400) -> None:
             )
 
 
+PLANTED = {
+    "no association": PlantedAssociation(),
+    "through time alone": PlantedAssociation(time=2.0),
+    "r = .3 within runs, and time": PlantedAssociation(time=2.0, r=0.3),
+    "r = .3 in CNNs only, and time": PlantedAssociation(time=2.0, r=0.3, only="cnn"),
+}
+WINDOWS = "windows/stable_rank/new_types"
+
+
+def over_windows(studies: int, networks: int, draws: int, seed: int) -> None:
+    """How often windows say that two columns go together, and whether the interval covers by how much."""
+    heads = ("all networks", "covers", "CNNs", "covers", "MLPs", "covers", "mixed model", "in all", "in one", "named")
+    print("| planted | seeds | " + " | ".join(heads) + " |\n|---|" + "---:|" * (len(heads) + 1))
+    for seeds in (3, 1):
+        for number, (name, truth) in enumerate(PLANTED.items()):
+            rng = np.random.default_rng([seed, seeds, number])
+            found = [
+                association(simulated_windows(truth, rng=rng, networks=networks, seeds=seeds), Random(study, draws))
+                for study in range(studies)
+            ]
+            in_cnn, in_mlp = truth.r, 0.0 if truth.only else truth.r
+            whole = truth.r / len(ARCHITECTURES) if truth.only else truth.r
+            row: list[str] = []
+            for place, value in ((WINDOWS, whole), (f"{WINDOWS}/cnn", in_cnn), (f"{WINDOWS}/mlp", in_mlp)):
+                numbers = [_number(f, place) for f in found]
+                row.append(f"{100 * np.mean([n.p < 0.05 for n in numbers]):.1f}")
+                row.append(f"{100 * np.mean([n.low <= value <= n.high for n in numbers]):.1f}")
+            row.append(f"{100 * np.mean([_number(f, 'windows/mixed/new_types').p < 0.05 for f in found]):.1f}")
+            ones = [
+                [r["only"] for r in f["architectures"]["specific_to_one"] if r["finding"] == WINDOWS] for f in found
+            ]
+            alls = [any(r["finding"] == WINDOWS for r in f["architectures"]["holds_in_all"]) for f in found]
+            named = [only for each in ones for only in each]
+            row += [f"{100 * np.mean(alls):.1f}", f"{100 * np.mean([bool(one) for one in ones]):.1f}"]
+            row.append(", ".join(f"{kind} {named.count(kind)}" for kind in sorted(set(named))) or "-")
+            print(f"| {name} | {seeds} | " + " | ".join(row) + " |", flush=True)
+
+
+def _number(found: dict, name: str):
+    numbers = [*found["numbers"], *found["architectures"]["numbers"]]
+    return next(n for n in numbers if n.id == name)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=200)
     parser.add_argument("--runs", type=int, default=12, help="of each architecture")
     parser.add_argument("--draws", type=int, default=199)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--networks", type=int, default=15, help="of each architecture, for --windows")
+    parser.add_argument("--windows", action="store_true")
     parser.add_argument("--intervals", action="store_true")
     arguments = parser.parse_args()
+    if arguments.windows:
+        over_windows(arguments.studies, arguments.networks, arguments.draws, arguments.seed)
+        return
     if arguments.intervals:
         intervals(arguments.seed)
         return

@@ -1,12 +1,13 @@
 """Kill a study with `kill -9` at random moments, start it again each time, and compare what is there in the end.
 
     python benchmarks/kill.py [--kills 25] [--seed 0]
+    python benchmarks/kill.py --study studies/reduced.toml --until paper --kills 10
 
-A study of 6 short runs is done once without interruption. Then it is started in a new folder, killed after a random
-time (half of the times the whole process group, half of the times only the main process, whose workers must notice),
-and started again, until it is finished; then in another folder, until there were enough kills. Every finished folder
-must hold the same as the first: tables and checkpoints byte for byte, manifests but for their times of day.
-Exit status 1 when one differs.
+A study of 6 short runs (or the one given) is done once without interruption. Then it is started in a new folder,
+killed after a random time (half of the times the whole process group, half of the times only the main process, whose
+workers must notice), and started again, until it is finished; then in another folder, until there were enough kills.
+Every finished folder must hold the same as the first: tables, checkpoints, page and paper byte for byte, manifests but
+for their times of day. Exit status 1 when one differs.
 """
 
 import argparse
@@ -31,9 +32,9 @@ probe_samples = 64
 TIMES = ("created", "ended")
 
 
-def start(study: Path, folder: Path) -> subprocess.Popen:
+def start(study: Path, folder: Path, until: str) -> subprocess.Popen:
     code = "from geophone.cli import main; main()"
-    command = [sys.executable, "-c", code, "run", str(study), "--out", str(folder), "--until", "target"]
+    command = [sys.executable, "-c", code, "run", str(study), "--out", str(folder), "--until", until]
     return subprocess.Popen(
         command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
@@ -62,13 +63,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=25)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--study", type=Path, help="a study file in the place of the short one")
+    parser.add_argument("--until", default="target", help="the last stage")
     arguments = parser.parse_args()
+    until = arguments.until
     rng = np.random.default_rng(arguments.seed)
     with tempfile.TemporaryDirectory() as place:
         study = Path(place) / "short.toml"
-        study.write_text(STUDY)
+        study.write_text(arguments.study.read_text() if arguments.study else STUDY)
         began = time.monotonic()
-        if start(study, Path(place) / "whole").wait() != 0:
+        if start(study, Path(place) / "whole", until).wait() != 0:
             print("the uninterrupted study failed")
             return 1
         took = time.monotonic() - began
@@ -78,7 +82,7 @@ def main() -> int:
         while kills < arguments.kills or not finished:
             folder, here = Path(place) / f"killed-{finished}", 0
             while True:
-                process = start(study, folder)
+                process = start(study, folder, until)
                 last = kills >= arguments.kills
                 if last or not killed(process, rng, after=rng.uniform(0, took)):
                     _, said = process.communicate()

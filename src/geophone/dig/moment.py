@@ -1,6 +1,6 @@
 """One layer at one moment: every number of its units, and what changed since the moment before."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,24 +48,45 @@ class Moment:
 def untrained_reference(specimen: Specimen, layer: str, *, rng: np.random.Generator) -> UntrainedReference:
     """Measure as many untrained networks as it takes for 128 units of `layer`, 16 at most, or more where that is fewer
     than 20 units."""
+    return untrained_references(specimen, [layer], rng=rng)[layer]
+
+
+def untrained_references(
+    specimen: Specimen, layers: Sequence[str], *, rng: np.random.Generator
+) -> dict[str, UntrainedReference]:
+    """`untrained_reference` of each of `layers`, from the same bank and the same untrained networks: as many as the
+    smallest of them takes."""
     x = specimen.samples.x
     drawable = x.ndim == 4 and x.shape[1] in (1, 3) and x.shape[2] == x.shape[3] >= LEAST_SIDE
     images = specimen.kind == "image" and drawable
     stimuli = bank(x.shape[1], x.shape[-1], rng=rng) if images else None
-    tunings, d_primes, first = [], [], specimen.untrained(0)
     names = features.TYPES if images else tuple(_factors(specimen))
-    number, units, model = 0, 0, first
-    while units < (_UNTRAINED_UNITS if number < _MOST_UNTRAINED else features.FEWEST_UNTRAINED):
+    tunings: dict[str, list[Tuning]] = {layer: [] for layer in layers}
+    d_primes: dict[str, list[np.ndarray]] = {layer: [] for layer in layers}
+    first, number, wanting = specimen.untrained(0), 0, list(layers)
+    while wanting:
         model = first if number == 0 else specimen.untrained(number)
-        reading = _reading(model, layer, specimen)
-        scored = reading.y >= 0
-        tunings.append(_tuning(model, layer, specimen, stimuli, reading, rng))
-        d_primes.append(unit_statistics(reading.a[scored], reading.y[scored], rng=rng, draws=1)["d_prime"])
-        units, number = units + len(tunings[-1].vectors), number + 1
-    reached = np.concatenate(d_primes)
-    d_prime = float(np.nanquantile(reached, features.QUANTILE)) if np.isfinite(reached).any() else np.nan
-    heads = _heads(first, layer, specimen, rng)
-    return UntrainedReference(layer, stimuli, names, features.thresholds(tunings), d_prime, heads)
+        found = _reading(model, wanting, specimen)
+        tuned = _tuning(model, specimen, stimuli, found, rng)
+        for layer in wanting:
+            scored = found[layer].y >= 0
+            tunings[layer].append(tuned[layer])
+            statistics = unit_statistics(found[layer].a[scored], found[layer].y[scored], rng=rng, draws=1)
+            d_primes[layer].append(statistics["d_prime"].to_numpy())
+        number += 1
+        least = _UNTRAINED_UNITS if number < _MOST_UNTRAINED else features.FEWEST_UNTRAINED
+        wanting = [layer for layer in wanting if sum(len(t.vectors) for t in tunings[layer]) < least]
+    return {
+        layer: UntrainedReference(
+            layer, stimuli, names, features.thresholds(tunings[layer]), _quantile(np.concatenate(d_primes[layer])),
+            _heads(first, layer, specimen, rng),
+        )
+        for layer in layers
+    }  # fmt: skip
+
+
+def _quantile(reached: np.ndarray) -> float:
+    return float(np.nanquantile(reached, features.QUANTILE)) if np.isfinite(reached).any() else float("nan")
 
 
 def measure(
@@ -78,11 +99,44 @@ def measure(
     rng: np.random.Generator,
 ) -> Moment:
     """Everything about the layer at this moment; turnover and new features are since `before` (NaN without one)."""
-    reading = _reading(model, against.layer, specimen)
+    before_layers = {} if before is None else {against.layer: before}
+    layers = {against.layer: against}
+    return measure_layers(model, step, specimen, layers, before=before_layers, rng=rng)[against.layer]
+
+
+def measure_layers(
+    model: nn.Module,
+    step: int,
+    specimen: Specimen,
+    against: Mapping[str, UntrainedReference],
+    *,
+    before: Mapping[str, Moment],
+    rng: np.random.Generator,
+) -> dict[str, Moment]:
+    """`measure` of several layers, whose references share a bank, in one pass of samples and bank."""
+    found = _reading(model, list(against), specimen)
+    stimuli = next(iter(against.values())).stimuli
+    tuned = _tuning(model, specimen, stimuli, found, rng)
+    return {
+        layer: _measured(
+            found[layer], tuned[layer], step, reference, before.get(layer), _heads(model, layer, specimen, rng), rng
+        )
+        for layer, reference in against.items()
+    }
+
+
+def _measured(
+    reading: "_Answers",
+    tuning: Tuning,
+    step: int,
+    against: UntrainedReference,
+    before: Moment | None,
+    heads: pd.DataFrame | None,
+    rng: np.random.Generator,
+) -> Moment:
     scored = reading.y >= 0
     a, y = reading.a[scored], reading.y[scored]
     units = unit_statistics(a, y, rng=rng)
-    tuning = _tuning(model, against.layer, specimen, against.stimuli, reading, rng)
     units["type"] = features.types(tuning, against.thresholds, against.names)
     units["angle"] = _angles(units["type"].to_numpy(), tuning, against.stimuli)
     units["class_unit"] = (units["d_prime"] > against.d_prime) & ~units["dead"]
@@ -99,7 +153,6 @@ def measure(
         "probe_accuracy": groups.probe_accuracy, "probe_null": groups.probe_null, "probe_p": groups.probe_p,
         "silhouette": groups.silhouette, "silhouette_null": groups.silhouette_null, "silhouette_p": groups.silhouette_p,
     }  # fmt: skip
-    heads = _heads(model, against.layer, specimen, rng)
     if heads is not None and against.heads is not None:
         heads["type"] = head_types(heads, against.heads)
     return Moment(step, row, units, tuning, heads)
@@ -138,14 +191,12 @@ class _Answers:
     loss: float
 
 
-def _reading(model: nn.Module, layer: str, specimen: Specimen) -> _Answers:
+def _reading(model: nn.Module, layers: Sequence[str], specimen: Specimen) -> dict[str, _Answers]:
     samples, kind = specimen.samples, specimen.task
-    found = read(model, [layer], samples.x, reduce="tokens" if samples.y.ndim == 2 else "mean")
+    found = read(model, list(layers), samples.x, reduce="tokens" if samples.y.ndim == 2 else "mean")
     y = samples.y.numpy().reshape(-1)
-    return _Answers(
-        found.answers[layer], np.where(y < 0, -1, y), float(kind.accuracy(found.output, samples.answers)),
-        float(kind.loss(found.output, samples.answers)),
-    )  # fmt: skip
+    accuracy, loss = (float(of(found.output, samples.answers)) for of in (kind.accuracy, kind.loss))
+    return {layer: _Answers(found.answers[layer], np.where(y < 0, -1, y), accuracy, loss) for layer in layers}
 
 
 def _factors(specimen: Specimen) -> dict[str, np.ndarray]:
@@ -153,11 +204,15 @@ def _factors(specimen: Specimen) -> dict[str, np.ndarray]:
 
 
 def _tuning(
-    model: nn.Module, layer: str, specimen: Specimen, stimuli: Stimuli | None, found: _Answers, rng: np.random.Generator
-) -> Tuning:
+    model: nn.Module,
+    specimen: Specimen,
+    stimuli: Stimuli | None,
+    found: Mapping[str, _Answers],
+    rng: np.random.Generator,
+) -> dict[str, Tuning]:
     if stimuli is not None:
-        return features.tuning(model, [layer], stimuli)[layer]
-    return tuned_to(found.a, _factors(specimen), rng=rng)
+        return features.tuning(model, list(found), stimuli)
+    return {layer: tuned_to(answers.a, _factors(specimen), rng=rng) for layer, answers in found.items()}
 
 
 def _angles(types: np.ndarray, tuning: Tuning, stimuli: Stimuli | None) -> np.ndarray:

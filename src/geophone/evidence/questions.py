@@ -150,31 +150,38 @@ def criteria(numbers: list[Statistic], pairs: pd.DataFrame) -> list[dict]:
     """
     by = {number.id: number for number in numbers}
     return [
-        _verdict("diversity", "|r| > 0.6", by["diversity/naive"], _r(by["diversity/naive"])),
-        _verdict("diversity", "|r| > 0.6", by["diversity/pearson"], _r(by["diversity/pearson"])),
-        _verdict("selectivity", "a rise with p < 0.05", by["selectivity/naive"], _rise(by["selectivity/naive"])),
-        _verdict("selectivity", "a rise with p < 0.05", by["selectivity/did"], _rise(by["selectivity/did"], pairs)),
-        _verdict("depth", "R^2 > 0.4", by["depth/naive"], _r2(by["depth/naive"])),
-        _verdict("depth", "R^2 > 0.4, in runs left out too", by["depth/in-sample"],
+        verdict_of("diversity", "|r| > 0.6", by["diversity/naive"], _r(by["diversity/naive"])),
+        verdict_of("diversity", "|r| > 0.6", by["diversity/pearson"], _r(by["diversity/pearson"])),
+        verdict_of("selectivity", "a rise with p < 0.05", by["selectivity/naive"], _rise(by["selectivity/naive"])),
+        verdict_of("selectivity", "a rise with p < 0.05", by["selectivity/did"], _rise(by["selectivity/did"], pairs)),
+        verdict_of("depth", "R^2 > 0.4", by["depth/naive"], _r2(by["depth/naive"])),
+        verdict_of("depth", "R^2 > 0.4, in runs left out too", by["depth/in-sample"],
                  _r2(by["depth/in-sample"], by["depth/left-out-runs"])),
     ]  # fmt: skip
 
 
-def _verdict(question: str, criterion: str, number: Statistic, verdict: str) -> dict:
+def verdict_of(question: str, criterion: str, number: Statistic, verdict: str) -> dict:
+    """A criterion with its verdict ("untested" is undecided), and the number that decides it."""
     fields = ("id", "form", "value", "low", "high", "interval", "p", "p_adjusted", "test", "n", "runs", "status")
     shown = {f: getattr(number, f) for f in fields}
-    return {"question": question, "criterion": criterion, "verdict": verdict, **shown, "number": shown.pop("id")}
+    return {
+        "question": question,
+        "criterion": criterion,
+        "verdict": decided(verdict),
+        **shown,
+        "number": shown.pop("id"),
+    }
 
 
 def _r(number: Statistic) -> str:
-    return _decided(beyond(number.low, number.high, R))
+    return decided(beyond(number.low, number.high, R))
 
 
 def _rise(number: Statistic, pairs: pd.DataFrame | None = None) -> str:
     p = number.p if np.isnan(number.p_adjusted) else number.p_adjusted
     if np.isnan(p):
         return "undecided"
-    answer = _decided(above(number.low, number.high, 0.0))
+    answer = decided(above(number.low, number.high, 0.0))
     if answer != "undecided" and p < P:
         return answer
     if pairs is None:
@@ -184,9 +191,10 @@ def _rise(number: Statistic, pairs: pd.DataFrame | None = None) -> str:
 
 
 def _r2(inside: Statistic, left_out: Statistic | None = None) -> str:
-    answer = _decided(above(inside.low, inside.high, R2))
+    answer = decided(above(inside.low, inside.high, R2))
     return "undecided" if answer == "met" and left_out is not None and not left_out.value > R2 else answer
 
 
-def _decided(answer: str) -> str:
+def decided(answer: str) -> str:
+    """Without an interval a criterion is undecided."""
     return "undecided" if answer == "untested" else answer

@@ -7,8 +7,10 @@ import pandas as pd
 
 from geophone.evidence import questions
 from geophone.evidence.architectures import LEAST_RUNS, Estimand, across, correlation_estimand, mean_estimand
+from geophone.evidence.association import association
 from geophone.evidence.numbers import ALPHA, Named, Random, Statistic, adjusted, correlation_number, plain
 from geophone.evidence.table import evidence_table
+from geophone.evidence.windows import window_table
 from geophone.rows.evidence import CHANGING, SINCE_BEFORE
 from geophone.rows.measures import MEASURES, SIZES
 from geophone.stats.clusters import LEAST
@@ -19,6 +21,7 @@ from geophone.store.tables import replace_file
 
 CHANGES = tuple(m.name for m in MEASURES if m.tested)
 OUTCOMES = tuple(m.name for m in MEASURES if m.outcome)
+EARLY = 0.05  # of a run: what lies in it is hardly more than the start
 ORDER_MODES = ("naive", "calibrated")
 
 
@@ -34,13 +37,31 @@ def write_evidence(study: Study, *, seed: int = 0, draws: int = 1999) -> dict:
         _with_architecture(study.phenomena(kind, optional=True), architecture) for kind in ("order", "detection")
     )
     found = statistics(table, order=order, detection=detection, seed=seed, draws=draws)
-    found["study"]["targets_found"] = len(study.targets())
+    targets = study.targets()
+    found["study"]["targets_found"] = len(targets)
+    found["study"] |= _targets_said(study, targets)
+    windows = window_table(study)
+    study.places.windows.unlink(missing_ok=True)
+    if len(windows):
+        found["windows"] = plain(association(windows, Random(seed, draws)))
+        study.write("windows", windows)
     study.write("evidence", table)
     places = study.places
     replace_file(places.evidence_csv, lambda path: table.to_csv(path, index=False, float_format="%.10g"))
     document = as_document(Statistics, found)
     write_document(places.statistics, document)
     return document.plain
+
+
+def _targets_said(study: Study, targets: pd.DataFrame) -> dict[str, float | None]:
+    """Where targets lie and what they are compared with: the share outside the first 5 % of their run, and the shares
+    with two controls, and with two or a reason."""
+    if targets.empty:
+        return {"late_share": None, "two_controls_share": None}
+    total = {run.name: run.total_steps for run in study}
+    late = [step > EARLY * total[run] for run, step in zip(targets["run"], targets["step"], strict=True)]
+    both = targets["earlier_step"].notna() & targets["later_step"].notna()
+    return {"late_share": float(np.mean(late)), "two_controls_share": float(both.mean())}
 
 
 def _with_architecture(table: pd.DataFrame, architecture: dict[str, str]) -> pd.DataFrame:

@@ -27,6 +27,17 @@ class PlantedEffects:
     nesting: float = 0.25
 
 
+@dataclass(frozen=True, slots=True)
+class PlantedAssociation:
+    """What is planted in windows. `time`: deviation of a course over the run that a network's layers have in common in
+    all seeds, in both columns, beside noise of 1. `r`: correlation of the noise of both within runs. `only`: the one
+    architecture that has it ("" for all)."""
+
+    time: float = 0.0
+    r: float = 0.0
+    only: str = ""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Simulated:
     """A study: the evidence table, and the phenomena tables "order" and "detection" with their column
@@ -98,3 +109,44 @@ def _run(name: str, architecture: str, count: int, truth: PlantedEffects, rng: n
                 }
             )  # fmt: skip
     return found
+
+
+def simulated_windows(
+    truth: PlantedAssociation, *, rng: np.random.Generator, networks: int = 8, seeds: int = 3, windows: int = 23
+) -> pd.DataFrame:
+    """The windows of a study of `networks` networks of each of `ARCHITECTURES`, `seeds` seeds of each, 3 layers: what
+    `evidence.windows.window_table` gives, with `stable_rank_log_ratio` and `new_types` alone.
+
+    A network's course falls as exp(-window / tau), with tau and the size of it in each layer and column its own. Noise
+    is twice as great in early windows as in the middle and half as great in late ones, is half the same in all layers
+    of a run, and half of that of the window before comes back. What a run has of itself is of deviation 0.5.
+    """
+    layers = 3
+    number = np.arange(windows)
+    scale = 2.0 ** (1 - 2 * number / (windows - 1))
+    steps = np.unique(np.geomspace(5, 2000, 4 * windows).astype(int))[-windows - 1 :]
+    parts = []
+    for architecture in ARCHITECTURES:
+        r = truth.r if truth.only in ("", architecture) else 0.0
+        mix = np.array([[1.0, 0.0], [r, np.sqrt(1 - r**2)]])
+        for network in range(networks):
+            course = np.exp(-number / rng.uniform(3, 9))[:, None] * rng.lognormal(0, 0.5, (layers, 1, 2)) * truth.time
+            for seed in range(seeds):
+                noise = (rng.normal(size=(layers, windows, 2)) + rng.normal(size=(1, windows, 2))) @ mix.T / np.sqrt(2)
+                for i in range(1, windows):
+                    noise[:, i] = 0.5 * noise[:, i - 1] + np.sqrt(0.75) * noise[:, i]
+                values = course + noise * scale[:, None] + 0.5 * rng.normal(size=(layers, 1, 2))
+                for layer in range(layers):
+                    parts.append(
+                        pd.DataFrame(
+                            {
+                                "run": f"{architecture}-{network}-seed{seed}",
+                                "experiment": f"{architecture}-{network}",
+                                "architecture": architecture, "seed": seed, "layer": f"layer{layer}", "depth": layer,
+                                "window": number, "before": steps[:-1], "after": steps[1:],
+                                "log_step": (np.log1p(steps[:-1]) + np.log1p(steps[1:])) / 2,
+                                "stable_rank_log_ratio": values[layer, :, 0], "new_types": values[layer, :, 1],
+                            }
+                        )
+                    )  # fmt: skip
+    return pd.concat(parts, ignore_index=True)

@@ -1,5 +1,6 @@
 """Every column of the evidence table: what it is, in which unit, and which stored table it came from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,9 +94,9 @@ def as_table(rows: list[dict]) -> pd.DataFrame:
     return frame(rows, EvidenceRow)
 
 
-def as_markdown() -> str:
-    """The table of columns, as in docs/columns.md."""
-    rows = [f"| `{c.name}` | {_escaped(c.says)} | {c.unit} | {c.source} |" for c in COLUMNS]
+def as_markdown(columns: Sequence[Described] = COLUMNS) -> str:
+    """The table of `columns`, as in docs/columns.md."""
+    rows = [f"| `{c.name}` | {_escaped(c.says)} | {c.unit} | {c.source} |" for c in columns]
     return "\n".join(["| column | what it is | unit | source |", "|---|---|---|---|", *rows]) + "\n"
 
 

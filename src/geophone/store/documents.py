@@ -57,6 +57,17 @@ class DigDocument(Document):
         return formats.dig_of_format_1(raw)
 
 
+class CensusDocument(Document):
+    """census.json: at which steps a run was looked at, how, by which code, and the digest of its last weights."""
+
+    steps: tuple[int, ...]
+    deep: int
+    per_class: int
+    seed: int
+    code: str
+    weights: str
+
+
 class Figures(Entry):
     """What every number of the statistics has: its value with interval and tests, and what it rests on."""
 
@@ -104,6 +115,8 @@ class Gathered(Entry):
     modes: tuple[str, ...]
     notes: tuple[str, ...]
     targets_found: int = 0
+    late_share: Figure = nan
+    two_controls_share: Figure = nan
 
 
 class ByArchitecture(Entry):
@@ -145,7 +158,33 @@ class Architectures(Entry):
     undecided: tuple[ByArchitecture, ...]
     not_enough_data: tuple[ByArchitecture, ...]
     rules: tuple[str, ...]
-    convergence: tuple[Convergence, ...]
+    convergence: tuple[Convergence, ...] = ()
+
+
+class WindowsGathered(Entry):
+    """What the statistics of windows rest on; `time` says how it was taken off."""
+
+    windows: int
+    runs: int
+    networks: int
+    time: str
+
+
+class Best(Entry):
+    """The number (by its id) of the predictor with the greatest |r| of an outcome."""
+
+    outcome: str
+    number: str
+
+
+class WindowStatistics(Entry):
+    """What all windows of all runs say."""
+
+    study: WindowsGathered
+    numbers: tuple[NumberEntry, ...]
+    criteria: tuple[Criterion, ...]
+    architectures: Architectures
+    best: tuple[Best, ...]
 
 
 class Statistics(Document):
@@ -159,6 +198,7 @@ class Statistics(Document):
     numbers: tuple[NumberEntry, ...]
     architectures: Architectures
     families_of_tests: dict[str, tuple[str, ...]]
+    windows: WindowStatistics | None = None
 
     @classmethod
     def former(cls, raw: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from geophone.errors import InputError, StoreError
 from geophone.store.formats import FORMER
 
 RUN, SAMPLES, DIG = "run.json", "behaviour/samples.parquet", "dig.json"  # in the folder of a run, or of a dig
+CENSUS = "census.json"
 _SHOWN = (f"runs/*/{RUN}", "runs/*/series/*", "runs/*/scalars/*", "digs/*/*", "prove/*.csv")
 
 
@@ -41,7 +42,9 @@ class Places:
         self.logs = folder / "logs"
         self.targets = self.table("targets")
         self.digs = folder / "digs"
+        self.censuses = folder / "census"  # census/RUN/
         self.evidence = self.table("evidence")
+        self.windows = self.table("windows")
         self.evidence_csv = folder / "evidence.csv"
         self.statistics = folder / "statistics.json"
         self.report = folder / "report"

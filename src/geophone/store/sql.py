@@ -34,9 +34,9 @@ def tables(study: Study) -> tuple[str, ...]:
     """The names of the tables that `query` knows in this study.
 
     `runs`, a row a run: what its manifest says of network, seed, status and results. `layers`, a row a recorded layer.
-    `series` and `scalars`, the rows of all runs, with a column `run`. `targets`, `evidence`, and phenomena by kind
-    (`jumps`, `stabilization`, `critical` ...; the kind `order` is `convergence_order`). Of digs `moments`, `units` and
-    what else they hold, with a column `target`, the dig's folder. Only what is there is listed.
+    `series` and `scalars`, the rows of all runs, with a column `run`. `targets`, `evidence`, `windows`, and phenomena
+    by kind (`jumps`, `stabilization`, `critical` ...; the kind `order` is `convergence_order`). Of digs `moments`,
+    `units` and what else they hold, with a column `target`, the dig's folder. Only what is there is listed.
     """
     return tuple(_sources(study))
 
@@ -100,7 +100,7 @@ def _sources(study: Study) -> dict[str, _Load]:
         files = {path: run.name for run in runs for path in parts(run.folder / kind)}
         if files:
             found[kind] = _files(files)
-    for name in ("targets", "evidence"):
+    for name in ("targets", "evidence", "windows"):
         if study.places.table(name).is_file():
             found[name] = _frame(partial(study.table, name))
     for kind in study.kinds:

@@ -10,6 +10,7 @@ import pandas as pd
 from geophone.errors import InputError, StoreError
 from geophone.records import Target
 from geophone.rows import CHOSEN, PHENOMENA, ChosenRow, EvidenceRow, Row, TargetRow, columns_of, frame, typed
+from geophone.rows.windows import WindowRow
 from geophone.store.dig import Dig
 from geophone.store.documents import Statistics, read_document, read_text
 from geophone.store.drawing import Drawer, Ranker, drawing
@@ -18,7 +19,9 @@ from geophone.store.places import Places, check_folder, is_run
 from geophone.store.run import Run
 from geophone.store.tables import read_rows, write_table
 
-_TABLES: dict[str, type[Row]] = {"targets": TargetRow, "evidence": EvidenceRow, CHOSEN: ChosenRow}
+_TABLES: dict[str, type[Row]] = {
+    "targets": TargetRow, "evidence": EvidenceRow, "windows": WindowRow, CHOSEN: ChosenRow,
+}  # fmt: skip
 
 if TYPE_CHECKING:
     import altair as alt

@@ -35,7 +35,7 @@ class Forks(Section):
 
 
 class StudyFile(StageSettings):
-    """What a study is. One run for each network and seed.
+    """What a study is. One run for each network and seed. `seeds = 3` is short for `seeds = [0, 1, 2]`.
 
     `networks` holds names of the zoo, globs over them, or the user's own `module:function` that returns an
     Experiment. `steps` (default: each network's own), `schedule` (the fields of `Schedule`), `dimensions` (default:
@@ -55,6 +55,11 @@ class StudyFile(StageSettings):
     dimensions: tuple[str, ...] | None = None
     schedule: dict[str, Any] = Field(default_factory=dict)
     forks: Forks | None = None
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _counted(cls, given: object) -> object:
+        return list(range(given)) if isinstance(given, int) and not isinstance(given, bool) else given
 
     def complete(self, source: StudyText) -> Self:
         super().complete(source)

@@ -43,6 +43,16 @@ class TargetOptions(Section):
     method: Literal["transitions", "naive", "calibrated", "pelt", "online"] = "transitions"
 
 
+class CensusOptions(Section):
+    """`moments` of every run, evenly spaced in ln step, at which every layer is measured (0: no census), on `per_class`
+    samples of each class; compositional depth at `deep` of them; random numbers from `seed`."""
+
+    moments: Seed = 0
+    deep: Seed = 8
+    per_class: Annotated[int, Field(ge=2)] = 40
+    seed: Seed = 0
+
+
 class DigSettings(Section):
     """How targets are dug (see `geophone.dig.run.DigOptions`); `every` digs all of them and not the selection.
 
@@ -73,6 +83,7 @@ class StageSettings(Section):
 
     detect: DetectOptions = DetectOptions()
     target: TargetOptions = TargetOptions()
+    census: CensusOptions = CensusOptions()
     dig: DigSettings = DigSettings()
     evidence: EvidenceOptions = EvidenceOptions()
 

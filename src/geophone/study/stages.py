@@ -64,6 +64,13 @@ def target_stage(place: Study | Path | str, options: TargetOptions | None = None
     return table
 
 
+def census(work: "StageWork") -> None:
+    """Measure every layer of every run at moments over its whole training; nothing where the settings ask for none."""
+    from geophone.study.census import census_stage
+
+    census_stage(work)
+
+
 def dig(work: "StageWork") -> None:
     """Dig at the targets that the settings select."""
     from geophone.study.digging import chosen_targets, dig_stage, forget_digs, options_of
@@ -133,15 +140,17 @@ _SIGNALS = ("runs/*/*/part-*.parquet",)
 _FORKS = ("forks/*/*/series/part-*.parquet", "forks/*/*/scalars/part-*.parquet")
 _PHENOMENA = ("phenomena/[!.]*.parquet",)
 _TARGETS = ("targets.parquet",)
+_CENSUS = ("census/[!.]*/*.*",)
 _DIGS = ("digs/[!.]*/*.*",)
-_EVIDENCE = ("evidence.parquet", "statistics.json")
-_DUG = (*_SIGNALS, *_PHENOMENA, *_TARGETS, *_DIGS)
+_EVIDENCE = ("evidence.parquet", "windows.parquet", "statistics.json")
+_DUG = (*_SIGNALS, *_PHENOMENA, *_TARGETS, *_CENSUS, *_DIGS)
 _ALL = (*_DUG, *_EVIDENCE)
 
 STAGES = (
     Stage("train", (), (), train, crew=True),
     Stage("detect", (*_SERIES, *_FORKS), _PHENOMENA, detect_stage, "detect"),
     Stage("target", (*_SIGNALS, *_PHENOMENA), _TARGETS, target_stage, "target"),
+    Stage("census", _SIGNALS, _CENSUS, census, "census", crew=True),
     Stage("dig", (*_SIGNALS, *_PHENOMENA, *_TARGETS), _DIGS, dig, "dig", crew=True),
     Stage("evidence", _DUG, _EVIDENCE, evidence_stage, "evidence", when=_has_targets),
     Stage("report", _ALL, ("report/index.html",), report_stage),
