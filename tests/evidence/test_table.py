@@ -15,6 +15,7 @@ from geophone.findings.lines import evidence_lines
 from geophone.records import DigOptions, Layer, Target, Window
 from geophone.rows import TargetRow
 from geophone.rows.evidence import COLUMNS, as_markdown
+from geophone.rows.windows import CENSUS_COLUMNS, WINDOW_COLUMNS
 from geophone.store.documents import DigDocument, write_document
 from geophone.store.manifest import Manifest
 from geophone.store.places import DIG
@@ -280,4 +281,7 @@ def test_a_damaged_dig_is_named(tmp_path):
 
 
 def test_the_page_of_columns_is_the_code():
-    assert as_markdown() in (Path(__file__).parents[2] / "docs" / "columns.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "columns.md").read_text(encoding="utf-8")
+    for columns in (COLUMNS, WINDOW_COLUMNS, CENSUS_COLUMNS):
+        assert as_markdown(columns) in page
+        assert all(column.says and column.unit and column.source for column in columns)

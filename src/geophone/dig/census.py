@@ -32,8 +32,7 @@ def census_steps(measured: Sequence[int], checkpoints: Iterable[int], number: in
     first checkpoint after the start, and from there on among its checkpoints that were measured, so that no moment
     costs more than one stretch between checkpoints. Fewer where there are no more."""
     kept = sorted(step for step in checkpoints if step in set(measured))
-    first = kept[0] if kept else max(measured, default=0)
-    there = np.array([step for step in measured if step < first] + kept or list(measured))
+    there = np.array([step for step in measured if not kept or step < kept[0]] + kept)
     chosen: np.ndarray = there[:0]
     for count in range(number, 20 * number):
         wanted = np.geomspace(max(there[0], 1), there[-1], count)

@@ -147,7 +147,9 @@ def _row(target: Target, role: str, window: Window, tables: Mapping[str, pd.Data
         "relative_depth": target.depth / layers, "dimension": target.dimension, "mode": target.method,
         "rank": target.rank, "score": target.score, "step": step, "before": before, "after": after,
         "phase": step / total, "magnitude": new - old, "log_magnitude": log, "size": abs(log),
-        "num_jumps": jumps, "expected_jumps": expected, "type": known.type(target) if role == "target" else "",
+        "num_jumps": jumps, "expected_jumps": expected,
+        "controls": sum(c is not None for c in (target.earlier, target.later)), "reason": target.reason,
+        "type": known.type(target) if role == "target" else "",
     }  # fmt: skip
     levels = (
         _moments(tables, role) | _composition(tables, role) | _ablation(tables, role, target.layer.removesuffix(ADDED))

@@ -19,6 +19,7 @@ from geophone.records import Transition
 
 Series = npt.NDArray[np.float64]
 NO_CONTROL = "no control: nowhere else is the run as quiet for as long"
+ONE_CONTROL = "no control {} it: nowhere there is the run as quiet for as long"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +60,8 @@ def _place(run: RunSignals, transition: Transition, rule: Rule, busy: list[Span]
     reason = sentence(transition, run)
     if earlier is None and later is None:
         reason = f"{reason[:-1]}; {NO_CONTROL}."
+    elif earlier is None or later is None:
+        reason = f"{reason[:-1]}; {ONE_CONTROL.format('before' if earlier is None else 'after')}."
     return Place(transition, window, earlier, later, reason)
 
 

@@ -17,7 +17,7 @@ WORDS = "words"
 _DIFFERENCES = {"0 ... 1": "-1 ... 1", "-1 ... 1": "-2 ... 2"}
 _TYPES: dict[str, Any] = {"text": str, "whole": int | None, "number": float}
 # Words that a row may do without.
-_SPARE = ("source", "experiment", "task", "mode", "type")
+_SPARE = ("source", "experiment", "task", "mode", "reason", "type")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,9 @@ _PLACE = (
     Described("size", "|log_magnitude|", "nats", "series"),
     Described("num_jumps", "jumps of that dimension and detector in the whole run", "jumps", "jumps"),
     Described("expected_jumps", "how many of them the detector's null alone yields", "jumps", "detection"),
+    Described("controls", "controls of the target, of two: before it and after it; the nearer is dug", "windows",
+              "targets", "whole"),
+    Described("reason", "why it is a target, and why it has fewer than two controls", WORDS, "targets", "text"),
     Described("type", "type of the jump; empty for a control, or where there is no taxonomy", WORDS,
            "type_members, types", "text"),
 )  # fmt: skip
@@ -83,6 +86,8 @@ COLUMNS: tuple[Described, ...] = (*_PLACE, *_measured())
 
 def _field(column: Described) -> Any:
     said = f"{column.says} [{column.unit}]; from {column.source}"
+    if column.name == "controls":
+        return Field(default=None, description=said)
     return Field(default="", description=said) if column.name in _SPARE else Field(description=said)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from geophone.dimensions.catalogue import NAMES
-from geophone.rows.evidence import COLUMNS, WORDS, Described, as_markdown
+from geophone.rows.evidence import COLUMNS, Described
 from geophone.rows.measures import LEVEL, MEASURES, SINCE
 from geophone.rows.model import Row, row_model
 
@@ -82,8 +82,3 @@ def _model(name: str, columns: tuple[Described, ...]) -> type[Row]:
 
 CensusRow = _model("CensusRow", CENSUS_COLUMNS)
 WindowRow = _model("WindowRow", WINDOW_COLUMNS)
-
-
-def columns_as_markdown() -> dict[str, str]:
-    """The tables of docs/columns.md, by heading."""
-    return {"census": as_markdown(CENSUS_COLUMNS), "windows": as_markdown(WINDOW_COLUMNS), WORDS: as_markdown()}

@@ -13,7 +13,7 @@ from geophone.store.documents import CensusDocument, read_document, write_docume
 from geophone.store.folders import replace_folder
 from geophone.store.places import CENSUS, Places
 from geophone.store.run import Run
-from geophone.store.tables import write_rows
+from geophone.store.tables import read_rows, write_rows
 from geophone.study.options import CensusOptions
 from geophone.study.work import StageWork, check_outcomes
 from geophone.workers import Job
@@ -50,6 +50,7 @@ def ensure_census(folder: Path, run: str, options: CensusOptions, *, tell: Calla
 def _there(places: Places, run: str) -> CensusDocument | None:
     """What says how the census of `run` was made; None where there is none that is whole."""
     try:
+        read_rows(places.censuses / run / "census.parquet", CensusRow)
         return read_document(places.censuses / run / CENSUS, CensusDocument)
     except StoreError:
         return None
