@@ -6,7 +6,16 @@ from math import isfinite, nan
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+)
 
 from geophone.errors import StoreError
 from geophone.records import DigOptions, Target
@@ -199,6 +208,11 @@ class Statistics(Document):
     architectures: Architectures
     families_of_tests: dict[str, tuple[str, ...]]
     windows: WindowStatistics | None = None
+
+    @model_serializer(mode="wrap")
+    def _as_there(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A study without a census has no `windows`."""
+        return {name: value for name, value in written(self).items() if name != "windows" or value is not None}
 
     @classmethod
     def former(cls, raw: dict[str, Any]) -> dict[str, Any]:
