@@ -72,15 +72,15 @@ def main() -> int:
         study = Path(place) / "short.toml"
         study.write_text(arguments.study.read_text() if arguments.study else STUDY)
         began = time.monotonic()
-        if start(study, Path(place) / "whole", until).wait() != 0:
+        if start(study, Path(place) / "whole" / "study", until).wait() != 0:
             print("the uninterrupted study failed")
             return 1
         took = time.monotonic() - began
-        whole = contents(Path(place) / "whole")
+        whole = contents(Path(place) / "whole" / "study")
         print(f"uninterrupted: {took:.0f} s, {len(whole)} files")
         kills, finished, wrong = 0, 0, 0
         while kills < arguments.kills or not finished:
-            folder, here = Path(place) / f"killed-{finished}", 0
+            folder, here = Path(place) / f"killed-{finished}" / "study", 0
             while True:
                 process = start(study, folder, until)
                 last = kills >= arguments.kills

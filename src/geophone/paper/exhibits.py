@@ -2,6 +2,7 @@
 source."""
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -74,10 +75,25 @@ def drawn(
 
 
 def save(chart: AnyChart, folder: Path, name: str) -> None:
-    """Write `name`.svg and `name`.pdf into `folder`."""
+    """Write `name`.svg and `name`.pdf into `folder`: of one chart the same bytes, whatever was drawn before."""
     spec = specification(chart)
-    replace_file(folder / f"{name}.svg", lambda path: path.write_text(vl_convert.vegalite_to_svg(spec), "utf-8"))
-    replace_file(folder / f"{name}.pdf", lambda path: path.write_bytes(vl_convert.vegalite_to_pdf(spec)))
+    svg, pdf = _renumbered(vl_convert.vegalite_to_svg(spec)), _sorted(vl_convert.vegalite_to_pdf(spec))
+    replace_file(folder / f"{name}.svg", lambda path: path.write_text(svg, "utf-8"))
+    replace_file(folder / f"{name}.pdf", lambda path: path.write_bytes(pdf))
+
+
+def _renumbered(svg: str) -> str:
+    """Clip paths and gradients are numbered through the life of a process; here in the order in which they stand."""
+    numbers: dict[str, str] = {}
+    return re.sub(r"\b(clip|gradient_)\d+\b", lambda it: numbers.setdefault(it[0], f"{it[1]}{len(numbers)}"), svg)
+
+
+def _sorted(pdf: bytes) -> bytes:
+    """The entries of a dictionary of parts come in any order; sorted, they take as many bytes, and every offset
+    holds."""
+    return re.sub(
+        rb"(?:\n +/\w+ \d+ 0 R(?=\n))+", lambda found: b"\n" + b"\n".join(sorted(found[0][1:].split(b"\n"))), pdf
+    )
 
 
 def representatives(tables: Tables) -> list[str]:
