@@ -10,7 +10,7 @@ from geophone.charts import specification
 from geophone.findings.finding import Quantity
 from geophone.findings.tables import tables_of
 from geophone.findings.whole import findings_of
-from geophone.paper.exhibits import _forest, representatives, written
+from geophone.paper.exhibits import _forest, _maps, representatives, save, written
 
 
 @pytest.fixture
@@ -69,3 +69,12 @@ def test_the_forest_fills_what_is_shown_and_nothing_else(tables):
     rows = specification(_forest(made))["layer"][1]["data"]["values"]
     assert [row["passes"] for row in rows].count(True) == 1
     assert [row["value"] for row in rows] == sorted((row["value"] for row in rows), reverse=True)
+
+
+def test_a_figure_is_the_same_bytes_whatever_was_drawn_before(study, tables, tmp_path):
+    chart = _maps(study, tables, representatives(tables)[:2])
+    made = []
+    for name in ("a", "b"):
+        save(chart, tmp_path / name, "map")
+        made.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
+    assert made[0] == made[1] and set(made[0]) == {"map.svg", "map.pdf"}
