@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from geophone.evidence.association import association, beyond_time
+from geophone.evidence.columns import HEADLINES, OUTCOMES, PREDICTORS, WINDOW_COLUMNS
 from geophone.evidence.numbers import Random
 from geophone.evidence.synthetic import PlantedAssociation, simulated_windows
-from geophone.rows.windows import HEADLINES, OUTCOMES, PREDICTORS, WINDOW_COLUMNS
 
 NUMBER = "windows/stable_rank/new_types"
 

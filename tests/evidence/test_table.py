@@ -11,11 +11,12 @@ import pytest
 
 from geophone.errors import InputError, StoreError
 from geophone.evidence import evidence_table, write_evidence
+from geophone.evidence.columns import WINDOW_COLUMNS
 from geophone.findings.lines import evidence_lines
 from geophone.records import DigOptions, Layer, Target, Window
 from geophone.rows import TargetRow
 from geophone.rows.evidence import COLUMNS, as_markdown
-from geophone.rows.windows import CENSUS_COLUMNS, WINDOW_COLUMNS
+from geophone.rows.windows import CENSUS_COLUMNS
 from geophone.store.documents import DigDocument, write_document
 from geophone.store.manifest import Manifest
 from geophone.store.places import DIG

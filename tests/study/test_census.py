@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from geophone.dig.census import census, census_steps
+from geophone.evidence.columns import WINDOW_COLUMNS
 from geophone.evidence.windows import window_table
-from geophone.rows.windows import CENSUS_COLUMNS, WINDOW_COLUMNS, CensusRow
+from geophone.rows.windows import CENSUS_COLUMNS, CensusRow
 from geophone.store.run import Run
 from geophone.store.tables import read_rows
 from geophone.study import parse_study, run_study

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from geophone.evidence.architectures import Estimand, across
+from geophone.evidence.columns import HEADLINES, OUTCOMES, PREDICTORS, Predictor
 from geophone.evidence.numbers import (
     ALPHA,
     TOO_FEW,
@@ -19,7 +20,6 @@ from geophone.evidence.numbers import (
     r2_number,
 )
 from geophone.evidence.questions import R2, WALD, R, verdict_of
-from geophone.rows.windows import HEADLINES, OUTCOMES, PREDICTORS, Predictor
 from geophone.stats.heterogeneity import correlations_differ
 from geophone.stats.mixed import mixed_model
 from geophone.stats.verdict import above, beyond

@@ -8,13 +8,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from geophone.errors import StoreError
+from geophone.evidence.columns import WindowRow
 from geophone.point.reading import has_signals, run_signals
 from geophone.point.rule import frozen_rule
 from geophone.point.score import scaled
 from geophone.point.targets import behaviour_score
 from geophone.rows.measures import MEASURES, SINCE
 from geophone.rows.model import frame
-from geophone.rows.windows import CHANGING, CensusRow, WindowRow
+from geophone.rows.windows import CHANGING, CensusRow
 from geophone.store.run import Run
 from geophone.store.study import Study
 from geophone.store.tables import read_rows

@@ -1,10 +1,7 @@
 """The census of a run, and the windows between its moments: every column with its unit and source."""
 
-from dataclasses import dataclass
-
 from pydantic import Field
 
-from geophone.dimensions.catalogue import NAMES
 from geophone.rows.evidence import COLUMNS, Described
 from geophone.rows.measures import LEVEL, MEASURES, SINCE
 from geophone.rows.model import Row, row_model
@@ -28,16 +25,7 @@ CHANGING = (*(m.name for m in _OF_CENSUS if m.change == LEVEL), "factors", *(f"h
 OUTCOMES = (*CHANGING, *(m.name for m in _OF_CENSUS if m.change == SINCE))
 
 
-@dataclass(frozen=True, slots=True)
-class Predictor:
-    """What may go with a change of features: a column of the windows, or its absolute value."""
-
-    name: str
-    column: str
-    absolute: bool = False
-
-
-_SIGNALS = (
+SIGNALS = (
     Described("cka_change", "1 - CKA of the layer with itself one measurement earlier, mean over the window", "0 ... 1",
               "series"),
     Described("readable_change", "directions that a ridge can read and could not 8 measurements earlier, or the other "
@@ -51,28 +39,22 @@ _SIGNALS = (
     Described("gradient_norm", "ln of the norm of their gradient, mean over the window", "nats", "series"),
     Described("update_norm", "ln of the norm of their update, mean over the window", "nats", "series"),
 )  # fmt: skip
-WINDOW_COLUMNS: tuple[Described, ...] = (
+PLACE = (
     *(c for c in COLUMNS if c.name in ("run", "experiment", "architecture", "seed")),
     *_PLACE,
     Described("window", "number of the window in its run, from 0", "number", "census", "whole"),
     Described("before", "its start", "training steps", "census", "whole"),
     Described("after", "its end", "training steps", "census", "whole"),
     Described("log_step", "ln of the geometric mean of its ends, each 1 greater", "nats", "census"),
-    *(Described(f"{name}_log_ratio", f"ln({name} at the end / at the start)", "nats", "series") for name in NAMES),
-    *_SIGNALS,
+)  # fmt: skip
+CHANGES = (
     *(Described(name, f"{name}: at the end - at the start", f"as {name}", "census") for name in CHANGING),
     *(Described(m.name, m.says, m.unit, "census") for m in MEASURES if m.change == SINCE),
 )
-PREDICTORS = (
-    *(Predictor(name, f"{name}_log_ratio") for name in NAMES),
-    *(Predictor(f"|{name}|", f"{name}_log_ratio", absolute=True) for name in NAMES),
-    *(Predictor(signal.name, signal.name) for signal in _SIGNALS),
-)
-HEADLINES = ("stable_rank", "|stable_rank|", "readable_gain", "cka_change", "ranker_score", "loss_change")
 
 
-def _model(name: str, columns: tuple[Described, ...]) -> type[Row]:
-    """Columns that no run of the study has may be absent."""
+def described_row(name: str, columns: tuple[Described, ...]) -> type[Row]:
+    """The model of a row with these columns."""
     fields = {
         c.name: (_TYPES[c.kind] if c.name != "seed" else int | None, Field(description=f"{c.says} [{c.unit}]"))
         for c in columns
@@ -80,5 +62,6 @@ def _model(name: str, columns: tuple[Described, ...]) -> type[Row]:
     return row_model(name, Row, fields, "One row; see the columns in docs/columns.md.")
 
 
-CensusRow = _model("CensusRow", CENSUS_COLUMNS)
-WindowRow = _model("WindowRow", WINDOW_COLUMNS)
+CensusRow = described_row("CensusRow", CENSUS_COLUMNS)
+# What every table of windows has; its dimensions are those that were recorded.
+WindowRow = described_row("WindowRow", (*PLACE, *SIGNALS, *CHANGES))
