@@ -22,7 +22,6 @@ CENSUS_COLUMNS: tuple[Described, ...] = (
       for score in SCORES),
 )  # fmt: skip
 CHANGING = (*(m.name for m in _OF_CENSUS if m.change == LEVEL), "factors", *(f"head_{s}" for s in SCORES))
-OUTCOMES = (*CHANGING, *(m.name for m in _OF_CENSUS if m.change == SINCE))
 
 
 SIGNALS = (
