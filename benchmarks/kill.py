@@ -1,7 +1,7 @@
 """Kill a study with `kill -9` at random moments, start it again each time, and compare what is there in the end.
 
     python benchmarks/kill.py [--kills 25] [--seed 0]
-    python benchmarks/kill.py --study studies/reduced.toml --until paper --kills 10
+    python benchmarks/kill.py --study studies/demo.toml --until paper --kills 10
 
 A study of 6 short runs (or the one given) is done once without interruption. Then it is started in a new folder,
 killed after a random time (half of the times the whole process group, half of the times only the main process, whose
