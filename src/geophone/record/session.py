@@ -178,7 +178,7 @@ class Session:
         falling = plan.scorer is not None and plan.scorer.falling
         self._listener = Listener(falling=falling) if desk.watch.alarms else None
         limits = None if self._listener is None or is_sharded(bare(desk.model)) else desk.watch.snapshots
-        self._ring = limits and SnapshotRing(bare(desk.model), limits, self._keep, self._forget)
+        self._ring = None if limits is None else SnapshotRing(bare(desk.model), limits, self._keep, self._forget)
         self._snapshots: set[int] = set()
         self._faults, self._absences = Faults(desk.watch.on_error), Absences()
         self._describe(plan)
