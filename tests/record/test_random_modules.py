@@ -1,7 +1,4 @@
-"""Random small networks: each recorded value equals NumPy's on what a plain hook caught, or a reason is named.
-
-The default seeds only. Of seeds 0 to 499, 29 differ in a value, not yet explained (28, 53, 84, 170, 171, ...).
-"""
+"""Random small networks: each recorded value equals NumPy's on what a plain hook caught, or a reason is named."""
 
 import warnings
 
@@ -11,6 +8,7 @@ import torch
 from torch import nn
 
 import geophone as gp
+from geophone.record.views import View
 
 NAMES = ("stable_rank", "participation_ratio")
 CHANGED = (nn.ReLU, nn.Tanh, lambda: nn.ReLU(inplace=True), lambda: nn.LeakyReLU(0.1, inplace=True))
@@ -110,12 +108,33 @@ def check(seed: int, folder) -> int:
         if name not in table.index:
             assert left_out.get(name) or left_out.get(name.split("@")[0]), (seed, name, "is neither recorded nor named")
             continue
-        tolerance = 2e-2 if output.dtype == torch.bfloat16 else 1e-4
         for dimension, value in plain(output).items():
-            assert table.loc[name, dimension] == pytest.approx(value, rel=tolerance), (seed, name, dimension)
+            assert table.loc[name, dimension] == pytest.approx(value, rel=1e-4, nan_ok=True), (seed, name, dimension)
+            assert (table.loc[name, "status"] == "dead") == bool(np.isnan(value)), (seed, name)
     return len(table)
 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_a_random_module_is_recorded_as_a_plain_hook_sees_it(seed, tmp_path):
     assert check(seed, tmp_path / "run") > 0
+
+
+@pytest.mark.slow
+def test_five_hundred_random_modules(tmp_path):
+    """About a minute."""
+    assert sum(check(seed, tmp_path / str(seed)) for seed in range(500)) > 5000
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(("kind", "masked"), [("mean", False), ("mean", True), ("pooled", False)])
+def test_means_over_positions_are_not_rounded_to_16_bits(dtype, kind, masked):
+    """Law: a mean is of the values that a layer put out, in 24 bits, whatever type they came in."""
+    generator = torch.Generator().manual_seed(0)
+    x = (5 + 0.05 * torch.randn(12, 7, 9, generator=generator)).to(dtype)
+    mask = torch.rand(12, 7, generator=generator) < 0.6 if masked else torch.ones(12, 7, dtype=torch.bool)
+    mask[:, 0] = True
+    view = View(kind, mask=mask if masked else None)
+    tokens = x.double() if kind == "mean" else x.double().transpose(1, 2)
+    weight = mask.double().unsqueeze(2) if kind == "mean" else torch.ones(12, 9, 1)
+    expected = (tokens * weight).sum(1) / weight.sum(1)
+    torch.testing.assert_close(view(x).double(), expected, rtol=1e-6, atol=1e-6)

@@ -42,7 +42,7 @@ class View:
         if self.kind == "flat":
             return x.flatten(1)
         if self.kind == "pooled":
-            return x.flatten(2).mean(2)
+            return _wide(x).flatten(2).mean(2)
         if self.kind == "channels":
             return self._channels(x)
         tokens = x.flatten(1, -2)
@@ -89,7 +89,8 @@ class View:
 
     def _mean(self, tokens: torch.Tensor) -> torch.Tensor:
         if self.mask is None or self.mask.shape[1] != tokens.shape[1]:
-            return tokens.mean(1)
+            return _wide(tokens).mean(1)
+        tokens = _wide(tokens)
         weights = self.mask.to(tokens.device, tokens.dtype).unsqueeze(2)
         return torch.where(weights > 0, tokens, 0).sum(1) / weights.sum(1).clamp(min=1)
 
@@ -173,3 +174,8 @@ def size_of(view: View, shape: Shape) -> Sequence[int]:
     """Rows and features of what `view` makes of an output of `shape`."""
     view = View(view.kind, view.samples, view.order, view.positions, view.count, view.real)
     return view(torch.empty(shape, device="meta")).shape
+
+
+def _wide(x: torch.Tensor) -> torch.Tensor:
+    """`x` in a type in which means can be taken: in 16 bits their rounding is as large as what samples differ by."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
