@@ -30,12 +30,15 @@ def summary(study: Study) -> pd.DataFrame:
 
 
 def say_summary(study: Study) -> None:
-    """What came out of a whole study: a line per run, its first targets, and where the page is."""
+    """What came out of a whole study: a line per run, its first targets, where to look first, and the page."""
     show(summary(study))
     if study.is_ranked:
         print()
         say_targets(study.targets(), most=3)
     if study.places.page.is_file():
+        for dig in study.digs()[:1]:
+            print(f"\nLook first at target {dig.target.rank}, which was dug:")
+            say([f"  {lead(dig.folder)}"])
         print(f"\nThe page: {study.places.page}")
 
 
@@ -98,6 +101,12 @@ def say_digs(folders: Sequence[Path]) -> None:
     for folder in folders:
         print(folder)
         say([f"  {observation(folder)}"])
+
+
+def lead(folder: Path) -> str:
+    """The sentence that a dig's notes begin with, after their title."""
+    lines = (folder / "notes.md").read_text(encoding="utf-8").splitlines()
+    return next(line for line in lines if line and not line.startswith("#"))
 
 
 def observation(folder: Path) -> str:
