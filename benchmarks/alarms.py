@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from geophone.point.causal import CausalRanker
-from geophone.point.signals import RunSignals
+from geophone.point.signals import FADED, RunSignals
 from geophone.prove.trials import TrialRun, read_run
 from geophone.prove.truth import TRUTH
 
@@ -24,10 +24,10 @@ BEFORE, AFTER = 20, 12
 def alarms(signals: RunSignals) -> list[int]:
     """The measurements at which an alarm sounds."""
     ranker, heard = CausalRanker(), []
-    gains, changes = signals.series["readable_gain"], signals.series["readable_change"]
+    gains, losses = signals.layered("readable_gain"), signals.layered(FADED)
     for t in range(len(signals)):
         came = dict(zip(signals.layers, gains[t], strict=True))
-        went = dict(zip(signals.layers, changes[t] - gains[t], strict=True))
+        went = dict(zip(signals.layers, losses[t], strict=True))
         skill = None if signals.behaviour is None else signals.behaviour.skill[t]
         heard += [t for _ in ranker.update(skill, came, went)]
     return heard

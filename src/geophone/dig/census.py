@@ -50,8 +50,7 @@ def census(run: Run, steps: Sequence[int], *, deep: int, per_class: int, seed: i
     the moment before, linear probe, the factors that can be read, head scores, ablation by resampling, all on
     `per_class` samples of each class (64 sequences); compositional depth at `deep` of the moments, pairs of neighbours
     evenly spaced so that a window has its change, NaN at the others. The same seed gives the same numbers. Raises
-    InputError for a run that geophone did not train,
-    ReplayError when a network cannot be had again.
+    InputError for a run that geophone did not train, ReplayError when a network cannot be had again.
     """
     rng = np.random.default_rng(seed)
     specimen = _thinned(specimen_of(run, rng=rng, per_class=per_class))

@@ -30,4 +30,4 @@ PREDICTORS = (
     *(Predictor(signal.name, signal.name) for signal in SIGNALS),
 )
 HEADLINES = ("stable_rank", "|stable_rank|", "readable_gain", "cka_change", "ranker_score", "loss_change")
-WindowRow = described_row("WindowRow", WINDOW_COLUMNS)
+MeasuredWindowRow = described_row("MeasuredWindowRow", WINDOW_COLUMNS)

@@ -54,8 +54,8 @@ def write_evidence(study: Study, *, seed: int = 0, draws: int = 1999) -> dict:
 
 
 def _targets_said(study: Study, targets: pd.DataFrame) -> dict[str, float | None]:
-    """Where targets lie and what they are compared with: the share outside the first 5 % of their run, and the shares
-    with two controls, and with two or a reason."""
+    """Where targets lie and what they are compared with: the share outside the first 5 % of their run, and the share
+    with two controls."""
     if targets.empty:
         return {"late_share": None, "two_controls_share": None}
     total = {run.name: run.total_steps for run in study}

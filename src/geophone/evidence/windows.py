@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from geophone.errors import StoreError
-from geophone.evidence.columns import WindowRow
+from geophone.evidence.columns import MeasuredWindowRow
 from geophone.point.reading import has_signals, run_signals
 from geophone.point.rule import frozen_rule
 from geophone.point.score import scaled
@@ -27,14 +27,14 @@ _SINCE = tuple(m.name for m in MEASURES if m.change == SINCE)
 
 
 def window_table(study: Study) -> pd.DataFrame:
-    """A `WindowRow` for every two neighbouring moments of the census and every layer of every run; empty without one.
-    What was not measured is NaN. Raises StoreError where a census is damaged."""
+    """A `MeasuredWindowRow` for every two neighbouring moments of the census and every layer of every run; empty
+    without one. What was not measured is NaN. Raises StoreError where a census is damaged."""
     rows: list[pd.DataFrame] = []
     for run in study:
         path = study.places.censuses / run.name / "census.parquet"
         if path.is_file():
             rows += _of_run(run, read_rows(path, CensusRow))
-    return frame([row for table in rows for row in table.to_dict("records")], WindowRow)
+    return frame([row for table in rows for row in table.to_dict("records")], MeasuredWindowRow)
 
 
 def _of_run(run: Run, census: pd.DataFrame) -> list[pd.DataFrame]:

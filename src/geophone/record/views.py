@@ -88,9 +88,9 @@ class View:
         return tokens[torch.arange(len(tokens)), places.argmax(1).to(tokens.device)]
 
     def _mean(self, tokens: torch.Tensor) -> torch.Tensor:
-        if self.mask is None or self.mask.shape[1] != tokens.shape[1]:
-            return _wide(tokens).mean(1)
         tokens = _wide(tokens)
+        if self.mask is None or self.mask.shape[1] != tokens.shape[1]:
+            return tokens.mean(1)
         weights = self.mask.to(tokens.device, tokens.dtype).unsqueeze(2)
         return torch.where(weights > 0, tokens, 0).sum(1) / weights.sum(1).clamp(min=1)
 

@@ -17,14 +17,14 @@ def damaged_files(folder: Path, manifest: Manifest) -> list[Path]:
     A changed bit inside a checkpoint's tensors is not looked for here: replay finds it by the digest of the weights.
     """
     found = [folder / name for name, digest in manifest.parts.items() if not _is_whole(folder / name, digest)]
-    return found + [p for step in manifest.checkpoints for p in _files(folder, step) if not is_sound(p)]
+    return found + [p for step in manifest.checkpoints for p in checkpoint_files(folder, step) if not is_sound(p)]
 
 
 def good_until(folder: Path, manifest: Manifest) -> int | None:
     """The last checkpointed step up to which rows, weights and state are all there; None when there is no such step."""
     limit = min(_covered(folder, kind, manifest) for kind in KINDS)
     for step in sorted(manifest.checkpoints, reverse=True):
-        if step <= limit and all(is_sound(p) for p in _files(folder, step)):
+        if step <= limit and all(is_sound(p) for p in checkpoint_files(folder, step)):
             return step
     return None
 
@@ -52,7 +52,7 @@ def state_path(folder: Path, step: int) -> Path:
     return folder / "checkpoints" / f"step-{step:08d}.state.safetensors"
 
 
-def _files(folder: Path, step: int) -> tuple[Path, Path]:
+def checkpoint_files(folder: Path, step: int) -> tuple[Path, Path]:
     return checkpoint_path(folder, step), state_path(folder, step)
 
 

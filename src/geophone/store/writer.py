@@ -10,7 +10,7 @@ import pandas as pd
 from geophone.errors import StoreError
 from geophone.records import Layer
 from geophone.rows.series import SINGLE
-from geophone.store.check import checkpoint_path, state_path
+from geophone.store.check import checkpoint_files
 from geophone.store.locks import claim_empty, lock, now
 from geophone.store.manifest import Manifest, read_manifest, versions_here
 from geophone.store.places import SAMPLES
@@ -159,7 +159,7 @@ class RunWriter:
         known = {each: digest for each, digest in self.manifest.checkpoints.items() if each != step}
         self.manifest = self.manifest.model_copy(update={"checkpoints": known})
         self._write_manifest()
-        for path in (checkpoint_path(self.folder, step), state_path(self.folder, step)):
+        for path in checkpoint_files(self.folder, step):
             path.unlink(missing_ok=True)
 
     def _write_manifest(self) -> None:
