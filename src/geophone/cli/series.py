@@ -45,7 +45,7 @@ def measure(
 
     With --text a language model's answers are scored too: the probability of the right next token. Run again, it goes
     on where it stopped. A checkpoint that cannot be read does not lose the others: it is named on stderr, and the exit
-    status is 1.
+    status is 1. So is one that holds the weights of another step, whole or in part: detection leaves it out.
 
     Example: geophone measure EleutherAI/pythia-14m --revisions log --text corpus.txt --out runs/pythia
     """
@@ -96,8 +96,10 @@ def _measured(work: "Callable[[Callable[[int, int], None]], Measured]", *, as_js
         voice.say(
             lambda: print(f"{measured.folder}: {there}"),
             lambda: {"folder": measured.folder, "measured": measured.steps, "skipped": measured.skipped,
-                     "failures": failures},
+                     "failures": failures, "misplaced": dict(measured.misplaced)},
         )  # fmt: skip
+    for step, why in measured.misplaced:
+        print(f"step {step} has weights that are not its own, and is left out of detection: {why}", file=sys.stderr)
     for key, why in measured.failures:
         print(f"left out {key}: {why}", file=sys.stderr)
     if measured.failures:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from geophone.errors import InputError, StoreError
+from geophone.ingest.misplaced import misplaced, weight_rows
 from geophone.ingest.sources import Source
 from geophone.record.probe import Probe, as_probe
 from geophone.record.readers import ProbeReader
@@ -19,6 +20,7 @@ from geophone.record.what import What
 from geophone.store.manifest import read_manifest
 from geophone.store.places import is_run
 from geophone.store.run import Run
+from geophone.store.tables import parts
 from geophone.store.writer import RunWriter, new_manifest
 
 # What a layer looked like is compared with up to so many measurements ago.
@@ -27,13 +29,14 @@ _REMEMBERED = 8
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What `measure` did: the run's folder, the steps measured now, those that were there already, and the
-    checkpoints that could not be read, each with the reason."""
+    """What `measure` did: the run's folder, the steps measured now, those that were there already, the checkpoints that
+    could not be read, each with the reason, and the steps whose weights are not their own, each with what was found."""
 
     folder: Path
     steps: tuple[int, ...]
     skipped: tuple[int, ...]
     failures: tuple[tuple[str, str], ...]
+    misplaced: tuple[tuple[int, str], ...] = ()
 
 
 def measure(
@@ -57,8 +60,9 @@ def measure(
     Run again on the same folder it goes on where it stopped: steps that are there are not measured again, but those
     after one that is added now are, since the change of a layer is said against the measurements before. A
     checkpoint that cannot be read is left out, named in the result and in the manifest's note; the others are
-    measured. Raises InputError at the first checkpoint for a probe that the network cannot read, and for a folder
-    that was measured with another probe or other layers; StoreError when not one checkpoint can be read.
+    measured. One whose weights are not its own (`misplaced`) is measured and named in the result and in the manifest,
+    and detection leaves it out. Raises InputError at the first checkpoint for a probe that the network cannot read, and
+    for a folder that was measured with another probe or other layers; StoreError when not one checkpoint can be read.
     """
     folder, batch = Path(out), as_probe(probe)
     what = what or What(layers=layers, views=views, rows=rows)
@@ -66,7 +70,7 @@ def measure(
     failures = [(name, "its name says no training step") for name in source.left_out]
     steps: list[int] = []
     network: nn.Module | None = None
-    session: Session | None = None
+    work: _Work | None = None
     recalled = [pair for pair in source.keys if pair[0] in kept][-_REMEMBERED:] if todo else []
     try:
         for number, (step, key) in enumerate((*recalled, *todo), start=1 - len(recalled)):
@@ -77,21 +81,41 @@ def measure(
                 continue
             network = network.eval() if device is None else network.eval().to(device)
             # A probe that the model cannot read is wrong for every checkpoint: it is said at the first.
-            session = session or _session(folder, network, batch, what, source, after=max(kept, default=None))
+            work = work or _begun(folder, network, batch, what, source, after=max(kept, default=None))
             if number <= 0:
-                session.recall(step)
+                work.session.recall(step)
                 continue
-            session.measure(step, {})
-            session.flush()
+            work.measure(step, network)
             steps.append(step)
             on_step(number, len(todo))
     finally:
-        if session is not None:
+        if work is not None:
+            work.judge()
             note = "; ".join(f"{key}: {why}" for key, why in failures)[:2000]
-            session.close(max([*kept, *steps]), "incomplete" if failures else "finished", note, {})
+            work.session.close(max([*kept, *steps]), "incomplete" if failures else "finished", note, {})
     if not steps and not kept:
         raise StoreError(f"not one of {len(todo)} checkpoint(s) could be measured; the first: {failures[-1][1]}")
-    return Measured(folder, tuple(steps), tuple(sorted(kept)), tuple(failures))
+    out_of_place = tuple(read_manifest(folder).misplaced.items())
+    return Measured(folder, tuple(steps), tuple(sorted(kept)), tuple(failures), out_of_place)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Work:
+    """The session on a run, and what writes it."""
+
+    session: Session
+    writer: RunWriter
+
+    def measure(self, step: int, network: nn.Module) -> None:
+        # Digests are written first, so that a step that is there has them.
+        self.writer.add([], None, weights=weight_rows(step, network))
+        self.session.measure(step, {})
+        self.session.flush()
+
+    def judge(self) -> None:
+        """Say in the manifest which steps have weights that are not their own."""
+        if parts(self.writer.folder / "weights"):
+            self.writer.update(misplaced=misplaced(Run(self.writer.folder).weights()))
 
 
 def _division(folder: Path, source: Source) -> tuple[set[int], list[tuple[int, str]]]:
@@ -117,9 +141,7 @@ def _steps_there(folder: Path) -> set[int]:
     return set(run.table(columns=["step"])["step"]) if run.has_series else set()
 
 
-def _session(
-    folder: Path, network: nn.Module, probe: Probe, what: What, source: Source, *, after: int | None
-) -> Session:
+def _begun(folder: Path, network: nn.Module, probe: Probe, what: What, source: Source, *, after: int | None) -> _Work:
     """The work on a new run, or on the one in `folder` of which the steps up to `after` stay."""
     reader = ProbeReader(network, probe, what)
     plan = reader.plan()
@@ -148,4 +170,4 @@ def _session(
         )
         writer = RunWriter(folder, manifest)
     desk = Desk(network, what, Watch(alarms=False, on_error="raise"), Pace(Schedule(steps=steps)), reader, writer)
-    return Session(desk, plan)
+    return _Work(Session(desk, plan), writer)

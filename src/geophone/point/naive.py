@@ -38,7 +38,7 @@ def jump_targets(study: Study, *, dimension: str, mode: str) -> list[Target]:
         scalars = run.scalars()
         evidence = Evidence(
             run=run.name,
-            series=run.series(dimension),
+            series=run.placed(run.series(dimension)),
             loss=scalars["loss"].dropna() if "loss" in scalars else pd.Series(dtype=float),
             jumps=jumps[jumps["run"] == run.name],
             critical=critical[critical["run"] == run.name],

@@ -6,7 +6,7 @@ import pandas as pd
 
 from geophone.errors import InputError
 from geophone.point.scene import HEADLINE
-from geophone.point.signals import Behaviour, RunSignals
+from geophone.point.signals import LAGS, Behaviour, RunSignals
 from geophone.store.run import Run
 from geophone.store.tables import parts
 
@@ -17,13 +17,15 @@ def run_signals(run: Run, *, dimensions: tuple[str, ...] = HEADLINE) -> RunSigna
     """All that was recorded of `run` beside what it is described by, `dimensions` (those that it has).
 
     Loss is the mean over the steps since the measurement before, every other scalar its value at the measured step.
-    Raises StoreError where the run has no measurement.
+    Steps whose weights are not their own are left out, and so is a change that is said against one of them. Raises
+    StoreError where the run has no measurement.
     """
     known = tuple(name for name in dimensions if name in run.dimensions) or run.dimensions[:1]
     series = run.all_series(list(known))
-    steps = series[known[0]].index.to_numpy(dtype=np.float64)
-    at = series[known[0]].index
-    tables = series | run.signals()
+    every = series[known[0]].index
+    at = run.placed(series[known[0]]).index
+    steps = at.to_numpy(dtype=np.float64)
+    tables = series | {name: _compared(table, every, at, LAGS.get(name, 0)) for name, table in run.signals().items()}
     concepts, chances = _concepts(run, at)
     return RunSignals(
         name=run.name,
@@ -36,6 +38,13 @@ def run_signals(run: Run, *, dimensions: tuple[str, ...] = HEADLINE) -> RunSigna
         concepts=concepts,
         chances=chances,
     )
+
+
+def _compared(table: pd.DataFrame, every: pd.Index, at: pd.Index, lag: int) -> pd.DataFrame:
+    """`table` without the changes that compare with a step that is not in `at`, `lag` measurements earlier or at the
+    first one."""
+    partner = every[np.maximum(np.arange(len(every)) - lag, 0)]
+    return table.where(pd.Series(partner.isin(at), index=every).reindex(table.index), axis=0)
 
 
 def has_signals(run: Run) -> bool:

@@ -24,12 +24,22 @@ def weights_digest(model: nn.Module) -> str:
     return _digest(model.state_dict())
 
 
+def tensor_digest(tensor: torch.Tensor) -> str:
+    """SHA-256 over the bytes of one tensor; the first 16 hexadecimal digits."""
+    return hashlib.sha256(_bytes(tensor)).hexdigest()[:16]
+
+
 def _digest(weights: Mapping[str, torch.Tensor]) -> str:
     total = hashlib.sha256()
     for name, tensor in sorted(weights.items()):
         total.update(name.encode())
-        total.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        total.update(_bytes(tensor))
     return total.hexdigest()[:16]
+
+
+def _bytes(tensor: torch.Tensor) -> memoryview:
+    """The bytes of a tensor; those of one on the CPU are not copied."""
+    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data
 
 
 def save_checkpoint(

@@ -14,7 +14,7 @@ from geophone.store.documents import Document, read_document, write_document
 from geophone.store.formats import manifest_of_format_1
 from geophone.store.places import RUN
 
-_PART = re.compile(r"(series|scalars|behaviour|outputs|concepts)/part-\d+\.parquet")
+_PART = re.compile(r"(series|scalars|behaviour|outputs|concepts|weights)/part-\d+\.parquet")
 _ABOUT = {"experiment": str, "seed": int, "total_steps": int, "fork": dict}
 
 
@@ -26,7 +26,8 @@ class Manifest(Document):
     holds what the caller said of network, data and seed, `results` what came out (test accuracy, for one),
     `definitions` the version of each stored dimension, `signals` what else the series holds of every layer, `behaviour`
     how samples were scored (nothing where they were not), `left_out` the layers that could not be read, each with the
-    reason. `parts` maps the files of series and scalars to the SHA-256 of
+    reason, `misplaced` the steps whose weights are not their own, each with what was found: detection does not look at
+    them. `parts` maps the files of series and scalars to the SHA-256 of
     their bytes; files that came after the manifest was last written are not in it.
     """
 
@@ -44,6 +45,7 @@ class Manifest(Document):
     signals: tuple[str, ...] = ()
     behaviour: dict[str, Any] = Field(default_factory=dict)
     left_out: dict[str, str] = Field(default_factory=dict)
+    misplaced: dict[int, str] = Field(default_factory=dict)
     versions: dict[str, str]
     threads: int
     steps: int = 0

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import altair as alt
 
     from geophone.records import Transition
+
+Stepwise = TypeVar("Stepwise", pd.DataFrame, pd.Series)
 
 
 class Run:
@@ -97,6 +99,19 @@ class Run:
             if name not in self.manifest.definitions:
                 raise InputError(f"{self.name} has no dimension {name!r}; it has {', '.join(self.dimensions)}.")
         return {name: wide.astype(float) for name, wide in self._wide(wanted, probe).items()}
+
+    def placed(self, table: Stepwise) -> Stepwise:
+        """`table` (index `step`) without the steps whose weights are not their own (`manifest.misplaced`)."""
+        return table[~table.index.isin(list(self.manifest.misplaced))]
+
+    def weights(self) -> pd.DataFrame:
+        """Of a run that was measured on checkpoints, what their weights are told apart by: a row per `step` and
+        `tensor`, with its `size`, `digest` and some of its entries (`sample`). Raises InputError where there are
+        none."""
+        paths = parts(self.folder / "weights")
+        if not paths:
+            raise InputError(f"{self.name} holds no digests of weights: it was not measured on checkpoints.")
+        return read_parts(paths)
 
     def statuses(self, *, probe: str = "main") -> pd.DataFrame:
         """The status of every measurement ("ok", "dead", "nonfinite", "absent", "failed"), laid out as `series`."""

@@ -35,9 +35,8 @@ def write_phenomena(
 def run_series(run: Run) -> RunSeries:
     """What the detectors need of a run."""
     about = {key: value for key, value in run.manifest.about.items() if key in ("experiment", "architecture", "task")}
-    return RunSeries(
-        run.name, run.layers, run.total_steps, run.all_series(), _loss(run), **{k: str(v) for k, v in about.items()}
-    )
+    series = {name: run.placed(table) for name, table in run.all_series().items()}
+    return RunSeries(run.name, run.layers, run.total_steps, series, _loss(run), **{k: str(v) for k, v in about.items()})
 
 
 def _loss(run: Run) -> pd.Series | None:
@@ -48,7 +47,7 @@ def _loss(run: Run) -> pd.Series | None:
     measured = scalars["index"].notna()
     number = measured[::-1].cumsum()[::-1]
     mean = scalars["loss"].groupby(number).transform("mean")
-    return mean[measured]
+    return run.placed(mean[measured])
 
 
 def fork_groups(study: Study) -> list[list[Run]]:
