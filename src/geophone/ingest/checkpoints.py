@@ -169,5 +169,7 @@ def _begun(folder: Path, network: nn.Module, probe: Probe, what: What, source: S
             threads=torch.get_num_threads(),
         )
         writer = RunWriter(folder, manifest)
-    desk = Desk(network, what, Watch(alarms=False, on_error="raise"), Pace(Schedule(steps=steps)), reader, writer)
+    desk = Desk(
+        network, what, Watch(alarms=False, on_error="raise", sync=True), Pace(Schedule(steps=steps)), reader, writer
+    )
     return _Work(Session(desk, plan), writer)

@@ -42,6 +42,7 @@ def record(setting: Setting, out: Path, *, name: str, seed: int) -> None:
         rows=ROWS,
         labels=y,
         alarms=False,
+        sync=True,
         name=f"{name}-{seed:04d}",
         about={"testbed": name, "seed": seed},
     )

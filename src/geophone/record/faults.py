@@ -23,37 +23,41 @@ class Faults:
         try:
             yield
         except Exception as error:  # a model, a callback and LAPACK may raise anything; none of it is the training's
-            if self._raises:
-                raise
-            kind = (what, type(error).__name__)
-            if kind not in self._told:
-                self._told.add(kind)
-                line = " ".join(str(error).split())[:300]
-                warnings.warn(
-                    f"geophone: {what} failed, and the training goes on: {kind[1]}: {line} (told once; "
-                    "on_error='raise' stops there).",
-                    stacklevel=2,
-                )
+            self.tell(what, error)
+
+    def tell(self, what: str, error: Exception) -> None:
+        """`what` failed with `error`."""
+        if self._raises:
+            raise error
+        kind = (what, type(error).__name__)
+        if kind not in self._told:
+            self._told.add(kind)
+            line = " ".join(str(error).split())[:300]
+            warnings.warn(
+                f"geophone: {what} failed, and the training goes on: {kind[1]}: {line} (told once; "
+                "on_error='raise' stops there).",
+                stacklevel=2,
+            )
 
 
 class Absences:
-    """Tells layers that are missing from more than a tenth of the measurements, once each."""
+    """Finds layers that are missing from more than a tenth of the measurements, once each."""
 
     def __init__(self) -> None:
         self._measurements = 0
         self._absent: Counter[str] = Counter()
         self._told: set[str] = set()
 
-    def count(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Take note of the rows of one measurement."""
+    def count(self, rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+        """Take note of the rows of one measurement; what is to be told."""
         self._measurements += 1
         self._absent.update(str(row["layer"]) for row in rows if row["status"] == "absent")
         limit = max(_SHARE * self._measurements, 1)
         often = [n for n, times in self._absent.items() if times > limit and n not in self._told]
-        if often and self._measurements >= _ENOUGH:
-            self._told |= set(often)
-            warnings.warn(
-                f"geophone: {', '.join(often[:4])}{' and others' if len(often) > 4 else ''} did not run, or on another "
-                f"number of samples, in {self._absent[often[0]]} of {self._measurements} measurements.",
-                stacklevel=2,
-            )
+        if not often or self._measurements < _ENOUGH:
+            return ()
+        self._told |= set(often)
+        return (
+            f"geophone: {', '.join(often[:4])}{' and others' if len(often) > 4 else ''} did not run, or on another "
+            f"number of samples, in {self._absent[often[0]]} of {self._measurements} measurements.",
+        )

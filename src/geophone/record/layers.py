@@ -59,7 +59,8 @@ class Plan:
         if view is None or not view.fits(output, self.samples):
             return None
         rows = view(output)
-        return rows.clone() if rows.untyped_storage().data_ptr() == output.untyped_storage().data_ptr() else rows
+        shared = rows.untyped_storage().data_ptr() == output.untyped_storage().data_ptr()
+        return rows.clone(memory_format=torch.contiguous_format) if shared else rows.contiguous()
 
     def capture(self, model: nn.Module) -> ActivationCapture:
         """What catches the rows of one forward pass of `model`."""

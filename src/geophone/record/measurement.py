@@ -33,7 +33,8 @@ class Measurer:
     """
 
     def __init__(self, plan: Plan, what: What, *, steady: bool) -> None:
-        self._plan, self._names = plan, what.names
+        # Values alone: a measurer can go to another process.
+        self._layers, self._samples, self._names = plan.layers, plan.samples, what.names
         comparable = steady and what.signals
         self._changes = {v.name: LayerChanges() for v in plan.layers if comparable and v.rows >= _COMPARABLE}
         self._concepts = plan.concepts
@@ -53,10 +54,14 @@ class Measurer:
         lists = {kind: {"step": step, kind: value} for kind, value in values.items() if value is not None}
         return Rowset(series, self._readability(step, caught.rows), lists)
 
+    def begin_anew(self) -> None:
+        """Forget the representations that the next ones would be compared with."""
+        self._changes = {name: LayerChanges() for name in self._changes}
+
     def failed(self, index: int, step: int) -> Rowset:
         """The rows of a measurement that could not be made."""
         nothing = dict.fromkeys(self._names, math.nan)
-        return Rowset([series_row(index, step, layer, "failed", nothing) for layer in self._plan.layers])
+        return Rowset([series_row(index, step, layer, "failed", nothing) for layer in self._layers])
 
     def _series(
         self, index: int, step: int, probe: str, rows: Rows, norms: Mapping[str, Mapping[str, float]]
@@ -65,7 +70,7 @@ class Measurer:
         readings = read_each(rows, names=self._names)
         absent = Reading(dict.fromkeys(self._names, math.nan), "absent")
         made: list[Row] = []
-        for layer in self._plan.layers:
+        for layer in self._layers:
             reading = readings.get(layer.name, absent)
             values = {**reading.values, **norms.get(layer.name, {})}
             if probe == "main" and layer.name in self._changes:
@@ -82,9 +87,9 @@ class Measurer:
         made: list[Row] = []
         for layer, matrix in rows.items() if self._concepts else ():
             # Rows of one sample stand side by side; where a mask left some out, their number differs.
-            if len(matrix) % self._plan.samples:
+            if len(matrix) % self._samples:
                 continue
-            pooled = matrix.detach().float().cpu().unflatten(0, (self._plan.samples, -1)).mean(1).numpy()
+            pooled = matrix.detach().float().cpu().unflatten(0, (self._samples, -1)).mean(1).numpy()
             for name, labels in self._concepts.items():
                 found = decodability(pooled, labels)
                 made.append(

@@ -51,7 +51,7 @@ class Recorder:
 
     What is read at a measurement: `layers` to `signals` are the fields of `What` (`noise_probe` is its `noise`). When:
     `every` is a number of steps or a `Schedule`. What happens then: `step` returns the alarms; `alarms` to
-    `on_error` are the fields of `Watch`. In the place of the short arguments the values themselves can be given:
+    `sync` are the fields of `Watch`. In the place of the short arguments the values themselves can be given:
     `what=What(...)`, `when=Schedule(...)`, `watch=Watch(...)`.
 
     `start` is the number of updates the model has had already; counting goes on from there, and where that step is due
@@ -90,6 +90,7 @@ class Recorder:
         snapshots: Snapshots | None = BY_DEFAULT,
         on_record: Callable[[dict[str, float]], Any] | None = None,
         on_error: str = "warn",
+        sync: bool | None = None,
         name: str | None = None,
         about: Mapping[str, Any] | None = None,
         start: int = 0,
@@ -110,7 +111,7 @@ class Recorder:
             signals=signals,
         )  # fmt: skip
         watch = _value(
-            Watch, watch, "watch", alarms=alarms, snapshots=snapshots, on_record=on_record, on_error=on_error
+            Watch, watch, "watch", alarms=alarms, snapshots=snapshots, on_record=on_record, on_error=on_error, sync=sync
         )
         schedule = _schedule(every, when)
         if schedule.overhead is not None and is_sharded(model):

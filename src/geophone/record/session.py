@@ -1,7 +1,9 @@
 """A recorder at work: before its layers are known, and from then on."""
 
 import math
-from collections.abc import Mapping
+import time
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,18 +14,22 @@ from torch import nn
 from geophone.errors import InputError
 from geophone.record.checkpoints import save_checkpoint, save_weights
 from geophone.record.distributed import is_sharded
-from geophone.record.faults import Absences, Faults
+from geophone.record.faults import Faults
 from geophone.record.layers import Plan
-from geophone.record.measurement import Measurer, Rowset
+from geophone.record.measurement import Measurer
 from geophone.record.norms import ParameterNorms
 from geophone.record.probe import bare
+from geophone.record.processing import Measured, Outcome, Processing
 from geophone.record.readers import Reader
+from geophone.record.rooms import Rooms
 from geophone.record.schedule import Pace
-from geophone.record.watch import Alarm, Listener, SnapshotRing, Watch
+from geophone.record.watch import Alarm, Listener, SnapshotRing, Watch, Weights
 from geophone.record.what import What
 from geophone.signals import LAYER_NORMS
 from geophone.store.manifest import Manifest
-from geophone.store.writer import Row, RunWriter
+from geophone.store.writer import RunWriter
+
+Call = Callable[..., None]
 
 
 class Work(Protocol):
@@ -113,18 +119,19 @@ class Desk:
             self.reader.prepare()
         return granted
 
-    def checkpoint(self, step: int, optimizer: torch.optim.Optimizer | None) -> str:
-        """Everything recorded is on disk first, so that a run can be resumed from any of its checkpoints."""
+    def checkpoint(self, step: int, optimizer: torch.optim.Optimizer | None, writer: Call) -> str:
+        """Everything recorded is on disk first, so that a run can be resumed from any of its checkpoints. `writer`
+        calls the writer's methods, wherever it is."""
         if is_sharded(bare(self.model)):
             raise InputError("the weights of a sharded model lie on several processes; let the trainer save them.")
-        self.writer.flush()
+        writer("flush")
         digest = save_checkpoint(self.writer.folder, step, model=bare(self.model), optimizer=optimizer)
-        self.writer.checkpoint(step, digest)
+        writer("checkpoint", step, digest)
         return digest
 
-    def close(self, status: str, note: str, results: Mapping[str, float], **counts: int) -> None:
+    def close(self, status: str, note: str, results: Mapping[str, float], writer: Call, **counts: int) -> None:
         self.reader.close()
-        self.writer.finish(status, note=note, results=dict(results), schedule=self.pace.as_dict(), **counts)
+        writer("finish", status, note=note, results=dict(results), schedule=self.pace.as_dict(), **counts)
 
 
 class Waiting:
@@ -152,10 +159,13 @@ class Waiting:
         return []
 
     def checkpoint(self, step: int, optimizer: torch.optim.Optimizer | None) -> str:
-        return self._desk.checkpoint(step, optimizer)
+        return self._desk.checkpoint(step, optimizer, self._write)
 
     def close(self, step: int, status: str, note: str, results: Mapping[str, float]) -> None:
-        self._desk.close(status, note, results, steps=step, measurements=self._desk.writer.measured)
+        self._desk.close(status, note, results, self._write, steps=step, measurements=self._desk.writer.measured)
+
+    def _write(self, name: str, *args: Any, **fields: Any) -> None:
+        getattr(self._desk.writer, name)(*args, **fields)
 
 
 class Session:
@@ -171,21 +181,24 @@ class Session:
         check_layers(desk.writer.manifest, plan, desk.writer.folder)
         self._index = desk.writer.measured
         self._read = desk.reader.reading(plan)
-        self._measurer = Measurer(plan, desk.what, steady=desk.reader.steady)
+        measurer = Measurer(plan, desk.what, steady=desk.reader.steady)
         names = [layer.name for layer in plan.layers]
-        whole = desk.what.signals and not is_sharded(bare(desk.model))
-        self._norms = ParameterNorms(bare(desk.model), names) if whole else None
+        sharded = is_sharded(bare(desk.model))
+        self._norms = ParameterNorms(bare(desk.model), names) if desk.what.signals and not sharded else None
         falling = plan.scorer is not None and plan.scorer.falling
-        self._listener = Listener(falling=falling) if desk.watch.alarms else None
-        limits = None if self._listener is None or is_sharded(bare(desk.model)) else desk.watch.snapshots
+        listener = Listener(falling=falling) if desk.watch.alarms else None
+        flat = () if desk.watch.on_record is None else desk.what.names
+        self._room = Rooms(Processing(measurer, desk.writer, listener, flat=flat), desk.model, desk.watch.sync)
+        limits = None if listener is None or sharded else desk.watch.snapshots
         self._ring = None if limits is None else SnapshotRing(bare(desk.model), limits, self._keep, self._forget)
-        self._snapshots: set[int] = set()
-        self._faults, self._absences = Faults(desk.watch.on_error), Absences()
-        self._describe(plan)
+        self._held: dict[int, Weights] = {}
+        self._step, self._checkpoints, self._snapshots = 0, set(desk.writer.manifest.checkpoints), set[int]()
+        self._faults = Faults(desk.watch.on_error)
+        self._describe(plan, measurer)
 
-    def _describe(self, plan: Plan) -> None:
+    def _describe(self, plan: Plan, measurer: Measurer) -> None:
         """Put into the manifest what the layers decide."""
-        signals = (*self._measurer.signals, *(LAYER_NORMS if self._norms else ()))
+        signals = (*measurer.signals, *(LAYER_NORMS if self._norms else ()))
         behaviour = {} if plan.scorer is None else plan.scorer.describe()
         manifest = self._desk.writer.manifest
         if (manifest.signals, manifest.behaviour, manifest.left_out) != (signals, behaviour, plan.left_out):
@@ -205,30 +218,33 @@ class Session:
         if self._desk.pace.take(step):
             with self._desk.pace.measuring():
                 alarms = self.measure(step, scalars)
-        elif scalars:
-            self._desk.writer.add([], {"index": math.nan, "step": step, **scalars})
+        else:
+            if scalars:
+                self._room.scalars({"index": math.nan, "step": step, **scalars})
+            if self._room.is_behind:
+                alarms = self._collected()
         self.expect(step + 1)
         return alarms
 
     def measure(self, step: int, scalars: Mapping[str, float]) -> list[Alarm]:
-        """Measure now, and write it as the measurement of `step`; the alarms."""
-        rows, norms = self._measured(step)
-        row = {"index": self._index, "step": step, **norms, **scalars}
-        self._desk.writer.add(rows.series, row, lists=rows.lists, concepts=rows.concepts)
+        """Measure now, and write it as the measurement of `step`; the alarms of what has been finished by now."""
+        start, self._step = time.perf_counter(), step
+        it = self._caught(step, scalars)
+        if self._ring is not None and self._room.is_behind and self._ring.holds(self._room.most):
+            self._held[step] = self._ring.copy()
         self._index += 1
-        main = [row for row in rows.series if row["probe"] == "main"]
-        self._absences.count(main)
-        with self._faults.outlived("what watches the measurements"):
-            return self._tell(step, main, rows.lists, {**norms, **scalars})
-        return []
+        self._room.measured(it)
+        alarms = self._collected()
+        self._room.settle(it.caught, time.perf_counter() - start)
+        return alarms
 
     def recall(self, step: int) -> None:
         """Read what `step`, which is written already, looked like: the next measurements are compared with it."""
-        self._measurer.rows(self._index, step, self._read(self._index), {})
+        self._room.recall(Measured(self._index, step, self._read(self._index), {}, {}))
 
     def flush(self) -> None:
         """Write everything that was measured."""
-        self._desk.writer.flush()
+        self._room.writer("flush")
 
     def expect(self, step: int) -> None:
         """Get ready for `step`, which comes next."""
@@ -237,43 +253,61 @@ class Session:
 
     def checkpoint(self, step: int, optimizer: torch.optim.Optimizer | None) -> str:
         self._snapshots.discard(step)
-        return self._desk.checkpoint(step, optimizer)
+        self._checkpoints.add(step)
+        return self._desk.checkpoint(step, optimizer, self._room.writer)
 
     def close(self, step: int, status: str, note: str, results: Mapping[str, float]) -> None:
-        self._desk.close(status, note, results, steps=step, measurements=self._index)
+        try:
+            self._collected(wait=True)
+            self._desk.close(status, note, results, self._room.writer, steps=step, measurements=self._index)
+        finally:
+            self._room.end()
 
-    def _measured(self, step: int) -> tuple[Rowset, dict[str, float]]:
-        """What was measured; rows that say "failed" where that could not be done."""
+    def _caught(self, step: int, scalars: Mapping[str, float]) -> Measured:
+        """What the measurement of `step` reads of the model; nothing where that fails."""
         with self._faults.outlived("a measurement"):
-            return self._measure(step)
-        return self._measurer.failed(self._index, step), {}
+            whole, each = ({}, []) if self._norms is None else self._norms.read()
+            layers = dict(zip((layer.name for layer in self._plan.layers), each, strict=False))
+            norms = {name: value for name, value in whole.items() if not math.isnan(value)}
+            return Measured(self._index, step, self._read(self._index), layers, {**norms, **scalars})
+        return Measured(self._index, step, None, {}, scalars)
 
-    def _measure(self, step: int) -> tuple[Rowset, dict[str, float]]:
-        """The rows, and the norms over the whole network that stand there."""
-        whole, each = ({}, []) if self._norms is None else self._norms.read()
-        layers = dict(zip((layer.name for layer in self._plan.layers), each, strict=False))
-        rows = self._measurer.rows(self._index, step, self._read(self._index), layers)
-        return rows, {name: value for name, value in whole.items() if not math.isnan(value)}
-
-    def _tell(self, step: int, rows: list[Row], lists: Mapping[str, Row], scalars: Mapping[str, float]) -> list[Alarm]:
-        alarms = [] if self._listener is None else self._listener.hear(step, rows, lists)
-        if self._ring is not None:
-            self._ring.hear(step, alarms)
-        if self._desk.watch.on_record is not None:
-            flat = {f"{name}/{row['layer']}": row[name] for row in rows for name in self._desk.what.names}
-            self._desk.watch.on_record({"step": step, **scalars, **flat})
+    def _collected(self, *, wait: bool = False) -> list[Alarm]:
+        """The alarms of what has been finished; whatever else came of it is told, kept and handed on."""
+        alarms: list[Alarm] = []
+        for outcome in self._room.collect(wait=wait):
+            for what, error in outcome.faults:
+                self._faults.tell(what, error)
+            for message in outcome.absent:
+                warnings.warn(message, stacklevel=2)
+            alarms += outcome.alarms
+            with self._faults.outlived("what watches the measurements"):
+                self._tell(outcome)
         return alarms
 
-    def _keep(self, step: int, weights: Mapping[str, torch.Tensor]) -> None:
-        if step not in self._desk.writer.manifest.checkpoints:
-            self._desk.writer.checkpoint(step, save_weights(self._desk.writer.folder, step, weights))
+    def _tell(self, outcome: Outcome) -> None:
+        if self._ring is not None:
+            held = self._held.pop(outcome.step, None)
+            ring, step = self._ring, self._step
+            self._ring.hear(
+                outcome.step, outcome.alarms, lambda: (step, ring.copy()) if held is None else (outcome.step, held)
+            )
+        if self._desk.watch.on_record is not None and outcome.record is not None:
+            self._desk.watch.on_record(outcome.record)
+
+    def _keep(self, step: int, weights: Weights) -> None:
+        if step not in self._checkpoints:
+            digest = save_weights(self._desk.writer.folder, step, weights)
+            self._room.writer("checkpoint", step, digest)
+            self._checkpoints.add(step)
             self._snapshots.add(step)
 
     def _forget(self, step: int) -> None:
         """A checkpoint that somebody asked for stays."""
         if step in self._snapshots:
             self._snapshots.discard(step)
-            self._desk.writer.forget(step)
+            self._checkpoints.discard(step)
+            self._room.writer("forget", step)
 
 
 def samples_of(reader: Reader, plan: Plan) -> dict[str, Any]:

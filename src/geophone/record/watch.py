@@ -80,12 +80,18 @@ class Watch:
     with a flat dict per measurement, such as {"step": 5, "loss": 0.7, "stable_rank/conv1": 3.2}. `on_error`: a
     measurement or a callback that fails is told in a warning, once per kind, and the training goes on ("warn"), or it
     ends in the error ("raise").
+
+    `sync`: whether the training waits for every measurement (True), or only for what is read to be copied, while
+    another process makes numbers of it (False): alarms and `on_record` then come with a later step, and name their own.
+    None: behind the training where that leaves a core free, once measuring has taken some seconds. What is recorded is
+    the same.
     """
 
     alarms: bool = True
     snapshots: Snapshots | None = BY_DEFAULT
     on_record: Callable[[dict[str, float]], Any] | None = None
     on_error: str = "warn"
+    sync: bool | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.alarms, str):  # the dimension that 0.1 listened to
@@ -95,6 +101,8 @@ class Watch:
             raise InputError(f"snapshots={self.snapshots!r}: give a geophone.Snapshots, or None.")
         if self.on_record is not None and not callable(self.on_record):
             raise InputError(f"on_record={self.on_record!r}: give a function of one dict, or None.")
+        if self.sync not in (True, False, None):
+            raise InputError(f"sync={self.sync!r}: give True, False, or None.")
         if self.on_error not in ("warn", "raise"):
             raise InputError(f"on_error={self.on_error!r}: give 'warn' or 'raise'.")
 
@@ -113,23 +121,29 @@ class SnapshotRing:
         self._due: list[tuple[int, float]] = []
         self._heard = 0
 
-    def hear(self, step: int, alarms: list[Alarm]) -> None:
-        """Take note of one measurement at `step` and of its alarms."""
+    def copy(self) -> Weights:
+        """The weights as they are."""
+        return {name: tensor.detach().cpu().clone() for name, tensor in self._model.state_dict().items()}
+
+    def holds(self, more: int) -> bool:
+        """Whether `more` copies fit into memory beside those that are kept."""
+        return (self._limits.count + more) * self._size <= self._limits.memory_mb
+
+    def hear(self, step: int, alarms: Sequence[Alarm], moment: Callable[[], tuple[int, Weights]]) -> None:
+        """Take note of the measurement at `step` and of its alarms; `moment` gives the weights of that step, or where
+        they are gone by now those of a later one, with their step."""
         strength = max((alarm.deviations for alarm in alarms), default=0.0)
         after = max((each for due, each in self._due if due <= self._heard), default=0.0)
         self._due = [due for due in self._due if due[0] > self._heard]
         if alarms and self._ring:
             self._write(*self._ring[0], strength)
         if alarms or after:
-            self._write(step, self._weights(), max(strength, after))
+            self._write(*moment(), max(strength, after))
         if alarms:
             self._due.append((self._heard + self._limits.count * self._limits.every, strength))
         if self._ring.maxlen and self._heard % self._limits.every == 0:
-            self._ring.append((step, self._weights()))
+            self._ring.append(moment())
         self._heard += 1
-
-    def _weights(self) -> Weights:
-        return {name: tensor.detach().cpu().clone() for name, tensor in self._model.state_dict().items()}
 
     def _write(self, step: int, weights: Weights, strength: float) -> None:
         if step in self._kept:

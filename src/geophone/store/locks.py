@@ -2,6 +2,8 @@
 
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +12,9 @@ from filelock import FileLock, Timeout
 from geophone.errors import InputError, StoreError
 
 LOCK, HOLDER = ".lock", ".lock.holder"
+# Held beside it by a process that writes on behalf of the holder, and may outlive it by what it has still to write.
+BEHIND = ".lock.behind"
+_FINISHING = 20.0  # seconds
 
 
 class FolderLock:
@@ -36,6 +41,8 @@ def lock(folder: Path) -> FolderLock:
     held = _lock_of(folder)
     try:
         held.acquire()
+        if (folder / BEHIND).exists():
+            _outlasted(folder)
         (folder / HOLDER).write_text(f"process {os.getpid()} on {socket.gethostname()}, since {now()}\n")
     except Timeout as error:
         raise StoreError(f"{folder} is being written by {_holder(folder)}; nothing was touched.") from error
@@ -43,6 +50,29 @@ def lock(folder: Path) -> FolderLock:
         held.release()
         raise StoreError(f"cannot write in {folder}: {error.strerror}.") from error
     return FolderLock(held, folder / HOLDER)
+
+
+def _outlasted(folder: Path) -> None:
+    """Wait for what a process that was killed left behind to have written the rest."""
+    behind = FileLock(folder / BEHIND, timeout=_FINISHING, thread_local=False)
+    behind.acquire()
+    (folder / BEHIND).unlink(missing_ok=True)
+    behind.release()
+
+
+@contextmanager
+def lock_behind(folder: Path) -> Iterator[None]:
+    """Hold `folder` on behalf of the process that has it locked. Raises StoreError where that cannot be."""
+    held = FileLock(folder / BEHIND, timeout=0, thread_local=False)
+    try:
+        held.acquire()
+    except (Timeout, OSError) as error:
+        raise StoreError(f"cannot write in {folder}: {error}.") from error
+    try:
+        yield
+    finally:
+        (folder / BEHIND).unlink(missing_ok=True)
+        held.release()
 
 
 def is_held(folder: Path) -> bool:
@@ -66,7 +96,7 @@ def claim_empty(folder: Path) -> None:
         raise InputError(f"out={str(folder)!r} is a file; give a folder that is new or empty.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        there = [p.name for p in folder.iterdir() if p.name not in (LOCK, HOLDER)]
+        there = [p.name for p in folder.iterdir() if p.name not in (LOCK, HOLDER, BEHIND)]
     except OSError as error:
         raise StoreError(f"cannot use {folder}: {error.strerror}.") from error
     if there:

@@ -11,7 +11,7 @@ from geophone.errors import StoreError
 from geophone.records import Layer
 from geophone.rows.series import SINGLE
 from geophone.store.check import checkpoint_files
-from geophone.store.locks import claim_empty, lock, now
+from geophone.store.locks import FolderLock, claim_empty, lock, now
 from geophone.store.manifest import Manifest, read_manifest, versions_here
 from geophone.store.places import SAMPLES
 from geophone.store.tables import clear_temporaries, file_digest, parts, read_table, write_table, write_tables
@@ -84,9 +84,24 @@ class RunWriter:
         self._digests: dict[str, str] = {}
         self._rows: dict[str, list[Row]] = {kind: [] for kind in KINDS}
         self._unwritten = 0
-        self._lock = lock(folder)
+        self._lock: FolderLock | None = lock(folder)
         clear_temporaries(folder)
         self._flushed = time.monotonic()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A writer that goes to another process leaves the lock here, where the folder stays held."""
+        return self.__dict__ | {"_lock": None}
+
+    def take_up(self) -> None:
+        """Go on after what another process has written of this run; what it had not written is lost."""
+        self._digests, self._rows, self._unwritten = {}, {kind: [] for kind in KINDS}, 0
+        self.manifest = read_manifest(self.folder)
+        clear_temporaries(self.folder)
+
+    def let_go(self) -> None:
+        """Leave the folder to others; nothing where that has been done."""
+        if self._lock is not None:
+            self._lock.release()
 
     def update(self, **fields: Any) -> None:
         """Change fields of the manifest, and write it."""
@@ -180,7 +195,7 @@ class RunWriter:
             self.manifest = self.manifest.model_copy(update={"status": status, "ended": now(), **last})
             self._write_manifest()
         finally:
-            self._lock.release()
+            self.let_go()
 
 
 def _frame(rows: Sequence[Row]) -> pd.DataFrame:

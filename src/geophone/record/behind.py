@@ -1,0 +1,307 @@
+"""Measurements processed behind the training, in a process of their own: threads share the interpreter's lock, and the
+spectra of small matrices are as much Python as they are LAPACK."""
+
+import mmap
+import os
+import pickle
+import socket
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from geophone.errors import StoreError
+from geophone.record.processing import Measured, Outcome, Processing
+from geophone.record.readers import Caught
+from geophone.record.scoring import Scored
+from geophone.store.locks import lock_behind
+from geophone.store.writer import Row
+
+# Measurements that may be under way at a time, as far as so many bytes hold them; one always may.
+MOST, MEMORY = 8, 64 * 10**6
+_ALIGNED = 64
+_SERVE = "import sys; from geophone.record.behind import serve; serve(int(sys.argv[1]), int(sys.argv[2]))"
+
+_SCORED, _OF_OUTPUT = "scored", ("behaviour", "sketch")
+# What a tensor is of (rows, noise, scored) and its name there; where it lies: type, shape, first byte.
+_Key = tuple[str, str]
+_Place = tuple[torch.dtype, tuple[int, ...], int]
+
+
+class Lost(Exception):
+    """The process behind the training is gone."""
+
+
+def is_worth_it(model: nn.Module) -> bool:
+    """Whether the training leaves a core free: it runs on an accelerator, or on fewer threads than there are cores for
+    the processes of this machine that train."""
+    if any(p.device.type != "cpu" for p in model.parameters()):
+        return True
+    beside = int(os.environ.get("LOCAL_WORLD_SIZE") or 1)
+    return _cores() > torch.get_num_threads() * beside
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def tensors_of(caught: Caught) -> dict[_Key, torch.Tensor]:
+    """Everything that `caught` holds, by kind and name."""
+    parts = {("rows", name): rows for name, rows in caught.rows.items()}
+    parts |= {("noise", name): rows for name, rows in (caught.noise or {}).items()}
+    scored = {} if caught.scored is None else {name: getattr(caught.scored, name) for name in _OF_OUTPUT}
+    return parts | {(_SCORED, name): torch.from_numpy(each) for name, each in scored.items() if each is not None}
+
+
+def _shared(size: int) -> int:
+    """An open file of `size` bytes in memory; where the system has no such thing, one on disk that has no name."""
+    if hasattr(os, "memfd_create"):
+        number = os.memfd_create("geophone")
+    else:
+        with tempfile.TemporaryFile() as file:
+            number = os.dup(file.fileno())
+    os.ftruncate(number, max(size, 1))
+    return number
+
+
+class Child:
+    """The process, from when it is asked for; it takes seconds to get ready, and nobody has to wait."""
+
+    def __init__(self, size: int) -> None:
+        self.size = -(-size // _ALIGNED) * _ALIGNED
+        self.slots = max(1, min(MOST, MEMORY // max(self.size, 1)))
+        shared = _shared(self.slots * self.size)
+        ours, theirs = socket.socketpair()
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+            "CUDA_VISIBLE_DEVICES": "",
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-c", _SERVE, str(theirs.fileno()), str(shared)],
+            pass_fds=(theirs.fileno(), shared),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,  # Ctrl-C is for the training, which says what happens then
+        )
+        theirs.close()
+        self.connection = Connection(ours.detach())
+        self.memory = mmap.mmap(shared, max(self.slots * self.size, 1))
+        os.close(shared)
+
+    def is_ready(self, *, wait: bool = False) -> bool:
+        """Whether it can take over. Raises Lost where it ended."""
+        with _noticed():
+            return (wait or self.connection.poll()) and bool(self.connection.recv())
+
+    def end(self) -> None:
+        """Let it finish what it has; what it holds is given back."""
+        self.connection.close()
+        try:
+            self._process.wait(60)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+class Behind:
+    """The room that is another process. Rows travel through shared memory, the rest as messages, in order."""
+
+    def __init__(self, child: Child, processing: Processing) -> None:
+        self._child, self._memory, self._processing = child, memoryview(child.memory), processing
+        self._free, self._given = deque(range(child.slots)), 0
+        self._done: list[Outcome] = []
+        self._scalars: list[Row] = []
+        settings = (torch.get_num_threads(), torch.get_float32_matmul_precision())
+        self._send("begin", (processing, child.slots * child.size, *settings))
+
+    def scalars(self, row: Row) -> None:
+        """Sent with the next message: one per step would cost more than what it carries."""
+        self._scalars.append(row)
+
+    def measured(self, it: Measured) -> None:
+        self._give("measured", it)
+
+    def recall(self, it: Measured) -> None:
+        self._give("recall", it)
+
+    def collect(self, *, wait: bool = False) -> list[Outcome]:
+        if wait:
+            self._send_scalars()
+        while self._given and (wait or self._poll()):
+            self._receive()
+        done, self._done = self._done, []
+        return done
+
+    def writer(self, name: str, *args: Any, **fields: Any) -> None:
+        self._done = self.collect(wait=True)
+        self._send("writer", (name, args, fields))
+        with _noticed():
+            _, error = self._child.connection.recv()
+        if error is not None:
+            raise error
+
+    def end(self) -> None:
+        """Let the process go; what it has of the run is on disk then."""
+        self._child.end()
+        self._processing.writer.let_go()
+
+    def abandon(self) -> None:
+        """Let go of a process that was lost; the writer here goes on after what is on disk."""
+        self._child.end()
+        self._processing.writer.take_up()
+
+    def _give(self, kind: str, it: Measured) -> None:
+        self._send_scalars()
+        while not self._free:
+            self._receive()
+        slot, tensors = self._free.popleft(), {} if it.caught is None else tensors_of(it.caught)
+        self._given += 1
+        places, end = _places(tensors, slot * self._child.size)
+        if end > (slot + 1) * self._child.size:  # larger than what there was to go by, as of a longer batch in band
+            content: Mapping[_Key, Any] = {key: tensor.cpu() for key, tensor in tensors.items()}
+        else:
+            for place, tensor in zip(places.values(), tensors.values(), strict=True):
+                _at(self._memory, place).copy_(tensor)
+            content = places
+        self._send(kind, (slot, replace(it, caught=_with(it.caught, {})), content))
+
+    def _send_scalars(self) -> None:
+        if self._scalars:
+            rows, self._scalars = self._scalars, []
+            self._send("scalars", rows)
+
+    def _send(self, kind: str, content: Any) -> None:
+        with _noticed():
+            self._child.connection.send((kind, content))
+
+    def _poll(self) -> bool:
+        with _noticed():
+            return self._child.connection.poll()
+
+    def _receive(self) -> None:
+        """Take one answer. Raises what the writer raised over there, such as a full disk."""
+        with _noticed():
+            slot, answer = self._child.connection.recv()
+        self._given -= 1
+        self._free.append(slot)
+        if isinstance(answer, Exception):
+            raise answer
+        if answer is not None:
+            self._done.append(answer)
+
+
+class _noticed:
+    """Turns what a broken connection raises into Lost."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if kind is not None and issubclass(kind, EOFError | ConnectionError):
+            raise Lost from error
+
+
+def serve(connection: int, shared: int) -> None:
+    """What the process behind the training does, until it is let go or the training's process ends."""
+    link = Connection(connection)
+    link.send(True)
+    kind, content = link.recv()
+    processing, size, threads, precision = content
+    torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision(precision)
+    memory = memoryview(mmap.mmap(shared, max(size, 1)))
+    with lock_behind(processing.writer.folder):
+        try:
+            for kind, content in _messages(link):
+                answer = _done(processing, kind, content, memory)
+                if kind != "scalars":
+                    link.send(answer)
+        except ConnectionError:
+            pass  # nobody is there to hear it
+        processing.writer.flush()
+
+
+def _messages(link: Connection) -> Iterator[tuple[str, Any]]:
+    while True:
+        try:
+            yield link.recv()
+        except EOFError:  # the training's process let go, or ended in whatever way
+            return
+
+
+def _done(processing: Processing, kind: str, content: Any, memory: memoryview) -> tuple[int, Any]:
+    """Do what a message asks; the answer, of which a writer's error is one."""
+    slot = -1
+    try:
+        if kind == "scalars":
+            for row in content:
+                processing.writer.add([], row)
+        elif kind == "writer":
+            name, args, fields = content
+            getattr(processing.writer, name)(*args, **fields)
+        else:
+            slot, it, tensors = content
+            there = {k: t if isinstance(t, torch.Tensor) else _at(memory, t) for k, t in tensors.items()}
+            return slot, _portable(getattr(processing, kind)(replace(it, caught=_with(it.caught, there))))
+    except (StoreError, OSError) as error:
+        return slot, error
+    return slot, None
+
+
+def _portable(outcome: Outcome | None) -> Outcome | None:
+    """`outcome` with errors that can be sent."""
+    if outcome is None or not outcome.faults:
+        return outcome
+    return replace(outcome, faults=tuple((what, _plain(error)) for what, error in outcome.faults))
+
+
+def _plain(error: Exception) -> Exception:
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # an error's own code may do anything when it is taken apart; its words stay
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
+
+
+def _places(tensors: Mapping[_Key, torch.Tensor], start: int) -> tuple[dict[_Key, _Place], int]:
+    """Where each tensor lies when they stand one after another from byte `start`, and where the last one ends."""
+    places: dict[_Key, _Place] = {}
+    for key, tensor in tensors.items():
+        places[key] = (tensor.dtype, tuple(tensor.shape), start)
+        start += -(-tensor.numel() * tensor.element_size() // _ALIGNED) * _ALIGNED
+    return places, start
+
+
+def size_of(caught: Caught) -> int:
+    """Bytes that a slot for `caught` takes."""
+    return _places(tensors_of(caught), 0)[1]
+
+
+def _at(memory: memoryview, place: _Place) -> torch.Tensor:
+    dtype, shape, start = place
+    count = int(np.prod(shape))
+    if not count:
+        return torch.empty(shape, dtype=dtype)
+    return torch.frombuffer(memory, dtype=dtype, count=count, offset=start).view(shape)
+
+
+def _with(caught: Caught | None, tensors: Mapping[_Key, torch.Tensor]) -> Caught | None:
+    """`caught` with `tensors`, named as by `tensors_of`, in the place of its own."""
+    if caught is None:
+        return None
+    rows, noise = ({n: t for (kind, n), t in tensors.items() if kind == each} for each in ("rows", "noise"))
+    # A copy of these, which are kept until they are written; the slot is used again before.
+    scored = {name: tensors[(_SCORED, name)].clone().numpy() for name in _OF_OUTPUT if (_SCORED, name) in tensors}
+    return Caught(
+        rows,
+        None if caught.noise is None else noise,
+        None if caught.scored is None else Scored(scored.get("behaviour"), scored.get("sketch")),
+    )

@@ -1,0 +1,130 @@
+"""What is made of a measurement once it was caught: numbers, alarms and rows on disk, in the order of the steps."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from geophone.record.faults import Absences
+from geophone.record.measurement import Measurer
+from geophone.record.readers import Caught
+from geophone.record.watch import Alarm, Listener
+from geophone.store.writer import Row, RunWriter
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """Measurement `index`, after `step` updates: what was `caught` (None where that failed), the norms of `layers`, and
+    the `scalars` of the step."""
+
+    index: int
+    step: int
+    caught: Caught | None
+    layers: Mapping[str, Mapping[str, float]]
+    scalars: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one measurement: its alarms, the flat `record` of it where somebody asked for one, what went wrong
+    on the way (`faults`: what failed, and the error) and what is to be told of layers that are `absent`."""
+
+    step: int
+    alarms: tuple[Alarm, ...] = ()
+    record: dict[str, float] | None = None
+    faults: tuple[tuple[str, Exception], ...] = ()
+    absent: tuple[str, ...] = ()
+
+
+class Processing:
+    """Turns one measurement after the other into rows, and listens. It holds no part of the model, so that it can go to
+    another process."""
+
+    def __init__(
+        self, measurer: Measurer, writer: RunWriter, listener: Listener | None, *, flat: Sequence[str]
+    ) -> None:
+        self.writer = writer
+        self._measurer, self._listener, self._flat = measurer, listener, tuple(flat)
+        self._absences = Absences()
+
+    def measured(self, it: Measured) -> Outcome:
+        """Measure, write and listen. A measurement that fails has rows that say so."""
+        faults: list[tuple[str, Exception]] = []
+        rows = self._measurer.failed(it.index, it.step)
+        try:
+            if it.caught is not None:
+                rows = self._measurer.rows(it.index, it.step, it.caught, it.layers)
+        except Exception as error:  # LAPACK and a layer's values may raise anything; the session tells it
+            faults.append(("a measurement", error))
+        row = {"index": it.index, "step": it.step, **it.scalars}
+        self.writer.add(rows.series, row, lists=rows.lists, concepts=rows.concepts)
+        main = [row for row in rows.series if row["probe"] == "main"]
+        absent = self._absences.count(main)
+        alarms: list[Alarm] = []
+        try:
+            alarms = [] if self._listener is None else self._listener.hear(it.step, main, rows.lists)
+        except Exception as error:  # what listens must not end what it listens to; the session tells it
+            faults.append(("what watches the measurements", error))
+        return Outcome(it.step, tuple(alarms), self._record(it, main), tuple(faults), absent)
+
+    def recall(self, it: Measured) -> None:
+        """Remember a measurement that is written already."""
+        if it.caught is not None:
+            self._measurer.rows(it.index, it.step, it.caught, {})
+
+    def begin_anew(self) -> None:
+        """Forget what was measured before: it is not what the next measurement follows."""
+        self._measurer.begin_anew()
+
+    def _record(self, it: Measured, rows: Sequence[Row]) -> dict[str, float] | None:
+        if not self._flat:
+            return None
+        flat = {f"{name}/{row['layer']}": row[name] for row in rows for name in self._flat}
+        return {"step": it.step, **it.scalars, **flat}
+
+
+class Room(Protocol):
+    """Where measurements are processed. What goes in comes out in the same order."""
+
+    def scalars(self, row: Row) -> None:
+        """The row of a step that is not measured."""
+
+    def measured(self, it: Measured) -> None:
+        """Take one measurement."""
+
+    def recall(self, it: Measured) -> None: ...
+
+    def collect(self, *, wait: bool = False) -> list[Outcome]:
+        """What has been finished since the last call; with `wait`, all that was given."""
+
+    def writer(self, name: str, *args: Any, **fields: Any) -> None:
+        """Call the writer's method `name`, after everything that was given before."""
+
+    def end(self) -> None:
+        """Let everything go."""
+
+
+@dataclass(slots=True)
+class Here:
+    """The room that is the training's own process and thread: everything is done at once."""
+
+    processing: Processing
+    _done: list[Outcome] = field(default_factory=list)
+
+    def scalars(self, row: Row) -> None:
+        self.processing.writer.add([], row)
+
+    def measured(self, it: Measured) -> None:
+        self._done.append(self.processing.measured(it))
+
+    def recall(self, it: Measured) -> None:
+        self.processing.recall(it)
+
+    def collect(self, *, wait: bool = False) -> list[Outcome]:
+        done, self._done = self._done, []
+        return done
+
+    def writer(self, name: str, *args: Any, **fields: Any) -> None:
+        getattr(self.processing.writer, name)(*args, **fields)
+
+    def end(self) -> None:
+        """The writer lets its folder go by itself."""

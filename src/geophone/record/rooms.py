@@ -1,0 +1,116 @@
+"""Where the measurements of a recorder are processed: in the training's own thread, and later perhaps behind it."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from torch import nn
+
+from geophone.record.behind import MOST, Behind, Child, Lost, is_worth_it, size_of
+from geophone.record.processing import Here, Measured, Outcome, Processing, Room
+from geophone.record.readers import Caught
+from geophone.store.writer import Row
+
+# Measuring has to have taken so long before a process is started for it, which takes seconds itself.
+_PATIENCE = 2.0
+_Value = TypeVar("_Value")
+
+
+class Rooms:
+    """A room that moves: `settle` after each measurement decides whether the next ones go on in another process.
+
+    `sync`: True stays here; False moves at the first measurement; None moves where the training leaves a core free,
+    once measuring has taken some seconds. A process that is lost is told of in a warning; measurements are processed
+    here from then on.
+    """
+
+    def __init__(self, processing: Processing, model: nn.Module, sync: bool | None) -> None:
+        self._room: Room = Here(processing)
+        self._processing, self._model, self._sync = processing, model, sync
+        self._child: Child | None = None
+        self._spent, self._settled = 0.0, sync is True
+
+    @property
+    def is_behind(self) -> bool:
+        return isinstance(self._room, Behind)
+
+    @property
+    def most(self) -> int:
+        """How many measurements may be under way."""
+        return MOST if self.is_behind else 0
+
+    def settle(self, caught: Caught | None, seconds: float) -> None:
+        """Take note of a measurement that took `seconds` here; `caught` tells how much room the next ones need."""
+        if self._settled or caught is None:
+            return
+        self._spent += seconds
+        if self._child is None and (self._sync is False or self._spent > _PATIENCE):
+            if self._sync is None and not is_worth_it(self._model):
+                self._settled = True
+                return
+            self._child = self._started(size_of(caught))
+        self._move()
+
+    def _started(self, size: int) -> Child | None:
+        try:
+            return Child(size)
+        except OSError as error:  # no more processes or memory to be had
+            self._stay(str(error))
+            return None
+
+    def _move(self) -> None:
+        """Go on behind the training once the process there is ready."""
+        if self._child is None:
+            return
+        try:
+            if self._child.is_ready(wait=self._sync is False):
+                self._room, self._settled = Behind(self._child, self._processing), True
+        except Lost:
+            self._child.end()
+            self._stay("it ended before it began")
+
+    def _stay(self, why: str) -> None:
+        self._settled, self._child = True, None
+        if self._sync is False:
+            warnings.warn(f"geophone: no process could be had that measures behind the training: {why}.", stacklevel=2)
+
+    def scalars(self, row: Row) -> None:
+        """The row of a step that is not measured."""
+        self._tried(lambda room: room.scalars(row))
+
+    def measured(self, it: Measured) -> None:
+        """Take one measurement."""
+        self._tried(lambda room: room.measured(it))
+
+    def recall(self, it: Measured) -> None:
+        """Remember a measurement that is written already."""
+        self._tried(lambda room: room.recall(it))
+
+    def collect(self, *, wait: bool = False) -> list[Outcome]:
+        """What has been finished since the last call; with `wait`, all that was given."""
+        return self._tried(lambda room: room.collect(wait=wait))
+
+    def writer(self, name: str, *args: Any, **fields: Any) -> None:
+        """Call the writer's method `name`, after everything that was given before."""
+        self._tried(lambda room: room.writer(name, *args, **fields))
+
+    def end(self) -> None:
+        """Let everything go."""
+        self._room.end()
+        if self._child is not None and not self.is_behind:
+            self._child.end()
+
+    def _tried(self, act: Callable[[Room], _Value]) -> _Value:
+        try:
+            return act(self._room)
+        except Lost:
+            assert isinstance(self._room, Behind)
+            self._processing.begin_anew()
+            self._room.abandon()
+            self._room = Here(self._processing)
+            warnings.warn(
+                "geophone: the process that measured behind the training has ended; what it had not written is lost, "
+                "changes are compared anew, and measurements are made beside the training from here on.",
+                stacklevel=2,
+            )
+            return act(self._room)
