@@ -7,7 +7,7 @@ from torch import nn
 
 from geophone.record.nested import tensors_in
 from geophone.record.selection import select_modules
-from geophone.signals import ADDED, block_update
+from geophone.signals import ADDED, is_updated
 
 
 class ActivationCapture:
@@ -24,7 +24,8 @@ class ActivationCapture:
     matches nothing. It does not detach the computation itself: gradients flow as before. What is caught is the module's
     own tensor: if a later module works in place on it, it changes too. `keep(name, tensor)` may return something else
     to keep, such as a copy or a part, or None to keep nothing. Of the modules called `added`, what they add to their
-    input is caught besides, as "name+", where output and input have one shape.
+    input is caught besides, as "name+", where output and input have one shape; there `keep` is asked of the output and
+    of the input, and must be linear.
     """
 
     def __init__(
@@ -82,11 +83,17 @@ class ActivationCapture:
                 call += 1
                 key = f"{name}@{call}"
             self._caught[key] = self._keep(key, tensor.detach())
-            update = block_update(first_tensor((args, kwargs)), tensor) if name in self._added else None
-            if update is not None:
-                self._caught[key + ADDED] = self._keep(key + ADDED, update)
+            if name in self._added:
+                self._caught[key + ADDED] = self._update(key + ADDED, first_tensor((args, kwargs)), tensor)
 
         return catch
+
+    def _update(self, key: str, before: torch.Tensor | None, after: torch.Tensor) -> torch.Tensor | None:
+        """What is kept of after - before: the difference of what is kept of them, which is mostly far less."""
+        if not is_updated(before, after):
+            return None
+        end, start = self._keep(key, after.detach()), self._keep(key, before.detach())
+        return None if end is None or start is None else end - start
 
     def _remove(self) -> None:
         for hook in self._hooks:

@@ -38,6 +38,7 @@ class Measurer:
         comparable = steady and what.signals
         self._changes = {v.name: LayerChanges() for v in plan.layers if comparable and v.rows >= _COMPARABLE}
         self._concepts = plan.concepts
+        self._sketch = None if plan.scorer is None else plan.scorer.sketch
 
     @property
     def signals(self) -> tuple[str, ...]:
@@ -50,8 +51,11 @@ class Measurer:
         if caught.noise is not None:
             series += self._series(index, step, "noise", caught.noise, {})
         scored = caught.scored
-        values = {} if scored is None else {"behaviour": scored.behaviour, "outputs": scored.sketch}
-        lists = {kind: {"step": step, kind: value} for kind, value in values.items() if value is not None}
+        lists: dict[str, Row] = {}
+        if scored is not None and scored.behaviour is not None:
+            lists["behaviour"] = {"step": step, "behaviour": scored.behaviour}
+        if scored is not None and scored.outputs is not None and self._sketch is not None:
+            lists["outputs"] = {"step": step, "outputs": self._sketch(scored.outputs)}
         return Rowset(series, self._readability(step, caught.rows), lists)
 
     def begin_anew(self) -> None:

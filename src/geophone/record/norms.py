@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from geophone.signals import LAYER_NORMS, NORMS, grouped_norms, owners
+from geophone.signals import LAYER_NORMS, NORMS, by_group, owners, squared_norms
 
 # Of a larger tensor so many entries, evenly spaced, stand for the update of all.
 _COMPARED = 2**18
@@ -28,11 +28,19 @@ class ParameterNorms:
         self._names: list[str] = []
         self._owners = np.zeros(0, dtype=np.intp)
         self._before: dict[str, torch.Tensor] = {}
+        self._remembered = False
 
     @torch.no_grad()
     def remember(self) -> None:
         """Copy what the coming update will be compared with."""
-        self._before = {name: _part(p).clone() for name, p in self._model.named_parameters() if p.requires_grad}
+        parts = {name: _part(p) for name, p in self._model.named_parameters() if p.requires_grad}
+        if [(k, t.shape, t.device, t.dtype) for k, t in parts.items()] != [
+            (k, t.shape, t.device, t.dtype) for k, t in self._before.items()
+        ]:
+            self._before = {name: torch.empty_like(part) for name, part in parts.items()}
+        if parts:
+            torch._foreach_copy_(list(self._before.values()), list(parts.values()))
+        self._remembered = True
 
     @torch.no_grad()
     def read(self) -> tuple[Norms, list[Norms]]:
@@ -41,26 +49,32 @@ class ParameterNorms:
         if list(parameters) != self._names:
             self._names = list(parameters)
             self._owners = owners(self._names, self._layers)
-        kinds = ([p.grad for p in parameters.values()], list(parameters.values()), self._updates(parameters))
-        norms = [grouped_norms(tensors, self._owners, len(self._layers)) for tensors in kinds]
+        weights = list(parameters.values())
+        updates = self._updates(parameters)
+        squares = squared_norms([*(p.grad for p in weights), *weights, *updates]).reshape(len(NORMS), -1)
+        squares[-1] *= [1.0 if u is None else p.numel() / u.numel() for u, p in zip(updates, weights, strict=True)]
+        norms = [by_group(kind, self._owners, len(self._layers)) for kind in squares]
         if not norms[0][-1] > 0:
             norms[0][:] = np.nan
-        self._before = {}
+        self._remembered = False
         whole = {name: float(values[-1]) for name, values in zip(NORMS, norms, strict=True)}
-        each = [dict(zip(LAYER_NORMS, map(float, values), strict=True)) for values in zip(*norms, strict=True)]
+        each = [
+            dict(zip(LAYER_NORMS, values, strict=True)) for values in zip(*(n.tolist() for n in norms), strict=True)
+        ]
         return whole, each[:-1]
 
     def _updates(self, parameters: dict[str, nn.Parameter]) -> list[torch.Tensor | None]:
-        updates: list[torch.Tensor | None] = []
-        for name, parameter in parameters.items():
-            after, before = _part(parameter), self._before.get(name)
-            if before is None or before.shape != after.shape or before.device != after.device:
-                updates.append(None)
-            elif after.numel() == parameter.numel():
-                updates.append(after - before)
-            else:
-                updates.append((after - before) * (parameter.numel() / after.numel()) ** 0.5)
-        return updates
+        """The update of each parameter, or of the part that was kept, less its sign: in the place of what was kept."""
+        after = {name: _part(parameters[name]) for name in self._before if name in parameters and self._remembered}
+        same = [name for name, part in after.items() if _alike(part, self._before[name])]
+        updates = {name: self._before[name] for name in same}
+        if same:
+            torch._foreach_sub_(list(updates.values()), [after[name] for name in same])
+        return [updates.get(name) for name in parameters]
+
+
+def _alike(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return a.shape == b.shape and a.device == b.device
 
 
 def _part(parameter: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from geophone.record.behind import MOST, Behind, Child, Lost, is_worth_it, size_of
+from geophone.record.behind import Behind, Child, Lost, is_worth_it, size_of
 from geophone.record.processing import Here, Measured, Outcome, Processing, Room
 from geophone.record.readers import Caught
 from geophone.store.writer import Row
@@ -35,9 +35,9 @@ class Rooms:
         return isinstance(self._room, Behind)
 
     @property
-    def most(self) -> int:
-        """How many measurements may be under way."""
-        return MOST if self.is_behind else 0
+    def under_way(self) -> int:
+        """How many measurements have been given and not collected."""
+        return self._room.under_way if isinstance(self._room, Behind) else 0
 
     def settle(self, caught: Caught | None, seconds: float) -> None:
         """Take note of a measurement that took `seconds` here; `caught` tells how much room the next ones need."""

@@ -35,10 +35,11 @@ Score = Callable[[Any], torch.Tensor]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
-    """What one pass said of the output: `behaviour` (samples,) at half precision, or None, and its `sketch`."""
+    """What one pass said of the output: `behaviour` (samples,) at half precision, and the `outputs` that are sketched
+    (rows, numbers); None where there is no such thing."""
 
     behaviour: npt.NDArray[np.float32] | None
-    sketch: npt.NDArray[np.float32] | None
+    outputs: torch.Tensor | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,8 +60,7 @@ class Scorer:
 
     def __call__(self, output: Any) -> Scored:
         behaviour = None if self.score is None else _halved(self.score(output))
-        sketch = None if self.rows is None or self.sketch is None else self.sketch(self.rows(output))
-        return Scored(behaviour, sketch)
+        return Scored(behaviour, None if self.rows is None else self.rows(output).detach())
 
     def describe(self) -> dict[str, Any]:
         """What a manifest says of it; nothing where there is no behaviour."""

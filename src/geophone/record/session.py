@@ -5,6 +5,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 
 from geophone.errors import InputError
+from geophone.record.behind import MOST
 from geophone.record.checkpoints import save_checkpoint, save_weights
 from geophone.record.distributed import is_sharded
 from geophone.record.faults import Faults
@@ -215,6 +217,7 @@ class Session:
     def step(self, step: int, scalars: Mapping[str, float]) -> list[Alarm]:
         """Measure if `step` was granted, and write what there is; the alarms."""
         alarms: list[Alarm] = []
+        self._step = step
         if self._desk.pace.take(step):
             with self._desk.pace.measuring():
                 alarms = self.measure(step, scalars)
@@ -230,7 +233,7 @@ class Session:
         """Measure now, and write it as the measurement of `step`; the alarms of what has been finished by now."""
         start, self._step = time.perf_counter(), step
         it = self._caught(step, scalars)
-        if self._ring is not None and self._room.is_behind and self._ring.holds(self._room.most):
+        if self._ring is not None and self._room.is_behind and self._ring.wants(self._room.under_way, MOST):
             self._held[step] = self._ring.copy()
         self._index += 1
         self._room.measured(it)
@@ -283,17 +286,21 @@ class Session:
             alarms += outcome.alarms
             with self._faults.outlived("what watches the measurements"):
                 self._tell(outcome)
+            self._held.pop(outcome.step, None)
         return alarms
 
     def _tell(self, outcome: Outcome) -> None:
         if self._ring is not None:
-            held = self._held.pop(outcome.step, None)
-            ring, step = self._ring, self._step
-            self._ring.hear(
-                outcome.step, outcome.alarms, lambda: (step, ring.copy()) if held is None else (outcome.step, held)
-            )
+            self._ring.hear(outcome.step, outcome.alarms, partial(self._moment, outcome.step))
         if self._desk.watch.on_record is not None and outcome.record is not None:
             self._desk.watch.on_record(outcome.record)
+
+    def _moment(self, step: int) -> tuple[int, Weights]:
+        """The weights of `step` where they are held, else of the step that the training has come to."""
+        if step in self._held:
+            return step, self._held[step]
+        assert self._ring is not None
+        return self._step, self._ring.copy()
 
     def _keep(self, step: int, weights: Weights) -> None:
         if step not in self._checkpoints:

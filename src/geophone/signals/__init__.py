@@ -20,13 +20,14 @@ _HOME = {
     "OutputSketch": "geophone.signals.outputs",
     "Positions": "geophone.signals.behaviour",
     "Representation": "geophone.signals.representation",
-    "block_update": "geophone.signals.blocks",
+    "is_updated": "geophone.signals.blocks",
     "cka_change": "geophone.signals.representation",
     "class_probability": "geophone.signals.behaviour",
     "compare": "geophone.signals.representation",
     "components": "geophone.signals.outputs",
     "concept": "geophone.signals.concepts",
     "decodability": "geophone.signals.concepts",
+    "by_group": "geophone.signals.norms",
     "grouped_norms": "geophone.signals.norms",
     "next_token_positions": "geophone.signals.behaviour",
     "next_token_probability": "geophone.signals.behaviour",
@@ -36,6 +37,7 @@ _HOME = {
     "regression_error": "geophone.signals.behaviour",
     "represent": "geophone.signals.representation",
     "subspace_change": "geophone.signals.representation",
+    "squared_norms": "geophone.signals.norms",
     "total_norm": "geophone.signals.norms",
 }
 __all__ = list(_HOME)

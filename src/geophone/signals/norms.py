@@ -21,16 +21,29 @@ def grouped_norms(tensors: Sequence[torch.Tensor | None], groups: npt.NDArray[np
     `groups` (len(tensors),) says which of `count` layers every tensor belongs to, -1 for none (it counts in the whole
     only). A None (a parameter without a gradient) counts as nothing; a group that has nothing else is NaN.
     """
+    return by_group(squared_norms(tensors), groups, count)
+
+
+def squared_norms(tensors: Sequence[torch.Tensor | None]) -> npt.NDArray[np.float64]:
+    """The squared norm of each tensor, -1 for a None; one transfer for all of them."""
     there = [i for i, tensor in enumerate(tensors) if tensor is not None]
-    sizes = torch._foreach_norm([t.detach() for t in tensors if t is not None]) if there else []
-    squares = np.square(torch.stack([s.float() for s in sizes]).double().cpu().numpy()) if there else np.zeros(0)
-    sums = np.full(count + 1, np.nan)
-    owner = np.asarray(groups)[there]
-    for group in range(count):
-        if (owner == group).any():
-            sums[group] = squares[owner == group].sum()
+    squares = np.full(len(tensors), -1.0)
     if there:
-        sums[count] = squares.sum()
+        sizes = torch._foreach_norm([t.detach() for t in tensors if t is not None])
+        squares[there] = np.square(torch.stack([s.float() for s in sizes]).double().cpu().numpy())
+    return squares
+
+
+def by_group(squares: npt.NDArray[np.float64], groups: npt.NDArray[np.intp], count: int) -> np.ndarray:
+    """`grouped_norms` of tensors with these `squared_norms`."""
+    there = ~(squares < 0)
+    owned = there & (groups >= 0)
+    sums = np.full(count + 1, np.nan)
+    totals = np.bincount(groups[owned], weights=squares[owned], minlength=count)
+    some = np.bincount(groups[owned], minlength=count) > 0
+    sums[:count][some] = totals[some]
+    if there.any():
+        sums[count] = squares[there].sum()
     return np.sqrt(sums)
 
 
