@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from geophone.errors import StoreError
-from geophone.record.processing import Measured, Outcome, Processing
+from geophone.record.processing import Measured, Processed, Processing
 from geophone.record.readers import Caught
 from geophone.record.scoring import Scored
 from geophone.store.locks import lock_behind
@@ -122,15 +122,10 @@ class Behind:
         self._answers = select.poll()
         self._answers.register(child.connection.fileno(), select.POLLIN)
         self._free, self._given = deque(range(child.slots)), 0
-        self._done: list[Outcome] = []
+        self._done: list[Processed] = []
         self._scalars: list[Row] = []
         settings = (torch.get_num_threads(), torch.get_float32_matmul_precision())
         self._send("begin", (processing, child.slots * child.size, *settings))
-
-    @property
-    def under_way(self) -> int:
-        """How many measurements were given and not collected."""
-        return self._given + len(self._done)
 
     def scalars(self, row: Row) -> None:
         """Sent with the next message: one per step would cost more than what it carries."""
@@ -142,7 +137,7 @@ class Behind:
     def recall(self, it: Measured) -> None:
         self._give("recall", it)
 
-    def collect(self, *, wait: bool = False) -> list[Outcome]:
+    def collect(self, *, wait: bool = False) -> list[Processed]:
         if wait:
             self._send_scalars()
         while self._given and (wait or self._poll()):
@@ -282,7 +277,7 @@ def _done(processing: Processing, kind: str, content: Any, memory: memoryview) -
     return slot, None
 
 
-def _portable(outcome: Outcome | None) -> Outcome | None:
+def _portable(outcome: Processed | None) -> Processed | None:
     """`outcome` with errors that can be sent."""
     if outcome is None or not outcome.faults:
         return outcome

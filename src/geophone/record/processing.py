@@ -24,7 +24,7 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Processed:
     """What came of one measurement: its alarms, the flat `record` of it where somebody asked for one, what went wrong
     on the way (`faults`: what failed, and the error) and what is to be told of layers that are `absent`."""
 
@@ -46,7 +46,7 @@ class Processing:
         self._measurer, self._listener, self._flat = measurer, listener, tuple(flat)
         self._absences = Absences()
 
-    def measured(self, it: Measured) -> Outcome:
+    def measured(self, it: Measured) -> Processed:
         """Measure, write and listen. A measurement that fails has rows that say so."""
         faults: list[tuple[str, Exception]] = []
         rows = self._measurer.failed(it.index, it.step)
@@ -64,7 +64,7 @@ class Processing:
             alarms = [] if self._listener is None else self._listener.hear(it.step, main, rows.lists)
         except Exception as error:  # what listens must not end what it listens to; the session tells it
             faults.append(("what watches the measurements", error))
-        return Outcome(it.step, tuple(alarms), self._record(it, main), tuple(faults), absent)
+        return Processed(it.step, tuple(alarms), self._record(it, main), tuple(faults), absent)
 
     def recall(self, it: Measured) -> None:
         """Remember a measurement that is written already."""
@@ -93,7 +93,7 @@ class Room(Protocol):
 
     def recall(self, it: Measured) -> None: ...
 
-    def collect(self, *, wait: bool = False) -> list[Outcome]:
+    def collect(self, *, wait: bool = False) -> list[Processed]:
         """What has been finished since the last call; with `wait`, all that was given."""
 
     def writer(self, name: str, *args: Any, **fields: Any) -> None:
@@ -108,7 +108,7 @@ class Here:
     """The room that is the training's own process and thread: everything is done at once."""
 
     processing: Processing
-    _done: list[Outcome] = field(default_factory=list)
+    _done: list[Processed] = field(default_factory=list)
 
     def scalars(self, row: Row) -> None:
         self.processing.writer.add([], row)
@@ -119,7 +119,7 @@ class Here:
     def recall(self, it: Measured) -> None:
         self.processing.recall(it)
 
-    def collect(self, *, wait: bool = False) -> list[Outcome]:
+    def collect(self, *, wait: bool = False) -> list[Processed]:
         done, self._done = self._done, []
         return done
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from geophone.record.behind import Behind, Child, Lost, is_worth_it, size_of
-from geophone.record.processing import Here, Measured, Outcome, Processing, Room
+from geophone.record.processing import Here, Measured, Processed, Processing, Room
 from geophone.record.readers import Caught
 from geophone.store.writer import Row
 
@@ -33,11 +33,6 @@ class Rooms:
     @property
     def is_behind(self) -> bool:
         return isinstance(self._room, Behind)
-
-    @property
-    def under_way(self) -> int:
-        """How many measurements have been given and not collected."""
-        return self._room.under_way if isinstance(self._room, Behind) else 0
 
     def settle(self, caught: Caught | None, seconds: float) -> None:
         """Take note of a measurement that took `seconds` here; `caught` tells how much room the next ones need."""
@@ -86,7 +81,7 @@ class Rooms:
         """Remember a measurement that is written already."""
         self._tried(lambda room: room.recall(it))
 
-    def collect(self, *, wait: bool = False) -> list[Outcome]:
+    def collect(self, *, wait: bool = False) -> list[Processed]:
         """What has been finished since the last call; with `wait`, all that was given."""
         return self._tried(lambda room: room.collect(wait=wait))
 

@@ -21,7 +21,7 @@ from geophone.record.layers import Plan
 from geophone.record.measurement import Measurer
 from geophone.record.norms import ParameterNorms
 from geophone.record.probe import bare
-from geophone.record.processing import Measured, Outcome, Processing
+from geophone.record.processing import Measured, Processed, Processing
 from geophone.record.readers import Reader
 from geophone.record.rooms import Rooms
 from geophone.record.schedule import Pace
@@ -233,7 +233,7 @@ class Session:
         """Measure now, and write it as the measurement of `step`; the alarms of what has been finished by now."""
         start, self._step = time.perf_counter(), step
         it = self._caught(step, scalars)
-        if self._ring is not None and self._room.is_behind and self._ring.wants(self._room.under_way, MOST):
+        if self._ring is not None and self._room.is_behind and self._ring.holds(MOST):
             self._held[step] = self._ring.copy()
         self._index += 1
         self._room.measured(it)
@@ -289,7 +289,7 @@ class Session:
             self._held.pop(outcome.step, None)
         return alarms
 
-    def _tell(self, outcome: Outcome) -> None:
+    def _tell(self, outcome: Processed) -> None:
         if self._ring is not None:
             self._ring.hear(outcome.step, outcome.alarms, partial(self._moment, outcome.step))
         if self._desk.watch.on_record is not None and outcome.record is not None:

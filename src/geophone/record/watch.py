@@ -125,12 +125,9 @@ class SnapshotRing:
         """The weights as they are."""
         return {name: tensor.detach().cpu().clone() for name, tensor in self._model.state_dict().items()}
 
-    def wants(self, under_way: int, most: int) -> bool:
-        """Whether the weights of a measurement are to be held until it is heard, where `under_way` others come before it:
-        those that the ring would keep, where up to `most` more copies fit into memory."""
-        if (self._heard + under_way) % self._limits.every:
-            return False
-        return (self._limits.count + most) * self._size <= self._limits.memory_mb
+    def holds(self, more: int) -> bool:
+        """Whether `more` copies fit into memory beside those that are kept."""
+        return (self._limits.count + more) * self._size <= self._limits.memory_mb
 
     def hear(self, step: int, alarms: Sequence[Alarm], moment: Callable[[], tuple[int, Weights]] | None = None) -> None:
         """Take note of the measurement at `step` and of its alarms. `moment` gives the weights of that step where the
@@ -141,12 +138,12 @@ class SnapshotRing:
         self._due = [due for due in self._due if due[0] > self._heard]
         if alarms and self._ring:
             self._write(*self._ring[0], strength)
-        if self._ring.maxlen and self._heard % self._limits.every == 0:
-            self._ring.append(moment())
         if alarms or after:
-            self._write(*(self._ring[-1] if self._ring else moment()), max(strength, after))
+            self._write(*moment(), max(strength, after))
         if alarms:
             self._due.append((self._heard + self._limits.count * self._limits.every, strength))
+        if self._ring.maxlen and self._heard % self._limits.every == 0:
+            self._ring.append(moment())
         self._heard += 1
 
     def _write(self, step: int, weights: Weights, strength: float) -> None:
