@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from geophone.errors import StoreError
-from geophone.record.processing import Measured, Processed, Processing
+from geophone.record.processing import Measurement, Processed, Processing
 from geophone.record.readers import Caught
 from geophone.record.scoring import Scored
 from geophone.store.locks import lock_behind
@@ -131,10 +131,10 @@ class Behind:
         """Sent with the next message: one per step would cost more than what it carries."""
         self._scalars.append(row)
 
-    def measured(self, it: Measured) -> None:
+    def measured(self, it: Measurement) -> None:
         self._give("measured", it)
 
-    def recall(self, it: Measured) -> None:
+    def recall(self, it: Measurement) -> None:
         self._give("recall", it)
 
     def collect(self, *, wait: bool = False) -> list[Processed]:
@@ -163,7 +163,7 @@ class Behind:
         self._child.end()
         self._processing.writer.take_up()
 
-    def _give(self, kind: str, it: Measured) -> None:
+    def _give(self, kind: str, it: Measurement) -> None:
         self._send_scalars()
         while not self._free:
             self._receive()

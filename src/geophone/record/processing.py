@@ -12,7 +12,7 @@ from geophone.store.writer import Row, RunWriter
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Measured:
+class Measurement:
     """Measurement `index`, after `step` updates: what was `caught` (None where that failed), the norms of `layers`, and
     the `scalars` of the step."""
 
@@ -46,7 +46,7 @@ class Processing:
         self._measurer, self._listener, self._flat = measurer, listener, tuple(flat)
         self._absences = Absences()
 
-    def measured(self, it: Measured) -> Processed:
+    def measured(self, it: Measurement) -> Processed:
         """Measure, write and listen. A measurement that fails has rows that say so."""
         faults: list[tuple[str, Exception]] = []
         rows = self._measurer.failed(it.index, it.step)
@@ -66,7 +66,7 @@ class Processing:
             faults.append(("what watches the measurements", error))
         return Processed(it.step, tuple(alarms), self._record(it, main), tuple(faults), absent)
 
-    def recall(self, it: Measured) -> None:
+    def recall(self, it: Measurement) -> None:
         """Remember a measurement that is written already."""
         if it.caught is not None:
             self._measurer.rows(it.index, it.step, it.caught, {})
@@ -75,7 +75,7 @@ class Processing:
         """Forget what was measured before: it is not what the next measurement follows."""
         self._measurer.begin_anew()
 
-    def _record(self, it: Measured, rows: Sequence[Row]) -> dict[str, float] | None:
+    def _record(self, it: Measurement, rows: Sequence[Row]) -> dict[str, float] | None:
         if not self._flat:
             return None
         flat = {f"{name}/{row['layer']}": row[name] for row in rows for name in self._flat}
@@ -88,10 +88,10 @@ class Room(Protocol):
     def scalars(self, row: Row) -> None:
         """The row of a step that is not measured."""
 
-    def measured(self, it: Measured) -> None:
+    def measured(self, it: Measurement) -> None:
         """Take one measurement."""
 
-    def recall(self, it: Measured) -> None: ...
+    def recall(self, it: Measurement) -> None: ...
 
     def collect(self, *, wait: bool = False) -> list[Processed]:
         """What has been finished since the last call; with `wait`, all that was given."""
@@ -113,10 +113,10 @@ class Here:
     def scalars(self, row: Row) -> None:
         self.processing.writer.add([], row)
 
-    def measured(self, it: Measured) -> None:
+    def measured(self, it: Measurement) -> None:
         self._done.append(self.processing.measured(it))
 
-    def recall(self, it: Measured) -> None:
+    def recall(self, it: Measurement) -> None:
         self.processing.recall(it)
 
     def collect(self, *, wait: bool = False) -> list[Processed]:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from geophone.record.behind import Behind, Child, Lost, is_worth_it, size_of
-from geophone.record.processing import Here, Measured, Processed, Processing, Room
+from geophone.record.processing import Here, Measurement, Processed, Processing, Room
 from geophone.record.readers import Caught
 from geophone.store.writer import Row
 
@@ -73,11 +73,11 @@ class Rooms:
         """The row of a step that is not measured."""
         self._tried(lambda room: room.scalars(row))
 
-    def measured(self, it: Measured) -> None:
+    def measured(self, it: Measurement) -> None:
         """Take one measurement."""
         self._tried(lambda room: room.measured(it))
 
-    def recall(self, it: Measured) -> None:
+    def recall(self, it: Measurement) -> None:
         """Remember a measurement that is written already."""
         self._tried(lambda room: room.recall(it))
 

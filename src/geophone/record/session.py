@@ -21,7 +21,7 @@ from geophone.record.layers import Plan
 from geophone.record.measurement import Measurer
 from geophone.record.norms import ParameterNorms
 from geophone.record.probe import bare
-from geophone.record.processing import Measured, Processed, Processing
+from geophone.record.processing import Measurement, Processed, Processing
 from geophone.record.readers import Reader
 from geophone.record.rooms import Rooms
 from geophone.record.schedule import Pace
@@ -243,7 +243,7 @@ class Session:
 
     def recall(self, step: int) -> None:
         """Read what `step`, which is written already, looked like: the next measurements are compared with it."""
-        self._room.recall(Measured(self._index, step, self._read(self._index), {}, {}))
+        self._room.recall(Measurement(self._index, step, self._read(self._index), {}, {}))
 
     def flush(self) -> None:
         """Write everything that was measured."""
@@ -266,14 +266,14 @@ class Session:
         finally:
             self._room.end()
 
-    def _caught(self, step: int, scalars: Mapping[str, float]) -> Measured:
+    def _caught(self, step: int, scalars: Mapping[str, float]) -> Measurement:
         """What the measurement of `step` reads of the model; nothing where that fails."""
         with self._faults.outlived("a measurement"):
             whole, each = ({}, []) if self._norms is None else self._norms.read()
             layers = dict(zip((layer.name for layer in self._plan.layers), each, strict=False))
             norms = {name: value for name, value in whole.items() if not math.isnan(value)}
-            return Measured(self._index, step, self._read(self._index), layers, {**norms, **scalars})
-        return Measured(self._index, step, None, {}, scalars)
+            return Measurement(self._index, step, self._read(self._index), layers, {**norms, **scalars})
+        return Measurement(self._index, step, None, {}, scalars)
 
     def _collected(self, *, wait: bool = False) -> list[Alarm]:
         """The alarms of what has been finished; whatever else came of it is told, kept and handed on."""
