@@ -78,7 +78,7 @@ def rows(table, **values):
 
 
 def test_the_block_that_learned_is_named_and_nothing_else_falls(planted):
-    whole = rows(planted, window="before to after")
+    whole = rows(planted, window="before to after", kind="layer")
     assert whole["share"].to_dict() == pytest.approx({"blocks.0": 0, "blocks.1": 0, "blocks.2": 1, "blocks.3": 0})
     assert whole["spill"].to_dict()["blocks.2"] == pytest.approx(0)
     assert whole["reverse"].to_dict()["blocks.2"] == pytest.approx(1)
@@ -96,11 +96,57 @@ def test_the_halves_of_the_window_say_when_it_was_learned(planted):
 def test_the_first_line_says_whether_it_was_this_layer(planted):
     assert swap_sentence(planted, "blocks.2") == (
         "32 samples gained 0.50 in score: with the weights that blocks.2 had before, 1.00 of it is gone, "
-        "more than with any other layer, at the control moment 0.00."
+        "more than with any other layer, at the control moment 0.00, and other samples lose 0.00. "
+        "The other layers: blocks.0 0.00, blocks.1 0.00, blocks.3 0.00. "
+        "Two layers together: blocks.2 and blocks.0 1.00, blocks.2 and blocks.1 1.00, blocks.2 and blocks.3 1.00, "
+        "blocks.0 and blocks.1 0.00."
     )
     other = swap_sentence(planted, "blocks.1")
     assert "blocks.1 had before, 0.00 of it is gone" in other and "most goes with blocks.2 (1.00)" in other
     assert misfit(planted, DUG["swap"]) is None
+
+
+def test_both_controls_count_and_the_greater_fall_is_told():
+    x, y = asked()
+    models = {step: skills(9, 0, w, 0) for step, w in [(0, 0), (10, 0.3), (20, 9), (30, 1), (40, 2), (50, 3)]}
+    subject = specimen(models[0], x, y, tuple(f"blocks.{i}" for i in range(TASKS)))
+    still = {"before": 20, "during": 20, "after": 20}
+    table = swap_table(subject, models, {"target": TARGET, "earlier": still, "later": CONTROL}, "blocks.2")
+    alone = swap_table(subject, models, {"target": TARGET, "later": CONTROL}, "blocks.2")
+    whole, other = (rows(t, window="before to after", kind="layer") for t in (table, alone))
+    assert whole.loc["blocks.2", "control"] == pytest.approx(other.loc["blocks.2", "control"])
+    assert whole.loc["blocks.2", "control"] > 0.1
+
+
+class Chain(nn.Module):
+    """A sample is right where the signs that two layers give it agree: one layer of another time breaks it."""
+
+    def __init__(self, sign, gain):
+        super().__init__()
+        self.first, self.second = (nn.Linear(1, 1, bias=False) for _ in range(2))
+        self.learned = nn.Linear(1, 1, bias=False)
+        self.first.weight.data.fill_(sign)
+        self.second.weight.data.fill_(sign)
+        self.learned.weight.data.fill_(gain)
+
+    def forward(self, x):
+        value, asked = x[:, :1], x[:, 1:]
+        logit = 9 * (1 - asked) * self.second(self.first(value)) + asked * self.learned(self.first(value))
+        return torch.cat([-logit, logit], dim=1)
+
+
+def test_a_layer_of_long_ago_that_fits_its_neighbours_no_longer_is_told():
+    value = torch.arange(64) % 2 * 2.0 - 1
+    x, y = torch.stack([value, (torch.arange(64) // 2 % 2).float()], 1), (value > 0).long()
+    # What was learned needs the first layer's sign; long ago both signs were the other way round.
+    models = {0: Chain(-1, 9.0), 10: Chain(1, -9.0), 20: Chain(1, 0.0), 30: Chain(-1, -9.0)}
+    subject = specimen(models[0], x, y, ("first", "second", "learned"))
+    at = {"before": 10, "during": 20, "after": 30}
+    table = swap_table(subject, models, {"target": at}, "first")
+    curve = table[table["kind"] == "apart"]
+    named = curve.iloc[0]["part"]
+    assert named == "first" and (curve["spill"] > 0.9).any()
+    assert "no longer fits its neighbours" in swap_sentence(table, "first")
 
 
 def test_where_nothing_moved_there_is_no_share():
@@ -134,10 +180,11 @@ def test_attention_is_swapped_in_parts_and_head_by_head():
     subject = specimen(before, tokens, y, ("embed", "blocks.0", "blocks.1", "head"))
     table = swap_table(subject, {0: before, 10: before, 20: after}, {"target": TARGET}, "blocks.1")
     whole = rows(table, window="before to after")
-    assert set(whole.index[whole["kind"] == "inside"]) == {
-        f"blocks.1.{n}" for n in ("norm1", "attention", "norm2", "mlp")
-    }
-    assert list(whole.index[whole["kind"] == "head"]) == ["blocks.1.attention, head 0", "blocks.1.attention, head 1"]
+    assert {f"blocks.{i}.{n}" for i in (0, 1) for n in ("norm1", "attention", "norm2", "mlp")} <= set(
+        whole.index[whole["kind"] == "inside"]
+    )
+    heads = [f"blocks.{i}.attention, head {h}" for i in (0, 1) for h in (0, 1)]
+    assert list(whole.index[whole["kind"] == "head"]) == heads
     assert whole["control"].isna().all() and np.isfinite(whole[["share", "reverse"]].to_numpy()).all()
     with torch.no_grad():
         weights = after.state_dict() | {k: v for k, v in before.state_dict().items() if k.startswith("blocks.1.mlp.")}

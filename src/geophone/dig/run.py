@@ -65,13 +65,14 @@ def dig(
     if options.recovery and run.manifest.about.get("experiment") is None:
         raise InputError(f"{run.name} was not trained by geophone, which cannot train it on: dig it without recovery.")
     steps = moments_had(specimen, _steps(target))
-    models = specimen.at([s for role in steps.values() for s in role.values()])
+    swapped = moments_had(specimen, _compared(target))
+    models = specimen.at([s for roles in (steps, swapped) for role in roles.values() for s in role.values()])
     if not isinstance(options.units, int):
         # Asked before what takes long, so that a wrong number is told at once.
         few = answers(models[steps["target"]["during"]], [target.layer], specimen.samples.x[:2])[target.layer]
         units_of(options.units, few.shape[1])
     found = _measure(specimen, target, steps, models, rng=rng, on_moment=on_moment)
-    found.tables["swap"] = swap_table(specimen, models, steps, target.layer)
+    found.tables["swap"] = swap_table(specimen, models, swapped, target.layer)
     with replace_folder(folder) as made:
         shown = exhibits(
             specimen, target, {m: models[s] for m, s in steps["target"].items()}, found.moments["target"],
@@ -106,6 +107,12 @@ def ready(study: Study, targets: Sequence[Target], subject: Subject | None, opti
 
 def _steps(target: Target) -> dict[str, dict[str, int]]:
     return {role: window.steps for role, window in target.windows.items()}
+
+
+def _compared(target: Target) -> dict[str, dict[str, int]]:
+    """The moments of the target and of both its controls: the swap test costs a few passes at each."""
+    windows = {"target": target.window, "earlier": target.earlier, "later": target.later}
+    return {role: window.steps for role, window in windows.items() if window is not None}
 
 
 def _recovered(

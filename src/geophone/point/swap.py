@@ -48,8 +48,8 @@ class Swap:
 @dataclass(frozen=True, slots=True)
 class SwapTest:
     """All parts, in the order given; `named` has the greatest share. `gain` = p(A) - p(B). `together` is the smallest
-    set that greedy search reaches .9 of the gain with (all parts, where none does), `together_share` its share: shares
-    need not add to 1, a circuit spans parts, and parts back each other up."""
+    set that greedy search reaches `enough` (.9) of the gain with (all parts, where none does), `together_share` its
+    share: shares need not add to 1, a circuit spans parts, and parts back each other up."""
 
     swaps: tuple[Swap, ...]
     gain: float
@@ -99,6 +99,7 @@ def swap_test(
     *,
     own: npt.ArrayLike,
     controls: Sequence[Pair] = (),
+    enough: float = ENOUGH,
 ) -> SwapTest:
     """Which of `parts` carries the gain of the samples `own` (indices) between `pair.before` and `pair.after`.
 
@@ -130,7 +131,7 @@ def swap_test(
         Swap(part.name, *share([part]), given(part), tuple(falls[i] / gain for falls in quiet))
         for i, part in enumerate(parts)
     )
-    together, carried = _greedy(parts, swaps, lambda chosen: share(chosen)[0])
+    together, carried = _greedy(parts, swaps, lambda chosen: share(chosen)[0], enough)
     return SwapTest(swaps, gain, together, carried)
 
 
@@ -147,12 +148,12 @@ def _control_falls(control: Pair, answers: Answers, parts: Sequence[Piece], own:
 
 
 def _greedy(
-    parts: Sequence[Piece], swaps: Sequence[Swap], share: Callable[[Sequence[Piece]], float]
+    parts: Sequence[Piece], swaps: Sequence[Swap], share: Callable[[Sequence[Piece]], float], enough: float
 ) -> tuple[tuple[str, ...], float]:
-    """The part with the greatest share, then whichever adds most, until .9 is reached."""
+    """The part with the greatest share, then whichever adds most, until `enough` is reached."""
     order = [part for _, part in sorted(zip(swaps, parts, strict=True), key=lambda each: -each[0].share)]
     chosen, carried = [order[0]], max(swap.share for swap in swaps)
-    while carried < ENOUGH and len(chosen) < len(order):
+    while carried < enough and len(chosen) < len(order):
         rest = [part for part in order if part not in chosen]
         shares = [share([*chosen, part]) for part in rest]
         best = int(np.argmax(shares))

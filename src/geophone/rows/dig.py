@@ -207,6 +207,7 @@ class SwapRow(Row):
     reverse: float
     control: float
     together: bool
+    apart: float = NAN
 
 
 DUG: dict[str, type[Row]] = {
