@@ -24,7 +24,7 @@ BIBLIOGRAPHY = (files("geophone.paper") / "templates" / "references.bib").read_t
 PROSE = TEMPLATE[TEMPLATE.index("#align(center)") :]
 ALWAYS = sorted(
     {name for line in PROSE.splitlines() for name in re.findall(r'said\("([^"]+)"\)', line) if "has(" not in line}
-    - set(re.findall(r'"((?:prove|summary/clocks)[^"]*)"', PROSE))
+    - set(re.findall(r'"((?:prove|windows|summary/clocks)[^"]*)"', PROSE))
 )
 
 

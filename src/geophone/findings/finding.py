@@ -45,7 +45,8 @@ class Finding:
     95 % interval, `null` what chance alone gives, `p` its probability (adjusted within its family of tests, where it
     has one); NaN where there is none. `n` is how many units of analysis it rests on (runs, unless the sentence names
     others), `source` the table and rows. `claim` is what `verdict` judges: "met" or "not met" where the interval lies
-    wholly on one side, "undecided" where it crosses, "untested" without data; both are empty for a description.
+    wholly on one side, "undecided" where it crosses, "untested" without data; both are empty for a description. `part`:
+    it is no sentence of its own, but a piece for a text that goes on around it.
     """
 
     id: str
@@ -60,6 +61,7 @@ class Finding:
     claim: str = ""
     verdict: str = ""
     quantities: tuple[Quantity, ...] = ()
+    part: bool = False
 
 
 def finding(name: str, said: Phrase, **about: Any) -> Finding:
@@ -86,7 +88,7 @@ def listed(parts: "Iterable[Phrase | str]", *, last: str = " and ") -> Phrase:
 
 def fragment(name: str, said: Phrase, source: str, value: float = math.nan) -> Finding:
     """A part of a sentence, such as "44 runs of 44 networks", for a text that goes on around it."""
-    return Finding(name, said.text, source, value=value, quantities=said.quantities)
+    return Finding(name, said.text, source, value=value, quantities=said.quantities, part=True)
 
 
 def quoted(text: str, source: str) -> Phrase:

@@ -83,14 +83,14 @@ class Number:
         return "undecided" if verdict in ("met", "not met") and not self.test < alpha else verdict
 
 
-def estimate(number: Number, symbol: str, *, form: str = ".2f") -> Phrase:
+def estimate(number: Number, symbol: str, *, form: str = ".2f", units: tuple[str, str] = ("row", "run")) -> Phrase:
     """ "r = −0.07 [−0.38, 0.25], p = 0.63, 44 rows in 40 runs", or why there is no number. The p is the adjusted one
     where the number belongs to a family of tests."""
     if not number.ok:
         return quoted(number.status, number.source)
     word = "adjusted p" if math.isfinite(number.p_adjusted) else "p"
     p = probability(number.of("p_adjusted" if word != "p" else "p", ""), word)
-    n, runs = counted(number.of("n", ""), "row"), counted(number.of("runs", ""), "run")
+    n, runs = counted(number.of("n", ""), units[0]), counted(number.of("runs", ""), units[1])
     over = runs if number.n == number.runs else phrase("{n} in {runs}", n=n, runs=runs) if number.runs else n
     tested = phrase(", {p}", p=p) if math.isfinite(number.test) else Phrase("")
     return phrase(

@@ -49,27 +49,32 @@ def questions(tables: Tables) -> list[Finding]:
 
 def answer(tables: Tables, name: str, symbol: str, form: str) -> Finding:
     """The number by which one form of a question is answered, with the founding criterion and whether it is met."""
-    number, criterion = tables.number(name), tables.criterion(name)
     head = "In the naive form, rows taken as independent," if name.endswith("/naive") else "In the calibrated form"
+    return answered(tables.number(name), tables.criterion(name), head, symbol=symbol, form=form)
+
+
+def answered(
+    number: Number, criterion: Mapping[str, Any], head: str, *, symbol: str, form: str = ".2f",
+    units: tuple[str, str] = ("row", "run"), null: float = math.nan,
+) -> Finding:  # fmt: skip
+    """`number` beside the founding criterion that it is judged by, and whether it is met; `units` name what its n and
+    runs count."""
     rule = quoted(str(criterion["criterion"]).replace("R^2", "R²"), "founding criterion")
     verdict = str(criterion["verdict"]) if number.ok else "untested"
     clause = {
         "met": "is met", "not met": "is not met",
         "undecided": "is undecided: the data neither show it nor rule it out",
     }.get(verdict, "")  # fmt: skip
-    if verdict == "not met" and number.low <= 0 < number.high and name.startswith("selectivity"):
+    if verdict == "not met" and number.low <= 0 < number.high and number.id.startswith("selectivity"):
         clause += ", since an equivalence test shows any change to be small"
     if not number.ok:
-        said = phrase(
-            "{head} the criterion ({rule}) could not be tested: {why}.",
-            head=head,
-            rule=rule,
-            why=quoted(number.status, number.source),
-        )
+        why = quoted(number.status, number.source)
+        said = phrase("{head} the criterion ({rule}) could not be tested: {why}.", head=head, rule=rule, why=why)
     else:
+        figures = estimate(number, symbol, form=form, units=units)
         said = phrase("{head} {number}; the criterion ({rule}) {clause}.", head=head, rule=rule, clause=clause,
-                      number=estimate(number, symbol, form=form))  # fmt: skip
-    return finding(name, said, **number.fields, claim=rule.text, verdict=verdict)
+                      number=figures)  # fmt: skip
+    return finding(number.id, said, **number.fields, null=null, claim=rule.text, verdict=verdict)
 
 
 def _beside(tables: Tables, name: str) -> Finding:

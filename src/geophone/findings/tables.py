@@ -77,15 +77,16 @@ class Tables:
 
     def number(self, name: str) -> Number:
         """A number of the statistics by its id. Raises StoreError where they do not have it."""
-        rows = [*self.statistics.get("numbers", ()), *self.statistics.get("architectures", {}).get("numbers", ())]
-        for row in rows:
+        parts = (self.statistics, self.statistics.get("architectures", {}), self.statistics.get("windows") or {})
+        for row in (row for part in parts for row in part.get("numbers", ())):
             if row["id"] == name:
                 return Number.of_row(row)
         raise StoreError(f"{STATISTICS} has no `{name}`: it is cut, or of another release. {AGAIN}")
 
     def criterion(self, number: str) -> Mapping[str, Any]:
         """The criterion that a number is judged by, with its verdict. Raises StoreError where there is none."""
-        for row in self.statistics.get("criteria", ()):
+        parts = (self.statistics, self.statistics.get("windows") or {})
+        for row in (row for part in parts for row in part.get("criteria", ())):
             if row["number"] == number:
                 return row
         raise StoreError(f"{STATISTICS} has no criterion for `{number}`: it is cut, or of another release. {AGAIN}")

@@ -5,7 +5,7 @@ from typing import Any
 
 from geophone.charts.study import order_strip
 from geophone.charts.theme import BLANK, plain
-from geophone.findings import Finding
+from geophone.findings import sections
 from geophone.report.script import drawing
 from geophone.report.sources import Sources
 
@@ -26,16 +26,12 @@ def overview(sources: Sources, rows: Sequence[Mapping[str, Any]]) -> dict[str, A
         "listed": [_listed(row, sources) for row in ranked.head(LISTED).to_dict("records")],
         "ranked": len(ranked),
         "dug": len(sources.digs),
-        "says": [each for each in findings if not _is_naive(each)],
-        "naive": [each for each in findings if _is_naive(each)],
+        "says": sections(sources.findings),
+        "naive": [each for each in findings if "naive" in each.id.split("/")],
+        "limits": [each for each in findings if each.id.startswith("limitation/")],
         "waiting": sources.waiting,
         "pending": not sources.ranked,
     }
-
-
-def _is_naive(each: Finding) -> bool:
-    """Findings of the founding document's own forms, which belong to the method."""
-    return "naive" in each.id.split("/")
 
 
 def _count(sources: Sources, rows: Sequence[Mapping[str, Any]]) -> str:
