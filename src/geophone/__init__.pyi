@@ -9,8 +9,8 @@ from geophone.detect.critical import critical_periods as critical_periods
 from geophone.detect.jumps import jumps as jumps
 from geophone.detect.order import convergence_order as convergence_order
 from geophone.detect.stabilization import stabilization as stabilization
-from geophone.dig.anatomy import Anatomy as Anatomy
-from geophone.dig.anatomy import PlainAnatomy as PlainAnatomy
+from geophone.record.anatomy import Anatomy as Anatomy
+from geophone.record.anatomy import PlainAnatomy as PlainAnatomy
 from geophone.dig.run import dig as dig
 from geophone.dig.subject import Subject as Subject
 from geophone.dimensions.reading import dimensions as dimensions

@@ -10,10 +10,10 @@ from scipy import stats
 from torch import nn
 
 from geophone.dig.ablation import derangement
-from geophone.dig.anatomy import anatomy_of
 from geophone.dig.composition import composition_table, compositional_depth, correlations, edge_table, rungs
 from geophone.dig.effects import early_output, effects, link, mixed, rotation
 from geophone.errors import InputError
+from geophone.record.anatomy import anatomy_of
 from geophone.record.checkpoints import weights_digest
 from geophone.zoo.catalogue import experiment
 from geophone.zoo.cnn import CNN

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from geophone.dig.anatomy import anatomy_of
-from geophone.dig.heads import head_scores, head_types, repeats
 from geophone.errors import InputError
+from geophone.record.anatomy import anatomy_of
+from geophone.record.heads import head_scores, head_types, repeats
 from geophone.zoo.generated import Repeats
 from geophone.zoo.mlp import MLP
 from geophone.zoo.transformer import Decoder

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 
 from geophone.dig.activations import unit_statistics
-from geophone.dig.anatomy import PlainAnatomy
 from geophone.dig.moment import measure, untrained_reference
 from geophone.dig.samples import SampleSet, answers
 from geophone.dig.scoring import SampleScoring, default_score
 from geophone.dig.subject import Specimen
+from geophone.record.anatomy import PlainAnatomy
 from geophone.zoo.mlp import MLP
 
 

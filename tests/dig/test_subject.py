@@ -9,7 +9,6 @@ from torch import nn
 from transformers import BertConfig, BertForSequenceClassification, GPTNeoXConfig, GPTNeoXForCausalLM
 
 import geophone as gp
-from geophone.dig.anatomy import HuggingFaceAnatomy, PlainAnatomy, ZooAnatomy, anatomy_of
 from geophone.dig.run import dig
 from geophone.dig.samples import answers, samples_of
 from geophone.dig.scoring import SampleScoring, default_score
@@ -17,6 +16,7 @@ from geophone.dig.subject import moments_had, named_subject, specimen_of
 from geophone.errors import InputError
 from geophone.ingest.checkpoints import measure
 from geophone.ingest.sources import checkpoint_files
+from geophone.record.anatomy import HuggingFaceAnatomy, PlainAnatomy, ZooAnatomy, anatomy_of
 from geophone.records import Window
 from geophone.zoo.transformer import Decoder
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from geophone.dig.anatomy import anatomy_of
 from geophone.dig.samples import SampleSet
 from geophone.dig.scoring import SampleScoring, default_score
 from geophone.dig.subject import Specimen
 from geophone.dig.swap import movers, swap_sentence, swap_table
+from geophone.record.anatomy import anatomy_of
 from geophone.rows import DUG
 from geophone.rows.model import misfit
 from geophone.zoo.transformer import Decoder

@@ -9,9 +9,9 @@ import pandas as pd
 import torch
 from torch import nn
 
-from geophone.dig.anatomy import Anatomy, anatomy_of
 from geophone.dig.scoring import Scoring
 from geophone.errors import InputError
+from geophone.record.anatomy import Anatomy, anatomy_of
 from geophone.record.capture import ActivationCapture, first_tensor
 from geophone.record.probe import Probe, bare, undisturbed
 

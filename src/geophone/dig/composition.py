@@ -12,9 +12,9 @@ from scipy import stats
 from torch import nn
 
 from geophone.dig.ablation import derangement
-from geophone.dig.anatomy import Anatomy, anatomy_of
 from geophone.dig.effects import Link, early_output, effects, link, mixed, pooled, step_of
 from geophone.errors import InputError
+from geophone.record.anatomy import Anatomy, anatomy_of
 from geophone.record.capture import ActivationCapture
 from geophone.record.probe import bare, undisturbed
 

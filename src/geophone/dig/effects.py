@@ -10,9 +10,9 @@ from scipy.linalg import helmert
 from torch import nn
 
 from geophone.dig.ablation import with_tensor
-from geophone.dig.anatomy import Anatomy
 from geophone.dig.scoring import answer_of
 from geophone.errors import InputError
+from geophone.record.anatomy import Anatomy
 from geophone.record.capture import ActivationCapture
 
 NULLS = ("rotated", "permuted")

@@ -11,10 +11,10 @@ from geophone.dig import features
 from geophone.dig.activations import code_diversity, grouping, unit_statistics
 from geophone.dig.factors import factors_of, tuned_to
 from geophone.dig.features import UNTYPED, Thresholds, Tuning
-from geophone.dig.heads import head_scores, head_types
 from geophone.dig.samples import read
 from geophone.dig.stimuli import LEAST_SIDE, Stimuli, bank
 from geophone.dig.subject import Specimen
+from geophone.record.heads import head_scores, head_types
 
 _UNTRAINED_UNITS = 128
 _MOST_UNTRAINED = 16

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from geophone._train import replays
-from geophone.dig.anatomy import Anatomy, anatomy_of
 from geophone.dig.samples import PER_CLASS, SampleSet, balanced, samples_of
 from geophone.dig.scoring import SampleScoring, Score, Scoring, default_score
 from geophone.errors import InputError
 from geophone.ingest.weights import read_weights
+from geophone.record.anatomy import Anatomy, anatomy_of
 from geophone.signals import ADDED
 from geophone.store.check import checkpoint_path
 from geophone.store.run import Run

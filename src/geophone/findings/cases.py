@@ -186,7 +186,7 @@ def _classes(dug: Dug) -> Phrase:
 def _attention(dug: Dug) -> Phrase:
     """The greatest score of each kind of head before and after, and whether one passes the score that has a name."""
     # Here, since the verbs that print findings need nothing of what digs.
-    from geophone.dig.heads import LEAST
+    from geophone.record.heads import LEAST
 
     if "heads" not in dug.dig.tables:
         return Phrase("Its heads do not read from left to right, so they have no scores.")

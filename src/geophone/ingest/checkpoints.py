@@ -11,6 +11,7 @@ from torch import nn
 from geophone.errors import InputError, StoreError
 from geophone.ingest.misplaced import misplaced, weight_rows
 from geophone.ingest.sources import Source
+from geophone.record.heads import HeadReader
 from geophone.record.probe import Probe, as_probe
 from geophone.record.readers import ProbeReader
 from geophone.record.schedule import Pace, Schedule
@@ -83,7 +84,7 @@ def measure(
             # A probe that the model cannot read is wrong for every checkpoint: it is said at the first.
             work = work or _begun(folder, network, batch, what, source, after=max(kept, default=None))
             if number <= 0:
-                work.session.recall(step)
+                work.recall(step, network)
                 continue
             work.measure(step, network)
             steps.append(step)
@@ -105,10 +106,16 @@ class _Work:
 
     session: Session
     writer: RunWriter
+    heads: HeadReader
+
+    def recall(self, step: int, network: nn.Module) -> None:
+        """Read a step that is there already, which later ones are compared with."""
+        self.session.recall(step)
+        self.heads.rows(step, network)
 
     def measure(self, step: int, network: nn.Module) -> None:
         # Digests are written first, so that a step that is there has them.
-        self.writer.add([], None, weights=weight_rows(step, network))
+        self.writer.add([], None, weights=weight_rows(step, network), heads=self.heads.rows(step, network))
         self.session.measure(step, {})
         self.session.flush()
 
@@ -172,4 +179,4 @@ def _begun(folder: Path, network: nn.Module, probe: Probe, what: What, source: S
     desk = Desk(
         network, what, Watch(alarms=False, on_error="raise", sync=True), Pace(Schedule(steps=steps)), reader, writer
     )
-    return _Work(Session(desk, plan), writer)
+    return _Work(Session(desk, plan), writer, HeadReader(network, probe))

@@ -14,7 +14,7 @@ from geophone.store.documents import Document, read_document, write_document
 from geophone.store.formats import manifest_of_format_1
 from geophone.store.places import RUN
 
-_PART = re.compile(r"(series|scalars|behaviour|outputs|concepts|weights)/part-\d+\.parquet")
+_PART = re.compile(r"(series|scalars|behaviour|outputs|concepts|weights|heads)/part-\d+\.parquet")
 _ABOUT = {"experiment": str, "seed": int, "total_steps": int, "fork": dict}
 
 

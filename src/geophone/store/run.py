@@ -113,6 +113,19 @@ class Run:
             raise InputError(f"{self.name} holds no digests of weights: it was not measured on checkpoints.")
         return read_parts(paths)
 
+    def heads(self) -> pd.DataFrame:
+        """Of a run that was measured on checkpoints, what its attention heads do: a row per `step`, `layer` (the
+        attention's path, `depth` its number) and `head`. Mean attention on random tokens that repeat, of chance about
+        1 / position: `previous` to the token before, `duplicate` to the earlier same token, `induction_1` to
+        `induction_4` to the token so many places after that one, `induction` the greatest of these and `offset` its
+        place. `pattern_change`: total variation between what the head attends to on the probe and what it did at the
+        step before, 0 to 1 (NaN at the first). Raises InputError where there are none."""
+        paths = parts(self.folder / "heads")
+        if not paths:
+            why = self.manifest.left_out.get("heads", "it was not measured on checkpoints of a network with attention")
+            raise InputError(f"{self.name} holds no scores of heads: {why}.")
+        return read_parts(paths)
+
     def statuses(self, *, probe: str = "main") -> pd.DataFrame:
         """The status of every measurement ("ok", "dead", "nonfinite", "absent", "failed"), laid out as `series`."""
         return self._wide(("status",), probe)["status"]

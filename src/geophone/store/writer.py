@@ -18,7 +18,7 @@ from geophone.store.tables import clear_temporaries, file_digest, parts, read_ta
 
 Row = Mapping[str, Any]
 # What a run holds, in the order in which it is written.
-KINDS = ("weights", "series", "scalars", "behaviour", "outputs", "concepts")
+KINDS = ("weights", "heads", "series", "scalars", "behaviour", "outputs", "concepts")
 
 
 def new_manifest(
@@ -133,11 +133,13 @@ class RunWriter:
         lists: Mapping[str, Row] | None = None,
         concepts: Sequence[Row] = (),
         weights: Sequence[Row] = (),
+        heads: Sequence[Row] = (),
     ) -> None:
         """Take the rows of one step; `series` is empty on steps that were not measured. `lists` are the step's one row
         of "behaviour" and of "outputs", each with a list in it."""
         self._rows["series"].extend(series)
         self._rows["weights"].extend(weights)
+        self._rows["heads"].extend(heads)
         self._rows["concepts"].extend(concepts)
         for kind, row in (lists or {}).items():
             self._rows[kind].append(row)

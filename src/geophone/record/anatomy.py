@@ -1,5 +1,6 @@
 """What a layer is made of: units, attention heads and the path around it, for tools that know no module classes."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -10,11 +11,13 @@ from torch import nn
 
 from geophone.record.capture import ActivationCapture
 from geophone.record.layers import CHANNELS_FIRST
-from geophone.record.probe import bare, undisturbed
+from geophone.record.probe import bare, model_device, undisturbed
 from geophone.zoo.mlp import Residual
 from geophone.zoo.transformer import Attention, Block, TokenEmbedding
 
 Rows = tuple[tuple[str, slice | None], ...]
+# What a network is called with: one tensor, or several by name.
+Inputs = torch.Tensor | Mapping[str, torch.Tensor]
 _PROJECTIONS = ("q", "k", "v", "query", "key", "value", "q_proj", "k_proj", "v_proj", "q_lin", "k_lin", "v_lin")
 _TOGETHER = "query_key_value"
 
@@ -31,8 +34,9 @@ class Anatomy(Protocol):
         """How many heads each attention layer has, by its path, in order of depth; empty without attention."""
         ...
 
-    def patterns(self, model: nn.Module, tokens: torch.Tensor) -> Mapping[str, np.ndarray]:
-        """What each head of each attention layer attends to on `tokens` (N, T): (N, heads, T, T), queries first."""
+    def patterns(self, model: nn.Module, inputs: Inputs) -> Mapping[str, np.ndarray]:
+        """What each head of each attention layer attends to on `inputs`, such as tokens (N, T): (N, heads, T, T),
+        queries first. Empty where the network does not say."""
         ...
 
     def copying(self, model: nn.Module, layer: str, symbols: int) -> torch.Tensor:
@@ -63,7 +67,7 @@ class PlainAnatomy:
         """None are known."""
         return {}
 
-    def patterns(self, model: nn.Module, tokens: torch.Tensor) -> Mapping[str, np.ndarray]:
+    def patterns(self, model: nn.Module, inputs: Inputs) -> Mapping[str, np.ndarray]:
         """None are known."""
         return {}
 
@@ -93,12 +97,12 @@ class ZooAnatomy(PlainAnatomy):
         """Of every `Attention`."""
         return {name: module.heads for name, module in model.named_modules() if isinstance(module, Attention)}
 
-    def patterns(self, model: nn.Module, tokens: torch.Tensor) -> Mapping[str, np.ndarray]:
+    def patterns(self, model: nn.Module, inputs: Inputs) -> Mapping[str, np.ndarray]:
         """What passes through each `Attention`'s module `pattern`."""
         names = {f"{name}.pattern": name for name in self.heads(model)}
         with undisturbed(model), torch.no_grad(), ActivationCapture(model, list(names)) as capture:
-            model(tokens)
-            return {layer: capture[name].numpy() for name, layer in names.items()}
+            _called(model, inputs)
+            return {layer: capture[name].float().cpu().numpy() for name, layer in names.items()}
 
     def copying(self, model: nn.Module, layer: str, symbols: int) -> torch.Tensor:
         """With the norms as they are for the token's embedding alone."""
@@ -151,15 +155,15 @@ class HuggingFaceAnatomy(PlainAnatomy):
                 found[name] = int(count)
         return found
 
-    def patterns(self, model: nn.Module, tokens: torch.Tensor) -> Mapping[str, np.ndarray]:
+    def patterns(self, model: nn.Module, inputs: Inputs) -> Mapping[str, np.ndarray]:
         """The weights that transformers' own `output_attentions` gives, in eager attention."""
         inner = _pretrained(model)
         layers = list(self.heads(model))
         with undisturbed(model), torch.no_grad(), _eager_attention(inner):
-            weights = inner(tokens, output_attentions=True).attentions or ()
+            weights = _attentions(_called(inner, inputs, output_attentions=True))
         if len(weights) != len(layers) or any(w is None for w in weights):
             return {}
-        return {layer: weight.float().numpy() for layer, weight in zip(layers, weights, strict=True)}
+        return {layer: weight.float().cpu().numpy() for layer, weight in zip(layers, weights, strict=True)}
 
     def head_rows(self, model: nn.Module, layer: str) -> tuple[Rows, ...]:
         """A head's rows of queries, keys and values."""
@@ -186,6 +190,22 @@ def anatomy_of(model: nn.Module) -> Anatomy:
         return HuggingFaceAnatomy()
     zoo = any(isinstance(module, Attention | Residual) for module in inner.modules())
     return ZooAnatomy() if zoo else PlainAnatomy()
+
+
+def _called(model: nn.Module, inputs: Inputs, **options: Any) -> Any:
+    device = model_device(model)
+    if isinstance(inputs, Mapping):
+        return model(**{name: tensor.to(device) for name, tensor in inputs.items()}, **options)
+    return model(inputs.to(device), **options)
+
+
+def _attentions(output: Any) -> tuple[torch.Tensor | None, ...]:
+    """The weights of every attention layer in the order of the modules: of a decoder that reads an encoder, each
+    block's own before those of what it reads."""
+    if output.get("attentions") is not None:
+        return tuple(output["attentions"])
+    own, read = (output.get(f"{name}_attentions") or () for name in ("decoder", "cross"))
+    return (*(output.get("encoder_attentions") or ()), *itertools.chain(*zip(own, read, strict=False)))
 
 
 def _is_pretrained(module: nn.Module) -> bool:
