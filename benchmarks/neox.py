@@ -1,13 +1,14 @@
-"""A GPT-NeoX of Pythia's smallest shape, scaled down, whose induction heads form at a known step: trained here from what
-Python ships, saved as revisions in a hub cache, measured with one command, and held against its own clock.
+"""A GPT-NeoX of Pythia's smallest shape, scaled down, whose induction heads form at a known step: trained here from
+what Python ships, saved as revisions in a hub cache.
 
-    python benchmarks/neox.py train FOLDER     # about 8 minutes on one core
-    python benchmarks/neox.py judge FOLDER     # measure, detect, targets, the verdicts of docs/measure.md
+    python benchmarks/neox.py FOLDER     # 10 to 15 minutes on one core
 
-FOLDER/hub is the cache (40 revisions `step<N>` of `made/neox`), FOLDER/probe.txt a text of documents that were held out,
-half of them words drawn at random and said again. FOLDER/clock.csv is what this file itself read of every revision,
-without geophone: each head's attention to what followed the token before, and the probability of the right token where
-it comes the second time. Nothing is downloaded.
+FOLDER/hub is the cache (40 revisions `step<N>` of `made/neox`), FOLDER/probe.txt a text of held-out documents, half of
+them words drawn at random and said again. FOLDER/clock.csv is what this file itself read of every revision, without
+geophone: each head's attention to what followed the token before, and the probability of the right token where it comes
+the second time. Nothing is downloaded. Then, with HF_HUB_CACHE=FOLDER/hub and HF_HUB_OFFLINE=1:
+
+    geophone measure made/neox --revisions all --text FOLDER/probe.txt --length 64 --out runs/neox
 """
 
 import argparse
@@ -19,8 +20,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-LAYERS, WIDTH, HEADS, VOCABULARY, LENGTH = 4, 128, 4, 1024, 128
-BATCH, RATE, WARMUP, REPEATED = 16, 2e-3, 50, 0.5
+LAYERS, WIDTH, HEADS, VOCABULARY, LENGTH = 4, 128, 4, 512, 64
+BATCH, RATE, WARMUP, REPEATED = 32, 3e-3, 50, 0.5
+RANDOM = 127  # tokens that random sequences are made of
 REVISIONS, MODEL, END = 40, "made/neox", "<|endoftext|>"
 SEQUENCES = 64
 
@@ -67,8 +69,8 @@ def probe_text(tokens, held_out: list[str], rng: np.random.Generator) -> str:
 
 def repeats(rng: np.random.Generator, count: int, length: int = LENGTH) -> tuple[np.ndarray, np.ndarray]:
     """Random tokens that repeat with a period of each sequence's own, and the periods."""
-    periods = rng.integers(length // 4, length // 2 + 1, count)
-    return np.array([np.resize(1 + rng.permutation(VOCABULARY - 1)[:p], length) for p in periods]), periods
+    periods = rng.integers(4, length // 2 + 1, count)
+    return np.array([np.resize(1 + rng.permutation(RANDOM)[:p], length) for p in periods]), periods
 
 
 def network():
@@ -76,7 +78,7 @@ def network():
 
     config = GPTNeoXConfig(
         vocab_size=VOCABULARY, hidden_size=WIDTH, num_hidden_layers=LAYERS, num_attention_heads=HEADS,
-        intermediate_size=4 * WIDTH, max_position_embeddings=2 * LENGTH, bos_token_id=0, eos_token_id=0,
+        intermediate_size=4 * WIDTH, rotary_pct=0.5, max_position_embeddings=2 * LENGTH, bos_token_id=0, eos_token_id=0,
     )  # fmt: skip
     return GPTNeoXForCausalLM(config)
 
@@ -154,13 +156,11 @@ class Clock:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["train", "judge"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    if given.what == "train":
-        train(given.folder, given.steps, given.seed)
+    train(given.folder, given.steps, given.seed)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,6 @@ from geophone.detect.critical import critical_periods as critical_periods
 from geophone.detect.jumps import jumps as jumps
 from geophone.detect.order import convergence_order as convergence_order
 from geophone.detect.stabilization import stabilization as stabilization
-from geophone.record.anatomy import Anatomy as Anatomy
-from geophone.record.anatomy import PlainAnatomy as PlainAnatomy
 from geophone.dig.run import dig as dig
 from geophone.dig.subject import Subject as Subject
 from geophone.dimensions.reading import dimensions as dimensions
@@ -23,6 +21,8 @@ from geophone.errors import StoreError as StoreError
 from geophone.ingest.checkpoints import measure as measure
 from geophone.ingest.tables import import_series as import_series
 from geophone.point.study import targets as targets
+from geophone.record.anatomy import Anatomy as Anatomy
+from geophone.record.anatomy import PlainAnatomy as PlainAnatomy
 from geophone.record.capture import ActivationCapture as ActivationCapture
 from geophone.record.layers import layers as layers
 from geophone.record.probe import Probe as Probe

@@ -8,7 +8,8 @@ from torch import nn
 
 from geophone.errors import InputError
 from geophone.record.anatomy import anatomy_of
-from geophone.record.heads import head_scores, head_types, repeats
+from geophone.record.heads import HeadReader, head_scores, head_types, repeats
+from geophone.record.probe import Probe
 from geophone.zoo.generated import Repeats
 from geophone.zoo.mlp import MLP
 from geophone.zoo.transformer import Decoder
@@ -141,3 +142,31 @@ def test_a_head_has_a_type_above_a_floor_and_above_every_untrained_head(score, u
     trained = pd.DataFrame([dict.fromkeys(names, 0.2) | {"induction": score}])
     fresh = pd.DataFrame([dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0) | {"induction": untrained}])
     assert head_types(trained, fresh) == [said]
+
+
+def test_at_every_checkpoint_heads_are_scored_and_the_change_of_a_pattern_is_its_total_variation():
+    model = decoder(heads=2)
+    tokens = torch.randint(SYMBOLS, (9, LENGTH), generator=torch.Generator().manual_seed(0))
+    real = torch.arange(LENGTH).expand(9, -1) >= 20
+    reader = HeadReader(model, Probe(tokens, mask=real))
+    rows = []
+    for step, rules in enumerate(([lagging(0), lagging(3)], [lagging(1), lagging(3)], [earlier(2), lagging(3)])):
+        model.blocks[0].attention.pattern = Planted(model, rules)
+        rows += reader.rows(step, model)
+    found = pd.DataFrame(rows)
+    first, second = (found[found["head"] == head].set_index("step") for head in (0, 1))
+    assert first["pattern_change"].isna().tolist() == [True, False, False]
+    # A query that now looks elsewhere counts whole; the head that did not change, nothing.
+    assert first["pattern_change"][1] == 1 and second["pattern_change"][1:].tolist() == [0, 0]
+    same = np.mean([earlier(2)(s, t) == t - 1 for s in tokens[:8].numpy() for t in range(20, LENGTH)])
+    assert first["pattern_change"][2] == pytest.approx(1 - same)
+    assert first["previous"].tolist()[:2] == pytest.approx([0, 1])
+    assert first["induction"][2] == pytest.approx(1) and first["offset"][2] == 2
+
+
+def test_a_network_without_attention_has_no_heads_and_one_that_gives_no_weights_says_so():
+    still = HeadReader(MLP(4, [4], 2), Probe(torch.randn(8, 4)))
+    assert still.rows(0, MLP(4, [4], 2)) == [] and still.why == ""
+    model = decoder()
+    several = HeadReader(model, Probe((torch.zeros(4, 8, dtype=torch.long), torch.zeros(4))))
+    assert several.rows(0, model) == [] and "neither one tensor" in several.why

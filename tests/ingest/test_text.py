@@ -93,6 +93,12 @@ def test_one_command_from_revisions_to_a_run_with_behaviour(suite, tmp_path):
     np.testing.assert_allclose(np.sort(behaviour.loc[32].to_numpy()), np.sort(right.flatten()[real].numpy()), atol=2e-3)
     assert behaviour.loc[32].mean() > behaviour.loc[0].mean() + 0.2
     assert not any("embed_out" in layer.name for layer in run.layers)
+    heads = run.heads()
+    assert len(heads) == len(STEPS) * 2 * 2
+    assert set(heads["layer"]) == {f"gpt_neox.layers.{i}.attention" for i in (0, 1)}
+    changes = heads.pivot_table(index="step", columns=["layer", "head"], values="pattern_change", dropna=False)
+    assert changes.loc[0].isna().all() and changes.loc[STEPS[1:], :].to_numpy().min() >= 0
+    assert heads[["previous", "duplicate", "induction"]].to_numpy().min() > 0
 
 
 def test_the_weights_of_every_revision_are_those_that_are_read(suite, tmp_path):

@@ -120,7 +120,9 @@ class _Work:
         self.session.flush()
 
     def judge(self) -> None:
-        """Say in the manifest which steps have weights that are not their own."""
+        """Say in the manifest which steps have weights that are not their own, and why heads have no scores."""
+        if self.heads.why:
+            self.writer.update(left_out={**self.writer.manifest.left_out, "heads": self.heads.why})
         if parts(self.writer.folder / "weights"):
             self.writer.update(misplaced=misplaced(Run(self.writer.folder).weights()))
 

@@ -161,9 +161,10 @@ class HuggingFaceAnatomy(PlainAnatomy):
         layers = list(self.heads(model))
         with undisturbed(model), torch.no_grad(), _eager_attention(inner):
             weights = _attentions(_called(inner, inputs, output_attentions=True))
-        if len(weights) != len(layers) or any(w is None for w in weights):
+        given = [weight for weight in weights if weight is not None]
+        if not len(given) == len(weights) == len(layers):
             return {}
-        return {layer: weight.float().cpu().numpy() for layer, weight in zip(layers, weights, strict=True)}
+        return {layer: weight.float().cpu().numpy() for layer, weight in zip(layers, given, strict=True)}
 
     def head_rows(self, model: nn.Module, layer: str) -> tuple[Rows, ...]:
         """A head's rows of queries, keys and values."""

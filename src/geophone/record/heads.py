@@ -124,7 +124,7 @@ class HeadReader:
         self._before: dict[str, np.ndarray] = {}
         self._inputs, self._real = _beginning(probe, probe.mask_for(model))
         self._repeated = None if _is_seq2seq(model) else _own_repeats(self._inputs, self._real)
-        if self._inputs is None:
+        if self._inputs is None and self._heads:
             self.why, self._heads = "the probe is neither one tensor nor named ones", {}
 
     def rows(self, step: int, model: nn.Module) -> list[dict[str, Any]]:
@@ -135,6 +135,8 @@ class HeadReader:
         except _REFUSALS as error:
             self.why, self._heads = f"its attention gives no weights: {first_line(error)}", {}
             return []
+        if self._heads and not now:
+            self.why, self._heads = "its attention gives no weights", {}
         rows = []
         for depth, (name, heads) in enumerate(self._heads.items()):
             if name not in now:
