@@ -200,7 +200,9 @@ def test_what_a_block_adds_is_dug_where_the_stream_is(tmp_path):
     made = dig(run, target, options=OPTIONS, subject=gp.Subject(model=Stack, data=(x, (x[:, 0] > 0).long())))
     assert (made["units"].groupby("moment").size() == 12).all()
     assert set(made["ablation"]["layer"]) == {"blocks.0", "blocks.1", "head"}
-    assert made["swap"].empty or set(made["swap"]["part"]) <= {"blocks.0", "blocks.1", "head"}
+    # Single parts, and pairs of them: always the modules, never what they add.
+    parts = {each for part in made["swap"]["part"] for each in part.split(" and ")}
+    assert parts <= {"blocks.0", "blocks.1", "head"}
 
 
 def test_recovery_of_a_run_that_cannot_be_trained_on_is_refused_before_any_work(own):
