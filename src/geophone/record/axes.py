@@ -28,6 +28,10 @@ class Samples:
     axis: int = 0
     fold: int = 1
 
+    def of(self, samples: int, shape: Shape) -> Shape:
+        """The shape that an output of `shape` has on so many `samples`."""
+        return (*shape[: self.axis], samples * self.fold, *shape[self.axis + 1 :])
+
 
 FIRST = Samples()
 

@@ -10,6 +10,10 @@ from geophone.record.selection import select_modules
 from geophone.signals import ADDED, is_updated
 
 
+class _Enough(BaseException):
+    """Ends a forward pass; a model that outlives exceptions of its own does not catch it."""
+
+
 class ActivationCapture:
     """Context manager that keeps the outputs of chosen modules while it is open.
 
@@ -25,7 +29,8 @@ class ActivationCapture:
     own tensor: if a later module works in place on it, it changes too. `keep(name, tensor)` may return something else
     to keep, such as a copy or a part, or None to keep nothing. Of the modules called `added`, what they add to their
     input is caught besides, as "name+", where output and input have one shape; there `keep` is asked of the output and
-    of the input, and must be linear.
+    of the input, and must be linear. Once all of `enough` are caught the forward pass is ended, and what the `with`
+    block still had to do is left out.
     """
 
     def __init__(
@@ -35,10 +40,11 @@ class ActivationCapture:
         *,
         keep: Callable[[str, torch.Tensor], torch.Tensor | None] = lambda name, tensor: tensor,
         added: Collection[str] = (),
+        enough: Collection[str] = (),
     ) -> None:
         self._modules = select_modules(model, select)
         self.silent: set[str] = set()
-        self._keep, self._added = keep, frozenset(added)
+        self._keep, self._added, self._enough = keep, frozenset(added), frozenset(enough)
         self._hooks: list[torch.utils.hooks.RemovableHandle] = []
         self._caught: dict[str, torch.Tensor | None] = {}
 
@@ -52,8 +58,9 @@ class ActivationCapture:
             raise
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None = None, *exc: object) -> bool | None:
         self._remove()
+        return kind is _Enough
 
     def __getitem__(self, name: str) -> torch.Tensor:
         tensor = self._caught[name]
@@ -85,6 +92,8 @@ class ActivationCapture:
             self._caught[key] = self._keep(key, tensor.detach())
             if name in self._added:
                 self._caught[key + ADDED] = self._update(key + ADDED, first_tensor((args, kwargs)), tensor)
+            if self._enough and self._enough <= self._caught.keys():
+                raise _Enough
 
         return catch
 

@@ -29,6 +29,8 @@ __all__ = ["CHANNELS_FIRST", "LayerList", "Plan", "layers", "plan", "settled"]
 _POSITIONS_SEED = 0x6E0F
 # More layers than this are not recorded unless they are named.
 MOST_BY_DEFAULT = 40
+# Which axis follows the samples is seen on so many, however few go forward at a time later.
+_PLANNED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,8 @@ class Plan:
 
     `samples` is the number of samples it was made for, `added` the modules whose updates are read, `scorer` what is
     made of the model's output (None in band), `concepts` what is looked for in every layer, `left_out` what would have
-    been read too, each with the reason, `protected` what a forward pass changes of the model's Python state.
+    been read too, each with the reason, `protected` what a forward pass changes of the model's Python state. One that
+    `ends_early` ends at the last layer.
     """
 
     select: tuple[str, ...]
@@ -49,6 +52,7 @@ class Plan:
     concepts: dict[str, Concept] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     protected: tuple[Attribute, ...] = ()
+    ends_early: bool = False
 
     def keep(self, name: str, output: torch.Tensor) -> torch.Tensor | None:
         """The rows of `output`, as `ActivationCapture` is to keep them; None for what is not in the plan.
@@ -63,8 +67,15 @@ class Plan:
         return rows.clone(memory_format=torch.contiguous_format) if shared else rows.contiguous()
 
     def capture(self, model: nn.Module) -> ActivationCapture:
-        """What catches the rows of one forward pass of `model`."""
-        return ActivationCapture(bare(model), self.select, keep=self.keep, added=self.added)
+        """What catches the rows of one forward pass of `model`; where nothing is made of the output, the pass ends at
+        the last layer."""
+        enough = self.views if self.ends_early else ()
+        return ActivationCapture(bare(model), self.select, keep=self.keep, added=self.added, enough=enough)
+
+    def part(self, samples: slice) -> "Plan":
+        """The plan for a forward pass of some of the samples."""
+        views = {name: view.part(samples) for name, view in self.views.items()}
+        return replace(self, views=views, samples=samples.stop - samples.start)
 
 
 class LayerList(tuple[Layer, ...]):
@@ -99,31 +110,46 @@ class _Calls:
 
 
 def plan(model: nn.Module, probe: Probe, what: What) -> Plan:
-    """Run the probe through once, and a few of its samples a second time, and settle what is recorded.
+    """Run the probe through once (with `what.batch`, its first samples), and a few of its samples a second time, and
+    settle what is recorded.
 
     Layers are ordered by when they first finish. Raises InputError when the model cannot read the probe, when nothing
     it computes has an axis that follows the number of samples, or when a view does not fit.
     """
     inner = bare(model)
-    chosen = selection(inner, what)
-    few, sharded = probe.first(3), is_sharded(inner)
+    sharded = is_sharded(inner)
     before: Snapshot = {} if sharded else snapshot(inner)
     protected: tuple[Attribute, ...] = ()
     try:
-        calls, output = _called(inner, probe, chosen)
-        fewer = {} if few is None else _called_again(inner, few, chosen)
+        made = _planned(inner, probe, what)
+        if made.scorer is not None and made.scorer.idle and not sharded:
+            made = replace(made, ends_early=True)
+            # Once as it will be done: what a pass that ends early leaves behind is to be known.
+            with made.capture(inner):
+                (probe.first(3) or probe).forward(inner)
     finally:
         # What shards a model keeps its own accounts in attributes, and puts them right itself.
         protected = () if sharded else changed_by(inner, before)
+    return replace(made, protected=protected)
+
+
+def _planned(model: nn.Module, probe: Probe, what: What) -> Plan:
+    chosen = selection(model, what)
+    head = probe.part(probe.parts(None if what.batch is None else max(what.batch, _PLANNED))[0])
+    few = head.first(3)
+    calls, output = _called(model, head, chosen)
+    fewer = {} if few is None else _called_again(model, few, chosen)
     axes = {
-        name: samples_axis(shape, probe.samples, fewer.get(name), few.samples if few else 0)
+        name: samples_axis(shape, head.samples, fewer.get(name), few.samples if few else 0)
         for name, shape in calls.shapes.items()
     }
-    mask = probe.mask_for(inner)
+    for name, place in axes.items():
+        calls.shapes[name] = calls.shapes[name] if place is None else place.of(probe.samples, calls.shapes[name])
+    mask = probe.mask_for(model)
     made = settled(calls.shapes, axes, chosen, what, mask=mask, calls=calls)
     concepts = concepts_of(what, probe.samples)
-    scored = scorer(output, probe, mask, what)
-    return replace(made, samples=probe.samples, scorer=scored, concepts=concepts, protected=protected)
+    scored = scorer(output, probe, mask, what, among=head.samples)
+    return replace(made, samples=probe.samples, scorer=scored, concepts=concepts)
 
 
 def _called(model: nn.Module, probe: Probe, chosen: Selection) -> tuple[_Calls, Any]:

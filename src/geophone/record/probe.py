@@ -1,10 +1,11 @@
 """The probe: one held-out batch, and a forward pass over it that leaves no trace in the model."""
 
+import copy
 import hashlib
 import inspect
 import itertools
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -74,14 +75,32 @@ class Probe:
     def tensors(self) -> list[torch.Tensor]:
         return list(tensors_in((self.args, self.kwargs)))
 
+    def part(self, samples: slice) -> "Probe":
+        """The probe of some of its samples, which share the memory of its own."""
+
+        def cut(tensor: torch.Tensor) -> torch.Tensor:
+            return tensor[samples] if tensor.ndim and len(tensor) == self.samples else tensor
+
+        made = self._changed(cut)
+        made.samples = len(range(*samples.indices(self.samples)))
+        made.mask = None if self.mask is None else self.mask[samples]
+        return made
+
+    def _changed(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Probe":
+        made = copy.copy(self)
+        made.args, made.kwargs = mapped(self.args, change), mapped(self.kwargs, change)
+        made._lent, made._versions = (made.args, made.kwargs), []
+        return made
+
+    def parts(self, size: int | None) -> list[slice]:
+        """The samples in stretches of `size`, the last one shorter; all at once with None."""
+        size = self.samples if size is None else size
+        return [slice(start, min(start + size, self.samples)) for start in range(0, self.samples, size)]
+
     def first(self, count: int) -> "Probe | None":
         """A probe of the first `count` samples, one less than all at most; None where 2 are not left."""
         count = min(count, self.samples - 1)
-
-        def cut(tensor: torch.Tensor) -> torch.Tensor:
-            return tensor[:count] if tensor.ndim and len(tensor) == self.samples else tensor
-
-        return None if count < 2 else Probe(args=mapped(self.args, cut), kwargs=mapped(self.kwargs, cut), samples=count)
+        return None if count < 2 else self.part(slice(0, count))
 
     def mask_for(self, model: nn.Module) -> torch.Tensor | None:
         """Which positions (samples, positions) are real and not padding: as given, or as an argument of the model's
@@ -116,8 +135,7 @@ class Probe:
         """The same probe on `device`; itself where it is there already."""
         if all(tensor.device == device for tensor in self.tensors):
             return self
-        args, kwargs = mapped((self.args, self.kwargs), lambda t: t.to(device))
-        return Probe(args=args, kwargs=kwargs, samples=self.samples, mask=self.mask)
+        return self._changed(lambda tensor: tensor.to(device))
 
     def digest(self) -> str:
         """SHA-256 over shapes, types and bytes of the tensors; the first 16 hexadecimal digits."""

@@ -1,6 +1,6 @@
 """Where a measurement's activations come from: a probe's forward pass, or the training's own."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -77,21 +77,31 @@ class ProbeReader:
         return None if is_lazy(self._model) else plan(self._model, self._probe, self._what)
 
     def reading(self, plan: Plan) -> Reading:
-        capture = plan.capture(self._model)
+        parts = self._probe.parts(self._what.batch)
+        captures = [(part, plan.part(part).capture(self._model)) for part in parts]
+        scorer = plan.scorer
 
-        def caught(probe: Probe) -> tuple[Rows, Any]:
-            with capture, restored(plan.protected):
-                output = probe.to(model_device(self._model)).forward(self._model)
-                rows = {name: capture[name] for name in capture.names}
+        def passes(probe: Probe, rows: dict[str, list[torch.Tensor]]) -> Iterator[tuple[slice, Any]]:
+            """Forward, part by part: every output, while the rows of the layers gather in `rows`."""
+            for part, capture in captures:
+                piece, output = probe if len(parts) == 1 else probe.part(part), None
+                with capture, restored(plan.protected):
+                    output = piece.to(model_device(self._model)).forward(self._model)
+                for name in capture.names:
+                    rows.setdefault(name, []).append(capture[name])
                 capture.clear()
-            return rows, output
+                yield part, output
+
+        def rows_of(probe: Probe, score: Callable[[Iterator[tuple[slice, Any]]], Scored]) -> tuple[Rows, Scored]:
+            caught: dict[str, list[torch.Tensor]] = {}
+            scored = score(passes(probe, caught))
+            return _joined(caught, len(parts)), scored
 
         def read(measurement: int) -> Caught:
-            rows, output = caught(self._probe)
-            scored = None if plan.scorer is None else plan.scorer(output)
+            rows, scored = rows_of(self._probe, _unscored if scorer is None else scorer)
             if self._noise is None or measurement % self._what.noise_every:
                 return Caught(rows, None, scored)
-            return Caught(rows, caught(self._noise)[0], scored)
+            return Caught(rows, rows_of(self._noise, _unscored)[0], scored)
 
         return read
 
@@ -101,6 +111,23 @@ class ProbeReader:
 
     def close(self) -> None:
         """Nothing: hooks are gone after each pass."""
+
+
+def _joined(caught: dict[str, list[torch.Tensor]], parts: int) -> Rows:
+    """The rows of every layer that ran in all parts, and `caught` empty."""
+    rows: dict[str, torch.Tensor] = {}
+    for name in list(caught):
+        pieces = caught.pop(name)
+        if len(pieces) == parts:
+            rows[name] = pieces[0] if parts == 1 else torch.cat(pieces)
+    return rows
+
+
+def _unscored(outputs: Iterator[tuple[slice, Any]]) -> Scored:
+    """Have all passes done; nothing is made of the outputs."""
+    for _ in outputs:
+        pass
+    return Scored(None, None)
 
 
 class BatchReader:

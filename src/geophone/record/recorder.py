@@ -45,11 +45,11 @@ class Recorder:
             loss = train_step(x, y)
             recorder.step(loss=loss.item())
 
-    `probe` is one held-out batch (tensor, tuple of arguments, or mapping of keywords), read whole, in eval mode; or
+    `probe` is one held-out batch (tensor, tuple of arguments, or mapping of keywords), read in eval mode; or
     "batch": the training batch's own activations, in band, without a forward pass of ours. A layer with positions
     (images, sequences) draws rows/len(probe) of them per sample, the same at every step.
 
-    What is read at a measurement: `layers` to `signals` are the fields of `What` (`noise_probe` is its `noise`). When:
+    What is read at a measurement: `layers` to `batch` are the fields of `What` (`noise_probe` is its `noise`). When:
     `every` is a number of steps or a `Schedule`. What happens then: `step` returns the alarms; `alarms` to
     `sync` are the fields of `Watch`. In the place of the short arguments the values themselves can be given:
     `what=What(...)`, `when=Schedule(...)`, `watch=Watch(...)`.
@@ -86,6 +86,7 @@ class Recorder:
         concepts: Mapping[str, Any] | None = None,
         updates: bool | None = None,
         signals: bool = True,
+        batch: int | None = None,
         alarms: bool = True,
         snapshots: Snapshots | None = BY_DEFAULT,
         on_record: Callable[[dict[str, float]], Any] | None = None,
@@ -108,7 +109,7 @@ class Recorder:
         what = _value(
             What, what, "what", layers=layers, views=views, rows=rows, dimensions=dimensions, noise=noise_probe,
             noise_every=noise_every, labels=labels, behaviour=behaviour, concepts=concepts, updates=updates,
-            signals=signals,
+            signals=signals, batch=batch,
         )  # fmt: skip
         watch = _value(
             Watch, watch, "watch", alarms=alarms, snapshots=snapshots, on_record=on_record, on_error=on_error, sync=sync

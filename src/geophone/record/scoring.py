@@ -1,6 +1,7 @@
 """From the network's output on the probe to behaviour, one number per scored sample, and to a sketch of the output."""
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,7 +31,8 @@ _SKETCHED = 2**21
 # So many rows of a vocabulary are turned into probabilities at a time.
 _ROWS_AT_A_TIME = 64
 
-Score = Callable[[Any], torch.Tensor]
+# From the output on some of the probe's samples, and which these are.
+Score = Callable[[Any, slice], torch.Tensor]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,9 +60,22 @@ class Scorer:
     rows: Score | None
     sketch: OutputSketch | None
 
-    def __call__(self, output: Any) -> Scored:
-        behaviour = None if self.score is None else _halved(self.score(output))
-        return Scored(behaviour, None if self.rows is None else self.rows(output).detach())
+    def __call__(self, outputs: Iterable[tuple[slice, Any]]) -> Scored:
+        """What the outputs on all samples say, which come in order and stretch by stretch; none is kept whole."""
+        values: list[torch.Tensor] = []
+        rows: list[torch.Tensor] = []
+        for samples, output in outputs:
+            if self.score is not None:
+                values.append(self.score(output, samples))
+            if self.rows is not None:
+                rows.append(self.rows(output, samples))
+        behaviour = _halved(torch.cat(values)) if values else None
+        return Scored(behaviour, torch.cat(rows).detach() if rows else None)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is made of the output."""
+        return self.score is None and self.rows is None
 
     def describe(self) -> dict[str, Any]:
         """What a manifest says of it; nothing where there is no behaviour."""
@@ -81,44 +96,57 @@ def concepts_of(what: What, samples: int) -> dict[str, Concept]:
     return concepts
 
 
-def scorer(output: Any, probe: Probe, mask: torch.Tensor | None, what: What) -> Scorer:
-    """How `output`, the model's on `probe`, is scored for `what`; `mask` (samples, positions) is True at real tokens.
-    Raises InputError where labels do not fit the output."""
-    made = _scorer(output, probe, mask, what)
+def scorer(output: Any, probe: Probe, mask: torch.Tensor | None, what: What, *, among: int) -> Scorer:
+    """How the model's output on `probe` is scored for `what`, known from `output`, that on the first `among` samples;
+    `mask` (samples, positions) is True at real tokens. Raises InputError where labels do not fit the output."""
+    made = _scorer(_Sight(output, probe, among), mask, what)
     return made if what.signals else replace(made, rows=None, sketch=None)
 
 
-def _scorer(output: Any, probe: Probe, mask: torch.Tensor | None, what: What) -> Scorer:
+class _Sight:
+    """What one output showed: which of its tensors has the samples on its first axis, of how many `among` the probe."""
+
+    def __init__(self, output: Any, probe: Probe, among: int) -> None:
+        self.output, self.probe, self.among = output, probe, among
+        tensors = list(tensors_in(output))
+        places = (i for i, t in enumerate(tensors) if t.ndim and len(t) == among and t.is_floating_point())
+        self._place = next(places, None)
+
+    @property
+    def some(self) -> slice:
+        return slice(0, self.among)
+
+    @property
+    def has_tensor(self) -> bool:
+        return self._place is not None
+
+    def tensor(self, output: Any) -> torch.Tensor:
+        """The first floating tensor of an output with the samples on its first axis."""
+        if self._place is None:
+            raise InputError(
+                f"the model puts out no tensor with the probe's {self.probe.samples} samples on its first axis."
+            )
+        return next(itertools.islice(tensors_in(output), self._place, None)).detach()
+
+
+def _scorer(sight: _Sight, mask: torch.Tensor | None, what: What) -> Scorer:
+    probe = sight.probe
     if what.behaviour is not None:
-        return _own(output, probe, what.behaviour)
+        return _own(sight, what.behaviour)
     if what.labels is None:
-        return Scorer("none", False, {}, None, *_whole_sketch(output, probe))
+        return Scorer("none", False, {}, None, *_whole_sketch(sight))
     if isinstance(what.labels, str):
-        return _positions(output, probe, *_next_tokens(probe, mask))
+        return _positions(sight, *_next_tokens(probe, mask))
     labels = torch.as_tensor(what.labels)
     if len(labels) != probe.samples:
         raise InputError(f"labels= has {len(labels)} labels, the probe {probe.samples} samples.")
     if labels.is_floating_point():
-        return _numbers(output, probe, labels)
+        return _numbers(sight, labels)
     labels = labels.long()
     if labels.ndim == 1:
-        return _classes(output, probe, labels)
+        return _classes(sight, labels)
     # Of images the classes stand on the second axis, of sequences on the last.
-    return _positions(
-        output, probe, labels.flatten(1), labels.flatten(1), classes_second=_tensor(output, probe).ndim > 3
-    )
-
-
-def _tensor(output: Any, probe: Probe) -> torch.Tensor:
-    """The first floating tensor of the output with the probe's samples on its first axis."""
-    tensor = _first(output, probe)
-    if tensor is None:
-        raise InputError(f"the model puts out no tensor with the probe's {probe.samples} samples on its first axis.")
-    return tensor.detach()
-
-
-def _first(output: Any, probe: Probe) -> torch.Tensor | None:
-    return next((t for t in tensors_in(output) if t.ndim and len(t) == probe.samples and t.is_floating_point()), None)
+    return _positions(sight, labels.flatten(1), labels.flatten(1), classes_second=sight.tensor(sight.output).ndim > 3)
 
 
 def _halved(values: torch.Tensor) -> npt.NDArray[np.float32]:
@@ -126,32 +154,31 @@ def _halved(values: torch.Tensor) -> npt.NDArray[np.float32]:
     return values.detach().float().cpu().half().float().numpy()
 
 
-def _classes(output: Any, probe: Probe, labels: torch.Tensor) -> Scorer:
+def _classes(sight: _Sight, labels: torch.Tensor) -> Scorer:
     def logits(output: Any) -> torch.Tensor:
-        tensor = _tensor(output, probe)
+        tensor = sight.tensor(output)
         flat = tensor.reshape(len(tensor), -1) if tensor.ndim == 1 or tensor.shape[1:].numel() == 1 else tensor
         # One number is the logit of the second of two classes.
         return torch.cat([torch.zeros_like(flat), flat], 1) if flat.shape[1] == 1 else flat
 
-    def score(output: Any) -> torch.Tensor:
-        return class_probability(logits(output), labels)
+    def score(output: Any, part: slice) -> torch.Tensor:
+        return class_probability(logits(output), labels[part])
 
-    score(output)
+    score(sight.output, sight.some)
     samples = {"sample": np.arange(len(labels)), "label": labels.numpy()}
-    return Scorer("class", False, samples, score, *_sketch(output, lambda o: logits(o).float().softmax(-1)))
+    shape = (len(labels), logits(sight.output).shape[1])
+    return Scorer("class", False, samples, score, *_sketch(shape, lambda o, part: logits(o).float().softmax(-1)))
 
 
-def _numbers(output: Any, probe: Probe, labels: torch.Tensor) -> Scorer:
-    def numbers(output: Any) -> torch.Tensor:
-        tensor = _tensor(output, probe)
-        return tensor.reshape(labels.shape) if tensor.numel() == labels.numel() else tensor
+def _numbers(sight: _Sight, labels: torch.Tensor) -> Scorer:
+    def score(output: Any, part: slice) -> torch.Tensor:
+        tensor, answers = sight.tensor(output), labels[part]
+        numbers = tensor.reshape(answers.shape) if tensor.numel() == answers.numel() else tensor
+        return regression_error(numbers.reshape(len(answers), -1), answers.reshape(len(answers), -1))
 
-    def score(output: Any) -> torch.Tensor:
-        return regression_error(numbers(output).reshape(len(labels), -1), labels.reshape(len(labels), -1))
-
-    score(output)
+    score(sight.output, sight.some)
     samples = {"sample": np.arange(len(labels))}
-    return Scorer("number", True, samples, score, *_whole_sketch(output, probe))
+    return Scorer("number", True, samples, score, *_whole_sketch(sight))
 
 
 def _next_tokens(probe: Probe, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
@@ -169,57 +196,81 @@ def _next_tokens(probe: Probe, mask: torch.Tensor | None) -> tuple[torch.Tensor,
     return tokens, targets
 
 
-def _positions(
-    output: Any, probe: Probe, tokens: torch.Tensor, targets: torch.Tensor, *, classes_second: bool = False
-) -> Scorer:
+def _positions(sight: _Sight, tokens: torch.Tensor, targets: torch.Tensor, *, classes_second: bool = False) -> Scorer:
     places = next_token_positions(tokens, targets=targets, rng=np.random.default_rng(_SCORED_SEED))
 
     def logits(output: Any) -> torch.Tensor:
-        tensor = _tensor(output, probe)
+        tensor = sight.tensor(output)
         return tensor.movedim(1, -1).flatten(1, -2) if classes_second else tensor
 
-    def score(output: Any) -> torch.Tensor:
-        tensor, pieces = logits(output), range(0, len(places.sample), _ROWS_AT_A_TIME)
-        return torch.cat([next_token_probability(tensor, _some(places, start)) for start in pieces])
+    def score(output: Any, part: slice) -> torch.Tensor:
+        tensor, mine = logits(output), _among(places, part)
+        # At least one: the shape of the output is looked at where nothing of these samples is scored, too.
+        starts = range(0, max(1, len(mine.sample)), _ROWS_AT_A_TIME)
+        return torch.cat([next_token_probability(tensor, _some(mine, start)) for start in starts])
 
-    def rows(output: Any) -> torch.Tensor:
-        tensor = logits(output)
-        few = max(1, _SKETCHED // tensor.shape[-1])
-        return tensor[places.sample[:few], places.place[:few]].float().softmax(-1)
+    width = logits(sight.output).shape[-1]
+    first = _some(places, 0, max(1, _SKETCHED // width))
 
-    score(output)
+    def rows(output: Any, part: slice) -> torch.Tensor:
+        tensor, mine = logits(output), _among(first, part)
+        return tensor[mine.sample, mine.place].float().softmax(-1)
+
+    score(sight.output, sight.some)
     samples = {"sample": places.sample.numpy(), "position": places.place.numpy(), "label": places.token.numpy()}
-    return Scorer("position", False, samples, score, *_sketch(output, rows))
+    return Scorer("position", False, samples, score, *_sketch((len(first.sample), width), rows))
 
 
-def _some(places: Positions, start: int) -> Positions:
-    piece = slice(start, start + _ROWS_AT_A_TIME)
+def _some(places: Positions, start: int, count: int = _ROWS_AT_A_TIME) -> Positions:
+    piece = slice(start, start + count)
     return Positions(places.sample[piece], places.place[piece], places.token[piece])
 
 
-def _own(output: Any, probe: Probe, function: Callable[[Any, Any], Any]) -> Scorer:
-    def score(output: Any) -> torch.Tensor:
-        values = torch.as_tensor(function(output, probe.batch))
+def _among(places: Positions, part: slice) -> Positions:
+    """The positions in some of the samples, which are counted from the first of these."""
+    there = (places.sample >= part.start) & (places.sample < part.stop)
+    return Positions(places.sample[there] - part.start, places.place[there], places.token[there])
+
+
+def _own(sight: _Sight, function: Callable[[Any, Any], Any]) -> Scorer:
+    probe = sight.probe
+
+    def score(output: Any, part: slice) -> torch.Tensor:
+        whole = part == slice(0, probe.samples)
+        values = torch.as_tensor(function(output, (probe if whole else probe.part(part)).batch))
         if values.ndim != 1:
             raise InputError(f"behaviour= must return one number per sample; it returned shape {tuple(values.shape)}.")
+        if not whole and len(values) != part.stop - part.start:
+            raise InputError(
+                f"with batch=, behaviour= must return one number for each of the {part.stop - part.start} samples that "
+                f"it is given; it returned {len(values)}."
+            )
         return values
 
-    scored = len(score(output))
-    return Scorer("own", False, {"sample": np.arange(scored)}, score, *_whole_sketch(output, probe))
+    first = score(sight.output, sight.some)
+    scored = len(first) if sight.among == probe.samples else probe.samples
+    return Scorer("own", False, {"sample": np.arange(scored)}, score, *_whole_sketch(sight))
 
 
-def _whole_sketch(output: Any, probe: Probe) -> tuple[Score | None, OutputSketch | None]:
+def _whole_sketch(sight: _Sight) -> tuple[Score | None, OutputSketch | None]:
     """A sketch of the output as it is, where the model has one."""
+    if not sight.has_tensor:
+        return None, None
 
-    def rows(output: Any) -> torch.Tensor:
-        tensor = _tensor(output, probe).float()
-        flat = tensor.reshape(-1, tensor.shape[-1]) if tensor.ndim == 3 else tensor.reshape(len(tensor), -1)
-        stride = -(-flat.numel() // _SKETCHED)
-        return flat[::stride]
+    def flat(output: Any) -> torch.Tensor:
+        tensor = sight.tensor(output)
+        return tensor.reshape(-1, tensor.shape[-1]) if tensor.ndim == 3 else tensor.reshape(len(tensor), -1)
 
-    return (None, None) if _first(output, probe) is None else _sketch(output, rows)
+    each, numbers = len(flat(sight.output)) // sight.among, flat(sight.output).shape[1]
+    every = sight.probe.samples * each
+    stride = -(-every * numbers // _SKETCHED)
+
+    def rows(output: Any, part: slice) -> torch.Tensor:
+        # Every so many rows of all, wherever these begin.
+        return flat(output)[-(part.start * each) % stride :: stride].float()
+
+    return _sketch((-(-every // stride), numbers), rows)
 
 
-def _sketch(output: Any, rows: Score) -> tuple[Score, OutputSketch]:
-    shape = rows(output).shape
-    return rows, OutputSketch(shape[0], shape[1], rng=np.random.default_rng(_SKETCH_SEED))
+def _sketch(shape: tuple[int, int], rows: Score) -> tuple[Score, OutputSketch]:
+    return rows, OutputSketch(*shape, rng=np.random.default_rng(_SKETCH_SEED))

@@ -1,7 +1,7 @@
 """Reading a layer's output as a matrix of samples x features."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -62,6 +62,11 @@ class View:
         """Whether `output` is of `samples` samples."""
         axis = self.order[0] if self.order is not None else self.samples.axis
         return axis < output.ndim and output.shape[axis] == samples * self.samples.fold
+
+    def part(self, samples: slice) -> "View":
+        """The view of some of the samples."""
+        cut = [None if each is None else each[samples] for each in (self.positions, self.real, self.mask)]
+        return replace(self, positions=cut[0], real=cut[1], mask=cut[2])
 
     def _rows(self, tokens: torch.Tensor) -> torch.Tensor:
         every, count = tokens.flatten(0, 1), tokens.shape[1]

@@ -31,6 +31,8 @@ class What:
     are labels of the probe's samples by name, classes or numbers, whose readability from every layer is followed.
     `updates`: what each block adds to its input is a layer of its own, "blocks.3+" (None: of the default layers yes, of
     named ones those that are named so). `signals`: the change of every layer, the norms and a sketch of the output.
+    `batch`: how many samples of the probe go forward at a time (None: all); the numbers are the same, the memory is
+    not. It is for networks that answer every sample by itself.
 
     Raises InputError for a value that no model could be recorded with.
     """
@@ -46,6 +48,7 @@ class What:
     concepts: Mapping[str, Any] | None = None
     updates: bool | None = None
     signals: bool = True
+    batch: int | None = None
 
     def __post_init__(self) -> None:
         # What can be gone through only once, such as a generator, is kept.
@@ -54,6 +57,8 @@ class What:
         if self.dimensions is not None:
             object.__setattr__(self, "dimensions", tuple(d.name for d in chosen(tuple(self.dimensions))))
         whole("rows", self.rows, 2, "rows")
+        if self.batch is not None:
+            whole("batch", self.batch, 1, "samples")
         whole("noise_every", self.noise_every, 1, "measurements")
         if self.labels is not None and self.behaviour is not None:
             raise InputError("labels= and behaviour= both say how samples are scored; give one of the two.")
@@ -74,7 +79,7 @@ class What:
     @property
     def of_probe(self) -> tuple[str, ...]:
         """The fields in use that speak of a probe's own samples."""
-        fields = {"noise": self.noise, "labels": self.labels, "behaviour": self.behaviour}
+        fields = {"noise": self.noise, "labels": self.labels, "behaviour": self.behaviour, "batch": self.batch}
         return (
             *(name for name, value in fields.items() if value is not None),
             *(["concepts"] if self.concepts else []),
