@@ -1,4 +1,4 @@
-"""What measuring one checkpoint of a language model costs beside a bare forward pass over the same probe: time and memory.
+"""What measuring one checkpoint of a language model costs beside a bare forward pass over its probe: time and memory.
 
     pip install 'geophone[hf]'; python benchmarks/measure_cost.py [--batches 1 8 64] [--rounds 3] [--layers 12]
 

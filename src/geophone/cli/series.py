@@ -36,6 +36,7 @@ def measure(
     ] = None,
     layers: Annotated[list[str] | None, typer.Option(help="Module path or glob; may be repeated.")] = None,
     rows: Annotated[int, typer.Option(min=2, help="Rows of a layer with positions.")] = 1024,
+    batch: Annotated[int | None, typer.Option(min=1, help="Samples that go forward at a time.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto.")] = "cpu",
     dtype: Annotated[str, typer.Option(help="Of revisions: float32, bfloat16, float16.")] = "auto",
     as_json: Json = False,
@@ -59,15 +60,15 @@ def measure(
         source = sources.revisions(checkpoints[0], revisions, step_pattern=step_pattern, task=task, dtype=dtype)
     else:
         source = sources.checkpoint_files(checkpoints, model or "", key=key, step_pattern=step_pattern)
-    what = What(layers=layers or None, rows=rows, labels=None if text is None else "next-token")
+    what = What(layers=layers or None, rows=rows, labels=None if text is None else "next-token", batch=batch)
     if text is None:
-        batch = probes.read_probe(probe or "")
+        samples = probes.read_probe(probe or "")
     else:
         tokenizer = probes.tokenizer_of(checkpoints[0], source.keys[-1][1])
-        batch = probes.text_probe(text, tokenizer, samples=sequences, length=length)
+        samples = probes.text_probe(text, tokenizer, samples=sequences, length=length)
     _measured(
         lambda on_step: ingest.measure(
-            source, batch, out=out, what=what, device=sources.device_of(device), on_step=on_step
+            source, samples, out=out, what=what, device=sources.device_of(device), on_step=on_step
         ),
         as_json=as_json,
         quiet=quiet,
