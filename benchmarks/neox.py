@@ -22,7 +22,6 @@ import torch
 
 LAYERS, WIDTH, HEADS, VOCABULARY, LENGTH = 4, 128, 4, 512, 64
 BATCH, RATE, WARMUP, REPEATED = 32, 3e-3, 50, 0.5
-RANDOM = 127  # tokens that random sequences are made of
 REVISIONS, MODEL, END = 40, "made/neox", "<|endoftext|>"
 SEQUENCES = 64
 
@@ -59,18 +58,18 @@ def probe_text(tokens, held_out: list[str], rng: np.random.Generator) -> str:
     """Documents of held-out text, and as many of words drawn at random and said again."""
     words = [w[1:] for w in tokens.get_vocab() if w.startswith("Ġ") and w[1:].isalpha()]
     made: list[str] = []
-    while len(made) < 4 * SEQUENCES:
+    while len(made) < 6 * SEQUENCES:
         text = held_out[rng.integers(len(held_out))].split()
-        start = int(rng.integers(max(1, len(text) - 40)))
+        start = int(rng.integers(max(1, len(text) - 12)))
         drawn = rng.choice(sorted(words), int(rng.integers(LENGTH // 4, LENGTH // 3)), replace=False)
-        made += [" ".join(text[start : start + 40]), " ".join([*drawn, *drawn])]
+        made += [" ".join(text[start : start + 12]), " ".join([*drawn, *drawn])]
     return "\n\n".join(made)
 
 
 def repeats(rng: np.random.Generator, count: int, length: int = LENGTH) -> tuple[np.ndarray, np.ndarray]:
     """Random tokens that repeat with a period of each sequence's own, and the periods."""
     periods = rng.integers(4, length // 2 + 1, count)
-    return np.array([np.resize(1 + rng.permutation(RANDOM)[:p], length) for p in periods]), periods
+    return np.array([np.resize(1 + rng.permutation(VOCABULARY - 1)[:p], length) for p in periods]), periods
 
 
 def network():

@@ -35,9 +35,9 @@ def test_two_thousand_mutants_end_in_a_result_or_a_sentence():
 
 
 def test_damaged_documents_end_the_verbs_in_a_sentence():
-    found = fuzz(36, seed=1, what="verbs", seconds=60.0)
+    found = fuzz(12, seed=1, what="verbs", seconds=60.0)
     assert not found.failures, told(found)
-    assert sum(found.read.values()) == 36 and len(found.read) == 12
+    assert sum(found.read.values()) == 12 and len(found.read) == 12
 
 
 @pytest.mark.slow
