@@ -21,7 +21,7 @@ import pandas as pd
 import torch
 
 LAYERS, WIDTH, HEADS, VOCABULARY, LENGTH = 4, 128, 4, 512, 64
-BATCH, RATE, WARMUP, REPEATED = 32, 3e-3, 50, 0.5
+BATCH, RATE, WARMUP, REPEATED = 32, 2e-3, 50, 0.5
 REVISIONS, MODEL, END = 40, "made/neox", "<|endoftext|>"
 SEQUENCES = 64
 
@@ -99,7 +99,7 @@ def train(folder: Path, last: int, seed: int) -> None:
     torch.manual_seed(seed)
     texts, held_out = documents()
     tokens = tokenizer(texts)
-    (folder / "probe.txt").write_text(probe_text(tokens, held_out, rng))
+    (folder / "probe.txt").write_text(probe_text(tokens, held_out, np.random.default_rng([seed, 1])))
     stream = np.array([i for text in texts for i in (*tokens.encode(text), tokens.eos_token_id)])
     model = network()
     optimizer = torch.optim.AdamW(model.parameters(), RATE, weight_decay=0.01)

@@ -174,3 +174,18 @@ def test_the_frozen_rule_is_found_from_any_folder_and_guards_its_digest(tmp_path
         rule.frozen_rule()
     monkeypatch.undo()
     rule.frozen_rule.cache_clear()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_jump_between_two_of_forty_checkpoints_is_found_there_first(seed):
+    steps = np.unique(np.round(np.geomspace(1, 3000, 40)))
+    after = int(np.searchsorted(steps, 1500))
+    noise = run(steps=steps, seed=seed)
+    values = noise.behaviour.values.copy()
+    values[after:, :40] += 0.8
+    first = listed(replace(noise, behaviour=Behaviour(values)), "learned")[0]
+    assert first.peak in steps[after - 1 : after + 1]
+    assert steps[after - 2] <= first.start < steps[after] <= first.end <= steps[after + 1]
+    assert set(first.samples["sample"].head(first.own)) == set(A)
+    assert first.samples["before"].head(40).mean() == pytest.approx(0.1, abs=0.05)
+    assert first.samples["after"].head(40).mean() == pytest.approx(0.9, abs=0.05)

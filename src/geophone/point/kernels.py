@@ -10,11 +10,20 @@ from geophone.errors import InputError
 
 Series = npt.NDArray[np.float64]
 AXES = ("step", "log")
+# A row of fewer measurements, as of checkpoints, has its windows in proportion, down to the second number: with those
+# of a long series a transition between two of 40 checkpoints would be smoothed over half of the run.
+FULL, LEAST_WIDTH = 88, 0.75
+
+
+def fitted(size: float, measurements: int, *, least: float = LEAST_WIDTH) -> float:
+    """`size`, in measurements of a full series, for a run of so many of them."""
+    return min(size, max(least, size * min(1.0, measurements / FULL)))
 
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """A Gaussian window of `width` measurements (axis "step") or of `width` in ln step (axis "log")."""
+    """A Gaussian window of `width` measurements (axis "step"; `fitted` to runs of fewer than 88) or of `width` in ln
+    step (axis "log")."""
 
     axis: str
     width: float
@@ -45,7 +54,8 @@ def _operators(steps: tuple[float, ...], kernel: Kernel, causal: bool) -> Operat
     if len(places) < 2:
         return Operators(np.ones((len(places),) * 2), np.zeros((len(places),) * 2))
     distance = places[None] - places[:, None]
-    weight = np.exp(-0.5 * (distance / (kernel.width * (2 if causal else 1))) ** 2) * np.gradient(places)
+    width = fitted(kernel.width, len(places)) if kernel.axis == "step" else kernel.width
+    weight = np.exp(-0.5 * (distance / (width * (2 if causal else 1))) ** 2) * np.gradient(places)
     if causal:
         weight = np.where(distance > 0, 0.0, weight)
     mean = weight / weight.sum(1, keepdims=True)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from geophone.point.kernels import Kernel, operators
+from geophone.point.kernels import Kernel, fitted, operators
 from geophone.point.signals import Behaviour, RunSignals, filled
 
 Series = npt.NDArray[np.float64]
@@ -26,14 +26,14 @@ class Stretch:
     stop: int
 
 
-def reach(index: int) -> int:
-    """How many measurements on each side of `index` its change is read over."""
-    return max(REACH, int(SHARE_OF_RUN * (index + 1)))
+def reach(index: int, length: int) -> int:
+    """How many measurements on each side of `index` its change is read over, in a run of `length` of them."""
+    return max(round(fitted(REACH, length, least=2.0)), int(SHARE_OF_RUN * (index + 1)))
 
 
 def around(index: int, length: int) -> tuple[int, int]:
     """The two measurements between which the change at `index` is read, held within the run."""
-    far = reach(index)
+    far = reach(index, length)
     return max(index - far, 0), min(index + far, length - 1)
 
 
@@ -98,12 +98,14 @@ def sample_table(behaviour: Behaviour, stretch: Stretch, sign: int) -> pd.DataFr
 
     before is the mean of the 5 measurements up to the start, or up to 8 before the peak where that is earlier; after
     that of the 5 from the end on, or from 8 behind the peak: single measurements are too noisy to tell them apart by.
+    In runs of fewer than 88 measurements, fewer in proportion.
     """
     values = filled(behaviour.values)
-    low = max(min(stretch.start, stretch.peak - REACH), 0)
-    high = min(max(stretch.stop, stretch.peak + REACH), len(values) - 1)
-    before = values[max(0, low - AROUND + 1) : low + 1].mean(0)
-    after = values[high : high + AROUND].mean(0)
+    far, some = (round(fitted(size, len(values), least=least)) for size, least in ((REACH, 2.0), (AROUND, 1.0)))
+    low = max(min(stretch.start, stretch.peak - far), 0)
+    high = min(max(stretch.stop, stretch.peak + far), len(values) - 1)
+    before = values[max(0, low - some + 1) : low + 1].mean(0)
+    after = values[high : high + some].mean(0)
     change = after - before
     direction = -sign if behaviour.falling else sign
     table = pd.DataFrame({"sample": np.arange(len(change)), "before": before, "after": after, "change": change})
