@@ -189,3 +189,11 @@ def test_a_jump_between_two_of_forty_checkpoints_is_found_there_first(seed):
     assert set(first.samples["sample"].head(first.own)) == set(A)
     assert first.samples["before"].head(40).mean() == pytest.approx(0.1, abs=0.05)
     assert first.samples["after"].head(40).mean() == pytest.approx(0.9, abs=0.05)
+
+
+def test_a_layer_that_never_moves_takes_no_part_and_is_no_trouble():
+    signals = run(learned=[(300, A)])
+    still = {name: np.where(np.arange(4) == 2, 0.0, values) for name, values in signals.series.items()}
+    with np.errstate(divide="raise", invalid="raise"):
+        (t,) = listed(replace(signals, series=still), "learned")
+    assert t.named.layer == "blocks.0" and "blocks.2" not in [each.layer for each in t.layers]

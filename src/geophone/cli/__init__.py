@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from geophone.cli.checks import doctor, prove
-from geophone.cli.series import import_, measure, netron
+from geophone.cli.series import export, import_, measure, netron
 from geophone.cli.stages import detect, dig, evidence, paper, report, sql, targets
 from geophone.cli.whole import demo, run
 from geophone.errors import GeophoneError, PartlyDone
@@ -20,7 +20,7 @@ INPUT, PARTLY, STOPPED = 2, 1, 130
 VERBS: dict[str, Callable[..., None]] = {
     "demo": demo, "run": run, "measure": measure, "import": import_,
     "detect": detect, "targets": targets, "dig": dig, "evidence": evidence, "report": report, "paper": paper,
-    "sql": sql, "prove": prove, "netron": netron, "doctor": doctor,
+    "sql": sql, "prove": prove, "export": export, "netron": netron, "doctor": doctor,
 }  # fmt: skip
 
 app = typer.Typer(

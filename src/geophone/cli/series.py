@@ -151,3 +151,29 @@ def netron(
         print(viewing.export_onnx(opened, export))
     else:
         viewing.serve(opened, port=port, say=print)
+
+
+def export(
+    run: RunFolder,
+    to: Annotated[str, typer.Option(help="transformer_lens, nnsight or saelens.")],
+    target: Annotated[int, typer.Option(min=1, help="The rank among the run's transitions.")] = 1,
+    out: Annotated[Path | None, typer.Option(help="Write the script here; default: on stdout.")] = None,
+) -> None:
+    """Hand a target on to the next tool, as a short script.
+
+    For runs measured on revisions of a language model with --text: the script loads the revisions of before and after,
+    names the hooks of the layers that moved, and holds the tokens of the samples that moved most.
+
+    Example: geophone export runs/pythia --to transformer_lens --out look.py
+    """
+    from geophone._open import open_run
+    from geophone.integrations import handing_on
+
+    written = handing_on.script(handing_on.handed(open_run(run), target), to)
+    if out is None:
+        print(written, end="")
+        return
+    try:
+        out.write_text(written, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror}.") from error

@@ -74,8 +74,9 @@ class LayerMap:
 
 def _middles(standing: Series) -> Series:
     """Where each column's peak lies (columns,), finer than its places: the centre of what is above half of it."""
-    most = standing.max(0)
-    above = np.where(np.isfinite(standing), np.maximum(standing - most / 2, 0.0), 0.0)
+    known = np.isfinite(standing)
+    level = np.where(known, standing, 0.0)
+    above = np.where(known, np.maximum(level - np.where(known.any(0), standing.max(0), 0.0) / 2, 0.0), 0.0)
     total = above.sum(0)
     places = np.arange(len(standing))[:, None]
     return np.where(total > 0, (above * places).sum(0) / np.where(total > 0, total, 1.0), standing.argmax(0))

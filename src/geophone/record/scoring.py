@@ -30,6 +30,8 @@ _SCORED_SEED, _SKETCH_SEED, _CONCEPT_SEED = 0x5C0E, 0x57E7, 0xC0CE
 _SKETCHED = 2**21
 # So many rows of a vocabulary are turned into probabilities at a time.
 _ROWS_AT_A_TIME = 64
+# So many tokens before a scored position are kept with it.
+_CONTEXT = 128
 
 # From the output on some of the probe's samples, and which these are.
 Score = Callable[[Any, slice], torch.Tensor]
@@ -50,7 +52,7 @@ class Scorer:
 
     `kind` is "class", "position", "number", "own" (the caller's function) or "none"; `falling` says that lower is
     better. `samples` has a row per scored sample: its `sample` in the probe, and where there is one its `position` and
-    `label`.
+    `label`, of next tokens also the `context`, the tokens up to there.
     """
 
     kind: str
@@ -217,8 +219,19 @@ def _positions(sight: _Sight, tokens: torch.Tensor, targets: torch.Tensor, *, cl
         return tensor[mine.sample, mine.place].float().softmax(-1)
 
     score(sight.output, sight.some)
-    samples = {"sample": places.sample.numpy(), "position": places.place.numpy(), "label": places.token.numpy()}
+    samples: dict[str, Any] = {
+        "sample": places.sample.numpy(), "position": places.place.numpy(), "label": places.token.numpy()
+    }  # fmt: skip
+    if tokens is not targets:
+        samples["context"] = _contexts(tokens, places)
     return Scorer("position", False, samples, score, *_sketch((len(first.sample), width), rows))
+
+
+def _contexts(tokens: torch.Tensor, places: Positions) -> list[npt.NDArray[np.int32]]:
+    """The tokens up to each scored position, its own among them; of more than 128 the last ones."""
+    rows = tokens.cpu().numpy().astype(np.int32)
+    pairs = zip(places.sample.tolist(), places.place.tolist(), strict=True)
+    return [rows[sample, max(0, place + 1 - _CONTEXT) : place + 1] for sample, place in pairs]
 
 
 def _some(places: Positions, start: int, count: int = _ROWS_AT_A_TIME) -> Positions:

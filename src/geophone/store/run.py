@@ -149,7 +149,8 @@ class Run:
 
     def samples(self) -> pd.DataFrame:
         """What is known of the scored samples: `sample`, its place in the probe, and where there are such its
-        `position` and `label`. Raises InputError where nothing was scored."""
+        `position` and `label`; of next tokens also the `context`, up to 128 tokens that end there. Raises InputError
+        where nothing was scored."""
         if not self.manifest.behaviour:
             raise InputError(f"{self.name} was recorded without behaviour; pass labels= or behaviour= to the Recorder.")
         return read_table(self.folder / SAMPLES)
