@@ -9,6 +9,7 @@ geophone: each head's attention to what followed the token before, and the proba
 the second time. Nothing is downloaded. Then, with HF_HUB_CACHE=FOLDER/hub and HF_HUB_OFFLINE=1:
 
     geophone measure made/neox --revisions all --text FOLDER/probe.txt --length 64 --out runs/neox
+    python benchmarks/neox_proof.py FOLDER runs/neox
 """
 
 import argparse
