@@ -7,9 +7,9 @@ import torch
 import geophone as gp
 from geophone.dimensions import read
 from geophone.dimensions.gram import Gram, _centre, _dead_fraction, as_matrix, gram
+from geophone.dimensions.lapack import sterf
 from geophone.dimensions.reading import _product_dtype, _rank_by_svd, read_each
 from geophone.dimensions.spectrum import Spectrum, is_resolved, spectrum
-from geophone.dimensions.sterf import sterf
 from geophone.errors import InputError
 
 

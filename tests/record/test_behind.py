@@ -11,9 +11,12 @@ import torch
 from torch import nn
 
 import geophone as gp
-from geophone.record.behind import Child, Lost, is_worth_it, size_of, tensors_of
+from geophone.errors import StoreError
+from geophone.record.behind import Behind, Child, Lost, is_worth_it, size_of, tensors_of
 from geophone.record.readers import Caught
+from geophone.record.rooms import Thread
 from geophone.record.scoring import Scored
+from geophone.store.writer import RunWriter
 
 
 def network(seed=0):
@@ -56,13 +59,16 @@ def files(folder):
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*.*") if p.name != "run.json"}
 
 
-def test_everything_is_byte_for_byte_what_it_is_beside_the_training(tmp_path):
+@pytest.mark.parametrize("room", [Behind, Thread])
+def test_everything_is_byte_for_byte_what_it_is_beside_the_training(tmp_path, monkeypatch, room):
+    monkeypatch.setattr("geophone.record.rooms._LARGE", 0 if room is Thread else 10**9)
     weights, told, heard = [], [], []
     for sync in (True, False):
         model, record = network(), []
         with gp.Recorder(model, **options(tmp_path / str(sync), sync=sync, on_record=record.append)) as recorder:
             heard.append(train(model, recorder, 150))
             recorder.checkpoint()
+            assert sync or type(recorder._work._room._room) is room
         weights.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
         told.append(record)
     beside, behind = files(tmp_path / "True"), files(tmp_path / "False")
@@ -106,6 +112,30 @@ def test_a_training_that_raises_and_a_process_that_is_killed_lose_nothing_that_w
     beside = gp.open(tmp_path / "beside").table()
     assert run.table().query("step <= 40").reset_index(drop=True).equals(beside)
     assert steps[:40] == list(range(1, 41)) and steps[-1] == 50 and len(steps) >= 49
+
+
+def test_what_a_thread_cannot_write_is_raised_in_the_training(tmp_path, monkeypatch):
+    monkeypatch.setattr("geophone.record.rooms._LARGE", 0)
+    model = network()
+    with (
+        pytest.raises(StoreError, match="no room"),
+        gp.Recorder(model, **options(tmp_path / "run", sync=False, every=1)) as recorder,
+    ):
+        train(model, recorder, 10)
+        recorder._work._room.writer("flush")
+        with monkeypatch.context() as full:
+            full.setattr(RunWriter, "add", raising(StoreError("no room")))
+            train(model, recorder, 3)
+            recorder.checkpoint()
+    run = gp.open(tmp_path / "run")
+    assert run.manifest.status == "failed" and run.table()["step"].nunique() == 10
+
+
+def raising(error):
+    def instead(*args, **fields):
+        raise error
+
+    return instead
 
 
 def test_a_slot_holds_everything_that_was_caught():

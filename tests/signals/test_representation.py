@@ -18,6 +18,7 @@ from geophone.signals import (
     represent,
     subspace_change,
 )
+from geophone.signals.representation import Condensed, Representation
 
 SHAPES = ((64, 10), (64, 63), (64, 64), (64, 200))
 
@@ -131,6 +132,17 @@ def test_what_cannot_be_compared_is_said():
         represent(x, ridges=(0.0,))
     with pytest.raises(InputError, match="same samples and features"):
         compare(represent(x), represent(x[:16]))
+
+
+@pytest.mark.parametrize("shape", [(40, 7), (40, 40), (40, 90), (5, 1)])
+def test_a_representation_kept_in_little_memory_is_the_same_again(shape):
+    seen = represent(np.random.default_rng(6).normal(size=shape) + 3)
+    kept = Condensed(seen)
+    whole, part = kept.whole(inverses=True), kept.whole(inverses=False)
+    assert kept.shape == shape and part.inverses == ()
+    for name in Representation.__slots__:
+        np.testing.assert_array_equal(getattr(whole, name), getattr(seen, name), strict=True)
+    np.testing.assert_array_equal(part.matrix, seen.matrix)
 
 
 def test_a_layers_memory_compares_with_the_right_measurement():

@@ -6,11 +6,11 @@ from functools import cache
 
 import numpy as np
 import torch
-from scipy.linalg import blas, lapack
+from scipy.linalg import blas
 from threadpoolctl import ThreadpoolController
 
 from geophone.dimensions.gram import Gram
-from geophone.dimensions.sterf import sterf
+from geophone.dimensions.lapack import sterf, sytrd
 
 _EPS = float(np.finfo(np.float64).eps)
 _EPS32 = float(np.finfo(np.float32).eps)
@@ -86,7 +86,7 @@ def _rows(gram: Gram) -> tuple[np.ndarray, np.ndarray]:
     border -= reflector * (2.0 * (reflector @ border) / (reflector @ reflector))
     matrix[1:, 0] = border[1:]
     matrix[0, 0] = n * gram.mean_square
-    diagonal, off = _tridiagonal(matrix)
+    diagonal, off = sytrd(matrix)
     centred, uncentred = _both((diagonal[1:], off[1:]), (diagonal, off))
     return np.append(centred, 0.0), uncentred
 
@@ -95,10 +95,10 @@ def _features(gram: Gram) -> tuple[np.ndarray, np.ndarray]:
     mean = gram.mean.numpy()
     length = np.sqrt(gram.mean_square)
     if length == 0.0:
-        values = _eigenvalues(*_tridiagonal(_lower(gram)))
+        values = _eigenvalues(*sytrd(_lower(gram)))
         return values, values
     matrix, _ = _aligned(_lower(gram), mean / length)
-    diagonal, off = _tridiagonal(matrix)
+    diagonal, off = sytrd(matrix)
     moved = diagonal.copy()
     moved[0] += gram.n * gram.mean_square
     return _both((diagonal, off), (moved, off))
@@ -112,15 +112,6 @@ def _aligned(lower: np.ndarray, direction: np.ndarray) -> tuple[np.ndarray, np.n
     w = blas.dsymv(1.0, lower, v, lower=1)
     z = (0.5 * beta * beta * (v @ w)) * v - beta * w
     return blas.dsyr2(1.0, v, z, a=lower, lower=1, overwrite_a=1), v
-
-
-def _tridiagonal(lower: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    m = len(lower)
-    if m == 1:
-        return lower[0, :1].copy(), np.zeros(0)
-    work = int(lapack.dsytrd_lwork(m, lower=1)[0])
-    _, diagonal, off, _, _ = lapack.dsytrd(lower, lower=1, lwork=work, overwrite_a=1)
-    return diagonal, off
 
 
 def _both(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

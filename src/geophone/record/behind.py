@@ -62,6 +62,14 @@ def tensors_of(caught: Caught) -> dict[_Key, torch.Tensor]:
     return parts | {(_SCORED, name): torch.as_tensor(each) for name, each in scored.items() if each is not None}
 
 
+def on_cpu(it: Measurement) -> Measurement:
+    """`it` with everything that it caught on the CPU, where it is processed behind the training."""
+    caught = it.caught
+    return (
+        it if caught is None else replace(it, caught=_with(caught, {k: t.cpu() for k, t in tensors_of(caught).items()}))
+    )
+
+
 def _shared(size: int) -> int:
     """An open file of `size` bytes in memory; where the system has no such thing, one on disk that has no name."""
     if hasattr(os, "memfd_create"):

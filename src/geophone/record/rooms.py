@@ -1,27 +1,68 @@
 """Where the measurements of a recorder are processed: in the training's own thread, and later perhaps behind it."""
 
 import warnings
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from torch import nn
 
-from geophone.record.behind import Behind, Child, Lost, is_worth_it, size_of
+from geophone.record.behind import MEMORY, Behind, Child, Lost, is_worth_it, on_cpu, size_of
 from geophone.record.processing import Here, Measurement, Processed, Processing, Room
 from geophone.record.readers import Caught
 from geophone.store.writer import Row
 
 # Measuring has to have taken so long before a process is started for it, which takes seconds itself.
 _PATIENCE = 2.0
+# Measurements of more bytes are LAPACK's work, which needs no interpreter: a thread will do, and copies nothing.
+_LARGE = MEMORY // 2
 _Value = TypeVar("_Value")
 
 
-class Rooms:
-    """A room that moves: `settle` after each measurement decides whether the next ones go on in another process.
+class Thread:
+    """The room that is another thread of the training's process, with one measurement in it at a time."""
 
-    `sync`: True stays here; False moves at the first measurement; None moves where the training leaves a core free,
-    once measuring has taken some seconds. A process that is lost is told of in a warning; measurements are processed
-    here from then on.
+    def __init__(self, processing: Processing) -> None:
+        self._processing, self._pool = processing, ThreadPoolExecutor(1, "geophone")
+        self._given: deque[Future[Processed | None]] = deque()
+        self._done: list[Processed] = []
+
+    def scalars(self, row: Row) -> None:
+        self._given.append(self._pool.submit(self._processing.writer.add, [], row))
+
+    def measured(self, it: Measurement) -> None:
+        self._give(self._processing.measured, it)
+
+    def recall(self, it: Measurement) -> None:
+        self._give(self._processing.recall, it)
+
+    def collect(self, *, wait: bool = False) -> list[Processed]:
+        while self._given and (wait or self._given[0].done()):
+            outcome = self._given.popleft().result()
+            self._done += [] if outcome is None else [outcome]
+        done, self._done = self._done, []
+        return done
+
+    def writer(self, name: str, *args: Any, **fields: Any) -> None:
+        self._done = self.collect(wait=True)
+        getattr(self._processing.writer, name)(*args, **fields)
+
+    def end(self) -> None:
+        self._pool.shutdown()
+
+    def _give(self, make: Callable[[Measurement], Processed | None], it: Measurement) -> None:
+        self._done = self.collect(wait=True)
+        self._given.append(self._pool.submit(make, on_cpu(it)))
+
+
+class Rooms:
+    """A room that moves: `settle` after each measurement decides whether the next ones go on behind the training: large
+    ones in a thread, others in a process.
+
+    `sync`: True stays here; False moves at the first measurement; None moves where the training leaves a core free, to
+    a process once measuring has taken some seconds. A process that is lost is told of in a warning; measurements are
+    processed here from then on.
     """
 
     def __init__(self, processing: Processing, model: nn.Module, sync: bool | None) -> None:
@@ -32,18 +73,20 @@ class Rooms:
 
     @property
     def is_behind(self) -> bool:
-        return isinstance(self._room, Behind)
+        return not isinstance(self._room, Here)
 
     def settle(self, caught: Caught | None, seconds: float) -> None:
         """Take note of a measurement that took `seconds` here; `caught` tells how much room the next ones need."""
         if self._settled or caught is None:
             return
         self._spent += seconds
-        if self._child is None and (self._sync is False or self._spent > _PATIENCE):
-            if self._sync is None and not is_worth_it(self._model):
-                self._settled = True
-                return
-            self._child = self._started(size_of(caught))
+        size = size_of(caught)
+        if self._child is None and (self._sync is False or self._spent > _PATIENCE or size > _LARGE):
+            self._settled = self._sync is None and not is_worth_it(self._model)
+            if not self._settled and size > _LARGE:
+                self._room, self._settled = Thread(self._processing), True
+            elif not self._settled:
+                self._child = self._started(size)
         self._move()
 
     def _started(self, size: int) -> Child | None:
@@ -92,7 +135,7 @@ class Rooms:
     def end(self) -> None:
         """Let everything go."""
         self._room.end()
-        if self._child is not None and not self.is_behind:
+        if self._child is not None and isinstance(self._room, Here):
             self._child.end()
 
     def _tried(self, act: Callable[[Room], _Value]) -> _Value:

@@ -9,6 +9,7 @@ from geophone.rows.series import CHANGES
 from geophone.signals.representation import (
     FINE_RIDGE,
     RIDGE,
+    Condensed,
     Representation,
     cka_change,
     compare,
@@ -28,8 +29,8 @@ class LayerChanges:
 
     A change with lag L compares with the measurement L earlier, and with the first one while there are fewer than L: so
     nothing but the very first measurement is without a value, and `LAGS` and the number of measurements say which lag
-    each one has. The last 8 measurements are kept, each in n x min(n, d) single-precision numbers and one square of
-    the smaller side per ridge: at n = 256 at most 9 MB per layer (4 MB at d = 128, 0.8 MB at d = 32).
+    each one has. The last 8 measurements are kept, of symmetric matrices one triangle each (`Condensed`): at n = 256
+    that is 1.1 MB per layer where d is as large or larger, below it at most 6.4 MB (2.2 at 128, 0.4 at 32).
 
     At most `rows` samples are read, evenly spaced and the same at every measurement: the cost grows with the cube of
     the smaller side, and changes are of whole representations.
@@ -37,7 +38,7 @@ class LayerChanges:
 
     def __init__(self, *, rows: int = ROWS, subspace: bool = True) -> None:
         self._rows, self._leading = rows, 8 if subspace else 0
-        self._past: deque[Representation] = deque(maxlen=LONG)
+        self._past: deque[Condensed] = deque(maxlen=LONG)
 
     def update(self, x: npt.ArrayLike) -> dict[str, float]:
         """The changes of the measurement `x` (n, d), centred or not, from those before it; NaN at the first one, and
@@ -46,16 +47,19 @@ class LayerChanges:
         if len(rows) > self._rows:
             rows = rows[np.linspace(0, len(rows) - 1, self._rows).round().astype(int)]
         now = represent(rows, leading=self._leading)
-        if self._past and (self._past[-1].n, self._past[-1].d) != (now.n, now.d):
+        if self._past and self._past[-1].shape != (now.n, now.d):
             self._past.clear()
         values = self._against_past(now)
-        self._past.append(now)
+        self._past.append(Condensed(now))
         return values
 
     def _against_past(self, now: Representation) -> dict[str, float]:
         if not self._past:
             return dict.fromkeys(CHANGES, float("nan"))
-        short, middle, long = (compare(now, self._past[-min(lag, len(self._past))]) for lag in (SHORT, MIDDLE, LONG))
+        # What can be read is compared over the longest lag alone.
+        places = {lag: -min(lag, len(self._past)) for lag in (SHORT, MIDDLE, LONG)}
+        then = {place: self._past[place].whole(inverses=place == places[LONG]) for place in set(places.values())}
+        short, middle, long = (compare(now, then[places[lag]]) for lag in (SHORT, MIDDLE, LONG))
         values = (
             cka_change(short),
             cka_change(middle),

@@ -1,17 +1,19 @@
 """One measured representation, prepared so that comparing it with another measurement of the same layer is cheap."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import eigh
-from scipy.linalg.lapack import dpotrf, dpotri
+from scipy.linalg.lapack import dpotrf, dpotri, dtpttr, dtrttp, stpttr, strttp
 
 from geophone.dimensions.unbiased import unbiased_inner
 from geophone.errors import InputError
 
 Array = npt.NDArray[np.floating]
+_Number = TypeVar("_Number", bound=np.floating)
 RIDGE = 1e-2  # for when something changed
 FINE_RIDGE = 1e-3  # for where, and for concepts
 
@@ -108,8 +110,13 @@ def _inverse(a: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """The inverse of a symmetric positive definite matrix, by its Cholesky factor."""
     factor, _ = dpotrf(a, lower=1)
     triangle, _ = dpotri(factor, lower=1)  # its upper triangle is 0
-    whole: npt.NDArray[np.float64] = triangle + triangle.T
-    whole[np.diag_indices(len(a))] *= 0.5
+    return _mirrored(triangle)
+
+
+def _mirrored(triangle: npt.NDArray[_Number]) -> npt.NDArray[_Number]:
+    """The symmetric matrix of which one `triangle` is there and the other 0."""
+    whole: npt.NDArray[_Number] = triangle + triangle.T
+    whole[np.diag_indices(len(whole))] *= 0.5
     return whole
 
 
@@ -155,6 +162,45 @@ def _hsic(frobenius: float, lengths: Array, others: Array) -> float:
 def _inner(a: Array, b: Array) -> float:
     """The sum of products of two single-precision matrices: rows in single, their sums in double precision."""
     return float(np.einsum("ij,ij->i", a, b).sum(dtype=np.float64))
+
+
+class Condensed:
+    """A representation kept for later in as little memory as gives the same numbers again: of symmetric matrices one
+    triangle, and on side "samples" no inverses, which follow from K."""
+
+    def __init__(self, seen: Representation) -> None:
+        self._rest, self._matrix = replace(seen, matrix=np.zeros((0, 0), np.float32), inverses=()), seen.matrix
+        self._inverses: list[Array] = []
+        if seen.side == "samples":
+            self._matrix = _packed(seen.matrix)
+        elif seen.side == "features":
+            self._inverses = [_packed(inverse) for inverse in seen.inverses]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self._rest.n, self._rest.d
+
+    def whole(self, *, inverses: bool) -> Representation:
+        """The representation as it was; what is not asked for may be left out."""
+        rest = self._rest
+        if rest.side != "samples":
+            found = [_unpacked(inverse, rest.d) for inverse in self._inverses if inverses]
+            return replace(rest, matrix=self._matrix, inverses=tuple(found))
+        matrix = _unpacked(self._matrix, rest.n)
+        gram = matrix.astype(np.float64)
+        found = [_on_samples(gram, ridge, rest.d)[0] for ridge in rest.ridges if inverses]
+        return replace(rest, matrix=matrix, inverses=tuple(found))
+
+
+def _packed(symmetric: Array) -> Array:
+    pack = strttp if symmetric.dtype == np.float32 else dtrttp
+    triangle: Array = pack(symmetric.T)[0]
+    return triangle
+
+
+def _unpacked(triangle: Array, m: int) -> Array:
+    unpack = stpttr if triangle.dtype == np.float32 else dtpttr
+    return _mirrored(np.triu(unpack(m, triangle)[0]))  # below the diagonal it is whatever was there before
 
 
 @dataclass(frozen=True, slots=True, eq=False)
