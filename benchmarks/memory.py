@@ -6,12 +6,14 @@ GPT-2 (124M, random weights from its config) is trained with AdamW on 8 x 256 to
 ("without"), and with a recorder of the blocks and their updates that measures at every step, so that the earlier
 measurements which changes are compared with are all there: over a probe of 8 x 256 tokens whose next tokens are scored
 ("beside" and "behind" the training), and in band ("band"). Memory is the greatest resident size of the training's
-process and, on top, the greatest of what a process behind it has of its own, less that of "without"; processor time is
-that of all of them, less that of "without", for one step; the first two steps, in which optimizer and plan are made, do
-not count for time. Linux only. Prints a Markdown table.
+process and, on top, the greatest of what a process behind it has of its own, less that of "without"; the allocator
+gives back what is freed (MALLOC_MMAP_THRESHOLD_), or fragments of its heap would drown the difference. Processor time
+is that of all of them in runs of their own, without that, for one step; the first two, in which optimizer and plan are
+made, do not count. Linux only. Prints a Markdown table.
 """
 
 import argparse
+import os
 import resource
 import subprocess
 import sys
@@ -82,12 +84,12 @@ def spent(who: int) -> float:
     return used.ru_utime + used.ru_stime
 
 
-def watched(mode: str, options: argparse.Namespace) -> tuple[float, float]:
+def watched(mode: str, options: argparse.Namespace, **environment: str) -> tuple[float, float]:
     """MB at most and processor seconds a step of one mode."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, __file__, "--mode", mode, "--folder", folder, "--steps", str(options.steps)]
         command += ["--layers", str(options.layers), "--threads", str(options.threads)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | environment)
         most = 0.0
         while process.poll() is None:
             most = max(most, beside(process.pid))
@@ -115,7 +117,8 @@ def main() -> None:
     seen: dict[str, list[tuple[float, float]]] = {mode: [] for mode in options.modes}
     for _ in range(options.rounds):
         for mode in options.modes:
-            seen[mode].append(watched(mode, options))
+            most, _ = watched(mode, options, MALLOC_MMAP_THRESHOLD_="1000000")
+            seen[mode].append((most, watched(mode, options)[1]))
             print(mode, seen[mode][-1], file=sys.stderr, flush=True)
     middle = {mode: np.median(values, axis=0) for mode, values in seen.items()}
     print("| mode | MB at most | over training | processor s a step | over training |\n|---|---:|---:|---:|---:|")

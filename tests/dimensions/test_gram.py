@@ -84,13 +84,17 @@ def test_a_gram_matrix_of_nothing_says_its_shape_and_why(shape):
 
 
 def test_float32_serves_where_only_traces_are_wanted_or_the_matrix_is_long():
-    for shape, spectral, dtype, expected in (
-        ((1000, 100), True, torch.float32, torch.float32), ((100, 1000), True, torch.float32, torch.float32),
-        ((800, 100), True, torch.float32, torch.float32), ((799, 100), True, torch.float32, torch.float64),
-        ((300, 200), False, torch.float32, torch.float32), ((1000, 100), True, torch.float64, torch.float64),
-        ((300, 200), False, torch.float64, torch.float64),
-    ):  # fmt: skip
-        assert _product_dtype(torch.zeros(shape, dtype=dtype), spectral) == expected
+    for shape, tier, dtype, expected in (
+        ((1000, 100), "spectrum", torch.float32, torch.float32),
+        ((100, 1000), "spectrum", torch.float32, torch.float32),
+        ((800, 100), "spectrum", torch.float32, torch.float32),
+        ((799, 100), "spectrum", torch.float32, torch.float64),
+        ((300, 200), "traces", torch.float32, torch.float32),
+        ((1000, 100), "spectrum", torch.float64, torch.float64),
+        ((300, 200), "traces", torch.float64, torch.float64),
+        ((300, 200), "leading", torch.float32, torch.float64),
+    ):
+        assert _product_dtype(torch.zeros(shape, dtype=dtype), tier) == expected
 
 
 def planted(least, *, mean_square=0.0, dead=0.0, dtype=torch.float32):

@@ -14,18 +14,21 @@ if TYPE_CHECKING:
     from geophone.dimensions.spectrum import Spectrum
 
 NAN = float("nan")
+TIERS = ("traces", "leading", "spectrum")
 
 
 @dataclass(frozen=True, slots=True)
 class Dimension:
-    """One dimension: `compute(gram, spectrum)`; `spectral` says whether it needs the spectrum at all.
+    """One dimension: `compute(gram, spectrum)`; `tier` says what it needs beyond the Gram product, in the order of
+    `TIERS`: its "traces" alone, the "leading" eigenvalue, or the whole "spectrum". The price is that of the highest
+    tier that is asked for.
 
     `version` counts changes of the definition; stored values of different versions never mix.
     """
 
     name: str
     version: int
-    spectral: bool
+    tier: str
     formula: str
     source: str
     compute: Callable[["Gram", "Spectrum"], float]
@@ -62,49 +65,49 @@ def _numerical_rank(g: "Gram", s: "Spectrum") -> float:
 
 CATALOGUE: tuple[Dimension, ...] = (
     Dimension(
-        "stable_rank", 1, True, "sum(l) / l_1", "Rudelson & Vershynin 2007",
+        "stable_rank", 1, "leading", "sum(l) / l_1", "Rudelson & Vershynin 2007",
         lambda g, s: float(s.centred.sum() / s.centred[0]),
     ),
     Dimension(
-        "stable_rank_uncentred", 1, True, "sum(l) / l_1 of X, not centred", "Rudelson & Vershynin 2007",
+        "stable_rank_uncentred", 1, "leading", "sum(l) / l_1 of X, not centred", "Rudelson & Vershynin 2007",
         lambda g, s: float(s.uncentred.sum() / s.uncentred[0]),
     ),
     Dimension(
-        "participation_ratio", 1, False, "(sum l)^2 / sum l^2", "Gao et al. 2017; Recanatesi et al. 2019",
+        "participation_ratio", 1, "traces", "(sum l)^2 / sum l^2", "Gao et al. 2017; Recanatesi et al. 2019",
         lambda g, s: g.trace**2 / g.frobenius,
     ),
     Dimension(
-        "participation_ratio_unbiased", 1, False, "(tr S)^2 / unbiased estimate of tr S^2",
+        "participation_ratio_unbiased", 1, "traces", "(tr S)^2 / unbiased estimate of tr S^2",
         "Song et al. 2012", _unbiased_participation,
     ),
     Dimension(
-        "effective_rank", 1, True, "exp(-sum q ln q), q = s / sum(s)", "Roy & Vetterli 2007",
+        "effective_rank", 1, "spectrum", "exp(-sum q ln q), q = s / sum(s)", "Roy & Vetterli 2007",
         lambda g, s: _exp_entropy(np.sqrt(s.centred)),
     ),
     Dimension(
-        "spectral_entropy_rank", 1, True, "exp(-sum p ln p), p = l / sum(l)", "von Neumann entropy of Xc'Xc",
+        "spectral_entropy_rank", 1, "spectrum", "exp(-sum p ln p), p = l / sum(l)", "von Neumann entropy of Xc'Xc",
         lambda g, s: _exp_entropy(s.centred),
     ),
     Dimension(
-        "rankme", 1, True, "exp(-sum q ln q), q = s / sum(s) + 1e-7 of X, not centred", "Garrido et al. 2023",
+        "rankme", 1, "spectrum", "exp(-sum q ln q), q = s / sum(s) + 1e-7 of X, not centred", "Garrido et al. 2023",
         _rankme,
     ),
     Dimension(
-        "nuclear_rank", 1, True, "sum(s) / s_1", "Candes & Recht 2009",
+        "nuclear_rank", 1, "spectrum", "sum(s) / s_1", "Candes & Recht 2009",
         lambda g, s: float(np.sqrt(s.centred).sum() / np.sqrt(s.centred[0])),
     ),
     Dimension(
-        "pcs_90", 1, True, "least k whose k largest p sum to 0.9", "principal component analysis", _pcs_90,
+        "pcs_90", 1, "spectrum", "least k whose k largest p sum to 0.9", "principal component analysis", _pcs_90,
     ),
     Dimension(
-        "numerical_rank", 1, True, "#{s > s_1 max(n, d) eps}", "numpy.linalg.matrix_rank", _numerical_rank,
+        "numerical_rank", 1, "spectrum", "#{s > s_1 max(n, d) eps}", "numpy.linalg.matrix_rank", _numerical_rank,
     ),
     Dimension(
-        "mean_fraction", 1, False, "|mu|^2 / E|x|^2", "share of the second moment that is the mean",
+        "mean_fraction", 1, "traces", "|mu|^2 / E|x|^2", "share of the second moment that is the mean",
         lambda g, s: g.mean_square / (g.mean_square + g.trace / g.n),
     ),
     Dimension(
-        "dead_fraction", 1, False, "share of features constant over the samples", "exact equality",
+        "dead_fraction", 1, "traces", "share of features constant over the samples", "exact equality",
         lambda g, s: g.dead_fraction,
     ),
 )  # fmt: skip

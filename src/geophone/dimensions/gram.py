@@ -12,8 +12,9 @@ _HALF = (torch.float16, torch.bfloat16)
 _EMPTY = torch.empty(0)
 # Outside these ranges of the trace, its square would leave the format in which the product is taken.
 _SAFE = {torch.float32: (1e-15, 1e15), torch.float64: (1e-120, 1e120)}
-# From this many multiply-adds on, a symmetric product is worth cutting into panels of its upper triangle.
-_PANELS_FROM = 2**27
+# From this many multiply-adds on, a symmetric product is worth cutting into panels of its upper triangle: on one
+# thread, and on several, which have to find together for every panel.
+_PANELS_ALONE, _PANELS_TOGETHER = 2**24, 2**27
 # Up to this many entries on a CPU, NumPy in float64 on one thread is quicker than waking torch's: the second number
 # where only traces are wanted, for which torch may use float32.
 _SMALL, _SMALL_TRACES = 2**17, 2**15
@@ -191,7 +192,7 @@ def _upper_product(a: torch.Tensor) -> tuple[torch.Tensor, float]:
     """A A' of `a` (m, k), and its squared Frobenius norm. The upper triangle of the matrix is filled, and
     little more where that is less work."""
     m, k = a.shape
-    if m * m * k < _PANELS_FROM or m < 128:
+    if m * m * k < (_PANELS_ALONE if torch.get_num_threads() == 1 else _PANELS_TOGETHER) or m < 128:
         product = a @ a.T
         return product, float(torch.linalg.vector_norm(product)) ** 2
     product = a.new_zeros(m, m)

@@ -1,15 +1,23 @@
 """From a representation to its dimensions, by the catalogue."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from geophone.dimensions.catalogue import NAN, Dimension, chosen
-from geophone.dimensions.gram import as_matrix, gram
-from geophone.dimensions.spectrum import Spectrum, is_resolved, one_lapack_thread, spectrum
+from geophone.dimensions.catalogue import NAN, TIERS, Dimension, chosen
+from geophone.dimensions.gram import Gram, as_matrix, gram
+from geophone.dimensions.spectrum import Spectrum, is_resolved, leading, one_lapack_thread, spectrum
+
+# Below this size, and where the longer side is so many times the shorter, both spectra are there before the product in
+# float64 and Lanczos' iteration have brought the largest values.
+_LANCZOS, _LONG = 192, 8
+_NONE = Spectrum(np.empty(0), np.empty(0))
+_EIGENVALUES: Mapping[str, Callable[[Gram], Spectrum]] = {
+    "traces": lambda g: _NONE, "leading": leading, "spectrum": spectrum
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +58,15 @@ def _exact(device: torch.device) -> AbstractContextManager[object]:
 
 
 def _read(matrix: torch.Tensor, wanted: tuple[Dimension, ...]) -> Reading:
-    spectral = any(d.spectral for d in wanted)
-    g = gram(matrix, dtype=_product_dtype(matrix, spectral), spectral=spectral)
+    tier = _tier(matrix, wanted)
+    g = gram(matrix, dtype=_product_dtype(matrix, tier), spectral=tier != "traces")
     if g.status != "ok":
         values = dict.fromkeys((d.name for d in wanted), NAN)
         if "dead_fraction" in values:
             values["dead_fraction"] = g.dead_fraction
         return Reading(values=values, status=g.status)
-    s = spectrum(g) if spectral else Spectrum(np.empty(0), np.empty(0))
-    if spectral and not is_resolved(g, s):
+    s = _EIGENVALUES[tier](g)
+    if tier == "spectrum" and not is_resolved(g, s):
         g = gram(matrix, dtype=torch.float64)
         s = spectrum(g)
     values = {d.name: d.compute(g, s) for d in wanted}
@@ -67,11 +75,19 @@ def _read(matrix: torch.Tensor, wanted: tuple[Dimension, ...]) -> Reading:
     return Reading(values=values, status="ok")
 
 
-def _product_dtype(x: torch.Tensor, spectral: bool) -> torch.dtype:
-    """float64 for a spectrum, except where the product is most of the work and, the matrix being long, small
+def _tier(x: torch.Tensor, wanted: tuple[Dimension, ...]) -> str:
+    """What has to be known for `wanted`; the largest eigenvalue with the others, where it takes longer alone."""
+    tier = max((d.tier for d in wanted), key=TIERS.index)
+    short, long = sorted(x.shape)
+    return "spectrum" if tier == "leading" and (short < _LANCZOS or long >= _LONG * short) else tier
+
+
+def _product_dtype(x: torch.Tensor, tier: str) -> torch.dtype:
+    """float64 for eigenvalues, except where the product is most of the work and, the matrix being long, small
     eigenvalues are likely to be resolved in float32."""
     short, long = sorted(x.shape)
-    return torch.float64 if x.dtype == torch.float64 or (spectral and long < 8 * short) else torch.float32
+    single = tier == "traces" or (tier == "spectrum" and long >= _LONG * short)
+    return torch.float32 if single and x.dtype != torch.float64 else torch.float64
 
 
 def _rank_by_svd(x: torch.Tensor) -> float:
@@ -93,8 +109,10 @@ def dimensions(x, *, names: Sequence[str] | None = None) -> dict[str, float]:
     (each with formula and source). All come from one min(n, d)-square Gram matrix.
 
     `x`: (n, d) array or tensor of real numbers on any device; float16 and bfloat16 are upcast to float32, whose
-    eps `numerical_rank` then uses. `names`: only these (the participation ratios, `mean_fraction` and
-    `dead_fraction` alone need no spectrum and cost little more than the product). Returns floats, without unit.
+    eps `numerical_rank` then uses. `names`: only these. The participation ratios, `mean_fraction` and `dead_fraction`
+    alone cost little more than the product; with the stable ranks, which need the largest eigenvalue alone, a few dozen
+    products with a vector more (to 1e-6 relative); every other one costs the whole spectrum. Returns floats, without
+    unit.
     All are NaN where X has no variance or holds a NaN or an infinity; `read` says which. Raises InputError unless
     x is two-dimensional with n >= 2. `participation_ratio_unbiased` needs n >= 4, else it is NaN.
 

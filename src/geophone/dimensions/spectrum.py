@@ -10,6 +10,7 @@ from scipy.linalg import blas
 from threadpoolctl import ThreadpoolController
 
 from geophone.dimensions.gram import Gram
+from geophone.dimensions.lanczos import largest_eigenvalue
 from geophone.dimensions.lapack import sterf, sytrd
 
 _EPS = float(np.finfo(np.float64).eps)
@@ -45,6 +46,27 @@ def spectrum(gram: Gram) -> Spectrum:
     return Spectrum(centred=_resolved(centred), uncentred=_resolved(uncentred))
 
 
+def leading(gram: Gram) -> Spectrum:
+    """Of both spectra of `gram` (status "ok", float64) the largest value and the sum of all others: what a stable rank
+    needs, to 1e-6 relative, in a few dozen products with a vector."""
+    m = min(gram.n, gram.d)
+    lower = _lower(gram)
+    mean, cross = gram.mean.cpu().numpy(), gram.cross.cpu().numpy()
+
+    def centred(v: np.ndarray) -> np.ndarray:
+        return blas.dsymv(1.0, lower, v, lower=1)
+
+    def uncentred(v: np.ndarray) -> np.ndarray:
+        if gram.side == "features":
+            return centred(v) + mean * (gram.n * float(mean @ v))
+        total = float(v.sum())
+        return centred(v) + cross * total + (float(cross @ v) + gram.mean_square * total)
+
+    sums = gram.trace, gram.trace + gram.n * gram.mean_square
+    largest = (largest_eigenvalue(apply, m) for apply in (centred, uncentred))
+    return Spectrum(*(np.array([value, total - value]) for value, total in zip(largest, sums, strict=True)))
+
+
 def is_resolved(gram: Gram, values: Spectrum) -> bool:
     """Whether the product's rounding is small against every eigenvalue that should not be zero.
 
@@ -76,7 +98,7 @@ def _openblas() -> ThreadpoolController:
 
 def _lower(gram: Gram) -> np.ndarray:
     """A copy for LAPACK to work in: the upper triangle by rows is the lower one by columns, with nothing to turn."""
-    return np.array(gram.matrix.numpy(), dtype=np.float64, order="C").T
+    return np.array(gram.matrix.cpu().numpy(), dtype=np.float64, order="C").T
 
 
 def _rows(gram: Gram) -> tuple[np.ndarray, np.ndarray]:
