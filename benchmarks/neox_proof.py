@@ -8,6 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from neox import LENGTH, MODEL, SEQUENCES
@@ -28,17 +29,18 @@ def load(step: int):
     return AutoModelForCausalLM.from_pretrained(MODEL, revision=f"step{step}").eval()
 
 
-def second(row: pd.Series) -> bool:
+def second(tokens: list[int], label: int) -> bool:
     """Whether the last two tokens and the right next one came before, after the last end of text."""
-    tokens = list(row["context"])
     start = max((i for i, token in enumerate(tokens) if token == 0), default=-1) + 1
-    ending = [*tokens[-2:], row["label"]]
+    ending = [*tokens[-2:], label]
     return any(tokens[i : i + 3] == ending for i in range(start, len(tokens) - 2))
 
 
 def seen(run: gp.Run) -> tuple[int, Transition, float]:
     """The rank of the first transition whose samples are second occurrences, and the AUC; else the best."""
-    known = run.samples().apply(second, axis=1).to_numpy()
+    sequences = run.tokens().groupby("sample")["token"].apply(list)
+    rows = run.samples().itertuples()
+    known = np.array([second(sequences[row.sample][: row.position + 1], row.label) for row in rows])
     areas = {}
     for number, found in ((n, run.transition(n)) for n in range(1, len(run.transitions()) + 1)):
         if found.own:
@@ -76,21 +78,21 @@ def proof(run: gp.Run, folder: Path) -> bool:
     p = clock.groupby("step")["p"].first()
     steps = list(p.index)
     known = int(p[p >= (p.iloc[0] + p.max()) / 2].index[0])
-    last = clock[clock["step"] == steps[-1]].groupby("layer")["induction"].max()
+    truth = clock[clock["step"] == steps[-1]].groupby("layer")["induction"].max().idxmax()
     number, found, area = seen(run)
     off = abs(steps.index(found.peak) - steps.index(known))
     blocks, heads = swaps(run, found, folder)
-    scores = run.heads().query("step == @found.end").nlargest(4, "induction")
-    scored = set(scores["layer"].str.extract(r"\.(\d+)\.")[0].astype(int))
-    block = f"gpt_neox.layers.{last.idxmax()}"
+    scores = run.heads().query("step == @found.end").sort_values("induction", ascending=False)
+    leading, previous = scores.iloc[0]["layer"], scores.loc[scores["previous"].idxmax(), "layer"]
+    circuit = {f"gpt_neox.layers.{truth}", previous.removesuffix(".attention")}
+    most = sorted(blocks.swaps, key=lambda swap: -swap.share)[: len(circuit)]
     lines = {
         f"target {number} is the forming of induction (aim: 1 or 2)": number <= 2,
         f"fastest at {found.peak}, the clock at {known}: {off} checkpoints apart (aim: 1)": off <= 1,
         f"its tokens are second occurrences: AUC {area:.2f} (aim: {LEAST_AUC})": area >= LEAST_AUC,
-        f"the swap names {blocks.named.part} with {blocks.named.share:.2f} of the gain, truth {block}": (
-            blocks.named.part == block
-        ),
-        f"the four heads of greatest induction score are in block {scored}": scored == {int(last.idxmax())},
+        f"the head of greatest induction score is in {leading}, truth block {truth}": f".{truth}." in leading,
+        f"most goes with {' and '.join(swap.part for swap in most)}, where the induction heads and the head that "
+        "attends to the token before are": {swap.part for swap in most} == circuit,
     }
     print(
         f"{run.name}: {found.kind}, steps {found.start} to {found.end}, {found.own} of {len(run.samples())} positions"
@@ -100,7 +102,7 @@ def proof(run: gp.Run, folder: Path) -> bool:
     for test in (blocks, heads):
         print("  swapped: " + ", ".join(f"{swap.part} {swap.share:.2f}" for swap in test.swaps))
         print(f"  together {test.together_share:.2f}: {', '.join(test.together)}")
-    print(scores[["layer", "head", "induction", "previous"]].round(2).to_string(index=False))
+    print(scores.head()[["layer", "head", "induction", "previous"]].round(2).to_string(index=False))
     return all(lines.values())
 
 

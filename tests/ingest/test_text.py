@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import geophone as gp
+from geophone.dig.subject import specimen_of
 from geophone.errors import InputError
 from geophone.ingest.probes import text_probe
 from geophone.ingest.sources import revisions
@@ -99,6 +100,19 @@ def test_one_command_from_revisions_to_a_run_with_behaviour(suite, tmp_path):
     changes = heads.pivot_table(index="step", columns=["layer", "head"], values="pattern_change", dropna=False)
     assert changes.loc[0].isna().all() and changes.loc[STEPS[1:], :].to_numpy().min() >= 0
     assert heads[["previous", "duplicate", "induction"]].to_numpy().min() > 0
+    tokens = run.tokens()
+    assert tokens.pivot(index="sample", columns="position", values="token").to_numpy().tolist() == ids.tolist()
+    np.testing.assert_array_equal(tokens["real"].to_numpy().reshape(ids.shape), probe.mask)
+    assert tokens["text"].tolist() == [tokenizer().decode([token]) for token in tokens["token"]]
+    seen = specimen_of(run, rng=np.random.default_rng(0))  # what dig sees, with nothing told
+    assert seen.kept == STEPS and seen.names[int(ids[0, 0])] == tokenizer().decode([int(ids[0, 0])])
+    network = seen.at([8, 32])[32]
+    torch.testing.assert_close(network.state_dict(), model.state_dict(), rtol=0, atol=0)
+    assert sorted(map(tuple, seen.samples.x.tolist())) == sorted(map(tuple, ids.tolist()))
+    for x, y in zip(seen.samples.x, seen.samples.answers, strict=True):
+        row = ids.tolist().index(x.tolist())
+        real = probe.mask[row, 1:] & probe.mask[row, :-1]
+        assert y.tolist() == [*torch.where(real, x[1:], -100).tolist(), -100]
 
 
 def test_the_weights_of_every_revision_are_those_that_are_read(suite, tmp_path):

@@ -69,13 +69,14 @@ def measured(tmp_path_factory):
     return out
 
 
-def test_the_context_of_a_scored_position_is_its_tokens(measured):
+def test_every_token_of_the_probe_is_there(measured):
     import geophone as gp
 
-    table = gp.open(measured).samples()
-    for row in table.itertuples():
-        np.testing.assert_array_equal(row.context, IDS[row.sample, : row.position + 1].numpy())
-        assert row.label == IDS[row.sample, row.position + 1]
+    run = gp.open(measured)
+    table = run.tokens().pivot(index="sample", columns="position", values="token")
+    np.testing.assert_array_equal(table, IDS)
+    samples = run.samples()
+    np.testing.assert_array_equal(IDS[samples["sample"], samples["position"] + 1], samples["label"])
 
 
 @pytest.mark.parametrize("tool", ["transformer_lens", "nnsight", "saelens"])
@@ -103,7 +104,8 @@ def test_the_script_names_revisions_layers_and_tokens(measured, tool, capsys, mo
     for context, answer, sample in zip(
         values["CONTEXTS"], values["ANSWERS"], found.samples["sample"].head(8) if found.own else range(8), strict=True
     ):
-        assert context == list(told.loc[sample, "context"]) and answer == told.loc[sample, "label"]
+        row, position, label = told.loc[sample]
+        assert context == IDS[row, : position + 1].tolist() and answer == label
     assert len(values["CONTEXTS"]) == 8
     if tool == "transformer_lens":
         assert set(values["HOOKS"]) <= {"hook_embed", "blocks.0.hook_resid_post", "blocks.1.hook_resid_post"}

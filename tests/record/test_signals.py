@@ -120,6 +120,29 @@ class TestBehaviour:
             assert mask[row.sample, row.position + 1] == 1
             assert row.label == tokens[row.sample, row.position + 1]
             assert value == pytest.approx(float(p[row.sample, row.position, row.label]), abs=2**-11)
+        kept = run.tokens()
+        np.testing.assert_array_equal(kept["token"].to_numpy().reshape(20, 9), probe["input_ids"])
+        np.testing.assert_array_equal(kept["real"].to_numpy().reshape(20, 9), mask > 0)
+        assert "text" not in kept
+
+    @pytest.mark.parametrize("kind", ["sequence", "mapping", "function"])
+    def test_tokens_have_their_texts_where_these_are_told(self, tmp_path, kind):
+        words = [f"w{i}<b>" for i in range(11)]
+        texts = {"sequence": words, "mapping": dict(enumerate(words)), "function": lambda ids: [words[i] for i in ids]}
+        tokens = torch.randint(1, 11, (20, 9), generator=torch.Generator().manual_seed(3))
+        with gp.Recorder(
+            Speaker(), {"input_ids": tokens}, out=tmp_path / "run", every=1, labels="next-token", texts=texts[kind]
+        ):
+            pass
+        kept = gp.open(tmp_path / "run").tokens()
+        assert kept["text"].tolist() == [words[token] for token in kept["token"]]
+
+    @pytest.mark.parametrize("texts", [["a", "b"], {1: "a"}, lambda ids: ["a"]])
+    def test_texts_that_lack_a_token_are_refused(self, tmp_path, texts):
+        tokens = torch.randint(1, 11, (20, 9), generator=torch.Generator().manual_seed(3))
+        with pytest.raises(InputError, match="texts="):
+            gp.Recorder(Speaker(), {"input_ids": tokens}, out=tmp_path / "run", labels="next-token", texts=texts)
+        assert not (tmp_path / "run").exists()
 
     def test_of_positions_leaves_unscored_ones_out(self, tmp_path):
         model, tokens = Speaker(), torch.randint(1, 11, (20, 9))

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,12 +61,13 @@ def measure(
         source = sources.revisions(checkpoints[0], revisions, step_pattern=step_pattern, task=task, dtype=dtype)
     else:
         source = sources.checkpoint_files(checkpoints, model or "", key=key, step_pattern=step_pattern)
-    what = What(layers=layers or None, rows=rows, labels=None if text is None else "next-token", batch=batch)
+    what = What(layers=layers or None, rows=rows, batch=batch)
     if text is None:
         samples = probes.read_probe(probe or "")
     else:
         tokenizer = probes.tokenizer_of(checkpoints[0], source.keys[-1][1])
         samples = probes.text_probe(text, tokenizer, samples=sequences, length=length)
+        what = replace(what, labels="next-token", texts=lambda ids: [str(tokenizer.decode([one])) for one in ids])
     _measured(
         lambda on_step: ingest.measure(
             source, samples, out=out, what=what, device=sources.device_of(device), on_step=on_step

@@ -24,6 +24,9 @@ SAMPLES = 32  # for effects; half of that of sequences of tokens
 DRAWS = 10
 _ENDS = ("early", "early_unit", "late", "late_unit")
 _VALUES = ("pearson", "partial", "path", "effect", "q")
+# Multiplications and additions that the effects of one pair of layers may take; beyond, in networks of more than a
+# million weights or so whose layers cannot be run by themselves, they would take minutes each, and are left out.
+MOST_WORK = 1e12
 FEWEST = 20  # degrees of freedom that a correlation within class must rest on
 
 
@@ -132,8 +135,9 @@ def rungs(
     layers was mixed (`effects.mixed`), `draws` times; p is the part of all null values that are as large, once as they
     are and once in units of the null's mean for the same early unit (so that one unit of great variance does not hide
     the others), and q is twice the lesser of the two adjusted p. Unit k to unit k is taken in units of such pairs
-    alone, so that what a residual stream carries on is no composition. Nothing of the model is changed. Raises
-    InputError for fewer than 2 layers or samples, or layers out of order.
+    alone, so that what a residual stream carries on is no composition. They are NaN for a pair of layers that
+    would take more than `MOST_WORK` operations. Nothing of the model is changed. Raises InputError for fewer than 2
+    layers or samples, or layers out of order.
     """
     if len(layers) < 2 or len(x) < 2 or draws < 2:
         raise InputError("composition wants 2 or more layers, 2 or more samples and 2 or more draws.")
@@ -152,7 +156,7 @@ def rungs(
                 path = _onwards(path, links[j - 1])
                 shape = (answers[i].shape[1], answers[j].shape[1])
                 effect, q, null_edges = np.full(shape, np.nan), np.full(shape, np.nan), np.nan
-                if j == i + 1:
+                if j == i + 1 and links[i].work(few) * (draws + 1) <= MOST_WORK:
                     effect, q, null_edges = _judged(links[i], few, donors, draws=draws, null=null, rng=rng)
                 pearson, partial = correlations(answers[i], answers[j]), _partial(answers[i], answers[j], y)
                 shares = np.full(shape, np.nan) if path is None or path.shape != shape else _shares(path)

@@ -26,7 +26,8 @@ class Link:
     """Two layers of a network, and what lies between them.
 
     `between` are the modules with weights that run after `early` and up to `late`; `direct` whether what `late` reads
-    is what `early` puts out; `axes` the unit axes of the two outputs and `units` the early layer's number of units.
+    is what `early` puts out; `axes` the unit axes of the two outputs, `units` the early layer's number of units, at so
+    many `positions`.
     """
 
     model: nn.Module
@@ -37,6 +38,13 @@ class Link:
     direct: bool
     axes: tuple[int, int]
     units: int
+    positions: int
+
+    def work(self, x: torch.Tensor) -> float:
+        """About how many operations it takes to see what the late layer feels of each early unit on `x`."""
+        run = self.model.get_submodule(self.late) if self.direct else self.model
+        weights = sum(p.numel() for module in run.modules() for name, p in _own(module) if _is_weight(name, p))
+        return 2.0 * weights * self.positions * len(x) * self.units
 
 
 @dataclass(frozen=True)
@@ -81,6 +89,7 @@ def link(model: nn.Module, anatomy: Anatomy, early: str, late: str, x: torch.Ten
     return Link(
         model, anatomy, early, late, tuple(weighted[n] for n in between),
         direct and bool(torch.equal(inputs[0], first)), axes, first.shape[axes[0]],
+        first[0].numel() // first.shape[axes[0]],
     )  # fmt: skip
 
 

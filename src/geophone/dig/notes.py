@@ -158,9 +158,15 @@ def _composition(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     mine = tables["composition"]
     mine = mine[mine["role"] == "target"]
     depth = mine.groupby("moment", sort=False)["compositional_depth"].first()
-    edges = mine.groupby("moment", sort=False)[["naive_edges", "effect_edges"]].sum()
+    edges = mine.groupby("moment", sort=False)[["naive_edges", "effect_edges"]].sum(min_count=1)
+    correlated = {
+        name: f"Composition, {name}: {count:.0f} pairs of units with r > 0.7"
+        for name, count in edges["naive_edges"].items()
+    }
+    if edges["effect_edges"].isna().all():
+        return [f"{said}; causal edges were not measured in a network of this size." for said in correlated.values()]
+    causal = edges["effect_edges"]
     return [
-        f"Composition, {name}: {edges.loc[name, 'naive_edges']:.0f} pairs of units with r > 0.7, "
-        f"{edges.loc[name, 'effect_edges']:.0f} causal edges between neighbouring layers, depth {depth[name]:.0f}."
-        for name in depth.index
+        f"{said}, {causal[name]:.0f} causal edges between neighbouring layers, depth {depth[name]:.0f}."
+        for name, said in correlated.items()
     ]

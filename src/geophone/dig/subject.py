@@ -12,6 +12,7 @@ from geophone._train import replays
 from geophone.dig.samples import PER_CLASS, SampleSet, balanced, samples_of
 from geophone.dig.scoring import SampleScoring, Score, Scoring, default_score
 from geophone.errors import InputError
+from geophone.ingest.sources import REVISIONS, revision_folder, revisions
 from geophone.ingest.weights import read_weights
 from geophone.record.anatomy import Anatomy, anatomy_of
 from geophone.signals import ADDED
@@ -82,7 +83,8 @@ class Specimen:
 def specimen_of(
     run: Run, subject: Subject | None = None, *, rng: np.random.Generator, per_class: int = PER_CLASS
 ) -> Specimen:
-    """The specimen of a run that geophone trained, or of one of the user's own loop with its `subject`.
+    """The specimen of a run that geophone trained or measured (revisions of a language model with --text), or of one of
+    the user's own loop with its `subject`.
 
     Raises InputError where a subject is needed and there is none, where its parts do not fit each other, or the
     network's layers are not those of the run.
@@ -90,6 +92,7 @@ def specimen_of(
     # What a block adds to its stream is dug where the stream is.
     layers = tuple(dict.fromkeys(layer.name.removesuffix(ADDED) for layer in run.layers))
     name = run.manifest.about.get("experiment")
+    subject = subject or _measured(run)
     if subject is not None:
         return _own(run, layers, subject, per_class)
     if name is None:
@@ -105,6 +108,40 @@ def specimen_of(
         run.name, layers, kind, default_score(samples.y), samples, lambda steps: replays(run, list(steps)), untrained,
         anatomy_of(untrained(0)), english().symbols if kind.name == "text" else None,
     )  # fmt: skip
+
+
+def _measured(run: Run) -> Subject | None:
+    """The last revision's network with fresh weights, the probe's sequences with the right next tokens, and their
+    texts; None for a run that was made in another way. Raises InputError where transformers is missing, StoreError
+    where the revision cannot be had any more."""
+    about = run.manifest.about
+    scored = run.manifest.behaviour.get("kind") == "position"
+    if about.get("source") != REVISIONS or about.get("task") != "causal-lm" or not scored:
+        return None
+    last = list(about["checkpoints"].values())[-1]
+    model = revisions(about["model"], [last], task="causal-lm", dtype="float32").load(last)
+    return Subject(lambda: type(model)(model.config), _sequences(run), names=_texts(run))
+
+
+def _sequences(run: Run) -> tuple[torch.Tensor, torch.Tensor]:
+    """The probe's tokens (N, T), and the next ones where both are real, -100 elsewhere."""
+    tokens = run.tokens()
+    x = torch.tensor(tokens.pivot(index="sample", columns="position", values="token").to_numpy(np.int64))
+    real = torch.tensor(tokens.pivot(index="sample", columns="position", values="real").to_numpy(bool))
+    y = torch.full_like(x, UNSCORED)
+    y[:, :-1] = torch.where(real[:, :-1] & real[:, 1:], x[:, 1:], y[:, :-1])
+    return x, y
+
+
+def _texts(run: Run) -> list[str] | None:
+    """The texts of tokens by number, empty for those that the probe lacks."""
+    tokens = run.tokens().drop_duplicates("token")
+    if "text" not in tokens:
+        return None
+    texts = [""] * (int(tokens["token"].max()) + 1)
+    for row in tokens.itertuples():
+        texts[row.token] = row.text
+    return texts
 
 
 def _own(run: Run, layers: tuple[str, ...], subject: Subject, per_class: int) -> Specimen:
@@ -190,16 +227,26 @@ def _kept(run: Run, shapes: Mapping[str, torch.Size]) -> tuple[tuple[int, ...], 
     """The steps whose weights there are, and how to read them for a network of `shapes`: the run's own checkpoints, or
     those that it was measured on. Raises InputError where there are none."""
     about = run.manifest.about
-    folder = Path(about["model"]) if about.get("source") == "Hugging Face revisions" else Path()
-    places = {int(step): folder / place for step, place in about.get("checkpoints", {}).items()}
-    places |= {step: checkpoint_path(run.folder, step) for step in run.manifest.checkpoints}
-    there = {step: place for step, place in sorted(places.items()) if place.exists()}
+    names = {int(step): str(place) for step, place in about.get("checkpoints", {}).items()}
+    hub = about.get("source") == REVISIONS
+    folders = {step: revision_folder(about["model"], name) if hub else Path(name) for step, name in names.items()}
+    own = {step: checkpoint_path(run.folder, step) for step in run.manifest.checkpoints}
+    there = {step: place for step, place in (folders | own).items() if place is not None and place.exists()}
     if not there:
         raise InputError(
             f"{run.name} kept no weights that are still there: pass weights=, a function that gives the state dict "
             "after a step (--weights module:function), or record with snapshots."
         )
-    return tuple(there), lambda step: read_weights(there[step], shapes=shapes)
+
+    def read(step: int) -> Weights:
+        # Transformers may call a tensor otherwise than the file does.
+        if hub and step not in own:
+            loaded = revisions(about["model"], [names[step]], task=about.get("task", "base")).load(names[step])
+            if loaded.state_dict().keys() == shapes.keys():
+                return loaded.state_dict()
+        return read_weights(there[step], shapes=shapes)
+
+    return tuple(sorted(there)), read
 
 
 def _load(model: nn.Module, weights: Weights, where: str) -> None:

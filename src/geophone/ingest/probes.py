@@ -43,6 +43,9 @@ class Tokenizer(Protocol):
     def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
         """The tokens of `text`."""
 
+    def decode(self, token_ids: list[int]) -> str | list[str]:
+        """The text of some tokens."""
+
 
 def text_probe(file: Path | str, tokenizer: Tokenizer, *, samples: int = 64, length: int = 256) -> Probe:
     """A probe of `samples` sequences of `length` tokens from a text file.

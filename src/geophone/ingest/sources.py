@@ -35,6 +35,9 @@ class Load(Protocol):
         """The network. Raises StoreError where this checkpoint cannot be read."""
 
 
+REVISIONS = "Hugging Face revisions"  # what `Source.about` says of them
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """Networks to measure: `load(key)` gives the one of a checkpoint; `keys` are (step, key) in order of step.
@@ -168,7 +171,19 @@ def revisions(
             raise StoreError(f"revision {key} of {model} cannot be read: {first_line(error)}") from error
         return into
 
-    return Source(keys, load, {"model": model, "source": "Hugging Face revisions", "task": task}, left_out)
+    return Source(keys, load, {"model": model, "source": REVISIONS, "task": task}, left_out)
+
+
+def revision_folder(model: str, name: str) -> Path | None:
+    """Where the files of a revision lie: in the local folder, or in the hub's cache; None where they do not."""
+    if Path(model).is_dir():
+        return Path(model) / name
+    try:
+        from huggingface_hub import try_to_load_from_cache
+    except ModuleNotFoundError:
+        return None
+    there = try_to_load_from_cache(model, "config.json", revision=name)
+    return Path(there).parent if isinstance(there, str) else None
 
 
 def _empty(network: nn.Module) -> dict[str, torch.Size]:

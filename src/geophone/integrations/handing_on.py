@@ -42,9 +42,12 @@ def handed(run: Run, number: int) -> Handed:
             "another tool (geophone measure MODEL --revisions)."
         )
     found = run.transition(number)
-    samples = run.samples() if run.manifest.behaviour else None
-    if samples is None or "context" not in samples:
-        raise InputError(f"{run.name} has no tokens; measure it again with --text.")
+    if run.manifest.behaviour.get("kind") != "position":
+        raise InputError(f"{run.name} has no scored tokens; measure it again with --text.")
+    samples, tokens = run.samples(), run.tokens()
+    # What stands before the first real token is padding.
+    tokens = tokens[tokens["real"].groupby(tokens["sample"]).cummax()]
+    sequences = {sample: rows.set_index("position")["token"] for sample, rows in tokens.groupby("sample")}
     moved = [each.layer.removesuffix(ADDED) for each in found.layers]
     known = {view.name.removesuffix(ADDED): view.features for view in run.layers}
     most = list(dict.fromkeys(moved or known))[:_MOST]
@@ -60,7 +63,7 @@ def handed(run: Run, number: int) -> Handed:
         named=most[0],
         features=known[most[0]],
         length=int(samples["position"].max()) + 2,
-        contexts=[[int(token) for token in context] for context in rows["context"]],
+        contexts=[sequences[row.sample].loc[: row.position].tolist() for row in rows.itertuples()],
         answers=[int(token) for token in rows["label"]],
     )
 

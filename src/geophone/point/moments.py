@@ -21,16 +21,18 @@ def pick(
     spread: float = SPREAD,
     first: int = 0,
     peaks_only: bool = False,
+    at_end: bool = False,
 ) -> npt.NDArray[np.intp]:
     """Indices of the measurements of `score` (M,) taken at `steps` (M,), best first, any two at least `apart` (default
     `least_apart`) measurements and `spread` times the better one's elapsed steps apart, since later events are slower.
 
     Greedy: local maxima from the highest down, then, unless `peaks_only`, what is left from the highest down, so that
-    any number can be had. Both ends of the run may be maxima. NaN never comes up; ties go to the earlier measurement.
+    any number can be had: both ends of the run may be among those; with `at_end` the last measurement is a maximum
+    too where it is above the one before. NaN never comes up; ties go to the earlier measurement.
     """
     level = np.where(np.isfinite(score), np.asarray(score, dtype=np.float64), -np.inf)
     apart = least_apart(len(level)) if apart is None else apart
-    tops = find_peaks(level)[0]
+    tops = find_peaks(np.append(level, -np.inf) if at_end else level)[0]
     level[:first] = -np.inf
     tops = tops[tops >= first]
     best = tops[np.argsort(-level[tops], kind="stable")]

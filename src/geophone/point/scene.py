@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from geophone.point.kernels import FULL
 from geophone.point.layers import LayerMap
 from geophone.point.moments import SPREAD, pick
 from geophone.point.rule import Rule
@@ -30,8 +31,11 @@ class Scene:
     rng: np.random.Generator
 
     def moments(self, score: Series, *, spread: float = SPREAD) -> Index:
-        """The moments of a list, best first; what peaks before the sixth measurement belongs to the transient."""
-        return pick(score, self.run.steps, spread=spread, first=FIRST, peaks_only=True)[:MOST]
+        """The moments of a list, best first; what peaks before the sixth measurement belongs to the transient. In a row
+        of few measurements, as of checkpoints, what happened before the last but one of them peaks at the very last:
+        there is no more behind it."""
+        at_end = len(score) < FULL
+        return pick(score, self.run.steps, spread=spread, first=FIRST, peaks_only=True, at_end=at_end)[:MOST]
 
 
 def ratio(value: float, over: float) -> float:

@@ -30,7 +30,7 @@ from geophone.record.session import (
     samples_of,
 )
 from geophone.record.watch import BY_DEFAULT, Alarm, Snapshots, Watch
-from geophone.record.what import Selector, Views, What
+from geophone.record.what import Selector, Texts, Views, What
 from geophone.store.manifest import read_manifest
 from geophone.store.writer import RunWriter, new_manifest
 
@@ -49,7 +49,7 @@ class Recorder:
     "batch": the training batch's own activations, in band, without a forward pass of ours. A layer with positions
     (images, sequences) draws rows/len(probe) of them per sample, the same at every step.
 
-    What is read at a measurement: `layers` to `batch` are the fields of `What` (`noise_probe` is its `noise`). When:
+    What is read at a measurement: `layers` to `texts` are the fields of `What` (`noise_probe` is its `noise`). When:
     `every` is a number of steps or a `Schedule`. What happens then: `step` returns the alarms; `alarms` to
     `sync` are the fields of `Watch`. In the place of the short arguments the values themselves can be given:
     `what=What(...)`, `when=Schedule(...)`, `watch=Watch(...)`.
@@ -87,6 +87,7 @@ class Recorder:
         updates: bool | None = None,
         signals: bool = True,
         batch: int | None = None,
+        texts: Texts = None,
         alarms: bool = True,
         snapshots: Snapshots | None = BY_DEFAULT,
         on_record: Callable[[dict[str, float]], Any] | None = None,
@@ -109,7 +110,7 @@ class Recorder:
         what = _value(
             What, what, "what", layers=layers, views=views, rows=rows, dimensions=dimensions, noise=noise_probe,
             noise_every=noise_every, labels=labels, behaviour=behaviour, concepts=concepts, updates=updates,
-            signals=signals, batch=batch,
+            signals=signals, batch=batch, texts=texts,
         )  # fmt: skip
         watch = _value(
             Watch, watch, "watch", alarms=alarms, snapshots=snapshots, on_record=on_record, on_error=on_error, sync=sync

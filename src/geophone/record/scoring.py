@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from geophone.errors import InputError
 from geophone.record.capture import tensors_in
 from geophone.record.probe import Probe
-from geophone.record.what import What
+from geophone.record.what import Texts, What
 from geophone.signals import (
     Concept,
     OutputSketch,
@@ -30,9 +30,6 @@ _SCORED_SEED, _SKETCH_SEED, _CONCEPT_SEED = 0x5C0E, 0x57E7, 0xC0CE
 _SKETCHED = 2**21
 # So many rows of a vocabulary are turned into probabilities at a time.
 _ROWS_AT_A_TIME = 64
-# So many tokens before a scored position are kept with it.
-_CONTEXT = 128
-
 # From the output on some of the probe's samples, and which these are.
 Score = Callable[[Any, slice], torch.Tensor]
 
@@ -52,7 +49,8 @@ class Scorer:
 
     `kind` is "class", "position", "number", "own" (the caller's function) or "none"; `falling` says that lower is
     better. `samples` has a row per scored sample: its `sample` in the probe, and where there is one its `position` and
-    `label`, of next tokens also the `context`, the tokens up to there.
+    `label`. `tokens` are the probe's, where it has such: `sample`, `position`, `token`, whether it is `real` (no
+    padding, nothing special), and its `text` where that is known.
     """
 
     kind: str
@@ -61,6 +59,7 @@ class Scorer:
     score: Score | None
     rows: Score | None
     sketch: OutputSketch | None
+    tokens: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
     def __call__(self, outputs: Iterable[tuple[slice, Any]]) -> Scored:
         """What the outputs on all samples say, which come in order and stretch by stretch; none is kept whole."""
@@ -102,6 +101,8 @@ def scorer(output: Any, probe: Probe, mask: torch.Tensor | None, what: What, *, 
     """How the model's output on `probe` is scored for `what`, known from `output`, that on the first `among` samples;
     `mask` (samples, positions) is True at real tokens. Raises InputError where labels do not fit the output."""
     made = _scorer(_Sight(output, probe, among), mask, what)
+    if made.score is not None:
+        made = replace(made, tokens=_tokens(probe, mask, what.texts))
     return made if what.signals else replace(made, rows=None, sketch=None)
 
 
@@ -183,11 +184,39 @@ def _numbers(sight: _Sight, labels: torch.Tensor) -> Scorer:
     return Scorer("number", True, samples, score, *_whole_sketch(sight))
 
 
+def _token_tensor(probe: Probe) -> torch.Tensor | None:
+    """The first tensor of whole numbers (samples, positions) in the probe."""
+    return next((t for t in probe.tensors if t.ndim == 2 and not t.is_floating_point() and t.dtype != torch.bool), None)
+
+
+def _tokens(probe: Probe, mask: torch.Tensor | None, texts: Texts) -> dict[str, npt.NDArray[Any]]:
+    """The columns of the probe's tokens; none where it has no tokens. Raises InputError where `texts` lacks one."""
+    tokens = _token_tensor(probe)
+    if tokens is None:
+        return {}
+    ids = tokens.cpu()
+    real = torch.ones_like(ids, dtype=torch.bool) if mask is None or mask.shape != ids.shape else mask.cpu()
+    sample, position = (axis.ravel() for axis in np.indices(ids.shape, dtype=np.int32))
+    columns: dict[str, npt.NDArray[Any]] = {
+        "sample": sample, "position": position, "token": ids.numpy().ravel(), "real": real.numpy().ravel()
+    }  # fmt: skip
+    if texts is None:
+        return columns
+    numbers, place = np.unique(columns["token"], return_inverse=True)
+    try:
+        said = texts(numbers.tolist()) if callable(texts) else [texts[number] for number in numbers]
+    except (IndexError, KeyError) as error:
+        raise InputError(
+            f"texts= has no text of token {error}; the probe has {numbers[0]} to {numbers[-1]}."
+        ) from error
+    if len(said) != len(numbers):
+        raise InputError(f"texts= gave {len(said)} texts for {len(numbers)} tokens; give one for each.")
+    return columns | {"text": np.array([str(text) for text in said], dtype=object)[place]}
+
+
 def _next_tokens(probe: Probe, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
     """The probe's tokens, and the right next token at each place: -100 at the last one and before what is masked."""
-    tokens = next(
-        (t for t in probe.tensors if t.ndim == 2 and not t.is_floating_point() and t.dtype != torch.bool), None
-    )
+    tokens = _token_tensor(probe)
     if tokens is None:
         raise InputError('labels="next-token" wants token numbers (samples, positions) in the probe; there are none.')
     targets = torch.full_like(tokens, -100, dtype=torch.int64)
@@ -219,19 +248,8 @@ def _positions(sight: _Sight, tokens: torch.Tensor, targets: torch.Tensor, *, cl
         return tensor[mine.sample, mine.place].float().softmax(-1)
 
     score(sight.output, sight.some)
-    samples: dict[str, Any] = {
-        "sample": places.sample.numpy(), "position": places.place.numpy(), "label": places.token.numpy()
-    }  # fmt: skip
-    if tokens is not targets:
-        samples["context"] = _contexts(tokens, places)
+    samples = {"sample": places.sample.numpy(), "position": places.place.numpy(), "label": places.token.numpy()}
     return Scorer("position", False, samples, score, *_sketch((len(first.sample), width), rows))
-
-
-def _contexts(tokens: torch.Tensor, places: Positions) -> list[npt.NDArray[np.int32]]:
-    """The tokens up to each scored position, its own among them; of more than 128 the last ones."""
-    rows = tokens.cpu().numpy().astype(np.int32)
-    pairs = zip(places.sample.tolist(), places.place.tolist(), strict=True)
-    return [rows[sample, max(0, place + 1 - _CONTEXT) : place + 1] for sample, place in pairs]
 
 
 def _some(places: Positions, start: int, count: int = _ROWS_AT_A_TIME) -> Positions:

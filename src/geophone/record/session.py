@@ -206,7 +206,7 @@ class Session:
         if (manifest.signals, manifest.behaviour, manifest.left_out) != (signals, behaviour, plan.left_out):
             self._desk.writer.update(signals=signals, behaviour=behaviour, left_out=plan.left_out)
         if plan.scorer is not None and behaviour:
-            self._desk.writer.samples(plan.scorer.samples)
+            self._desk.writer.samples(plan.scorer.samples, plan.scorer.tokens)
 
     def known(self, step: int) -> "Session":
         return self

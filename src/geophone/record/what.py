@@ -1,6 +1,6 @@
 """What of a model is recorded, as one value."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ from geophone.record.schedule import whole
 
 Selector = str | type | nn.Module
 Views = str | Mapping[str, str] | None
+# What tokens are in words, by number, or from numbers.
+Texts = Sequence[str] | Mapping[int, str] | Callable[[list[int]], Sequence[str]] | None
 NEXT_TOKEN = "next-token"
 
 
@@ -31,6 +33,8 @@ class What:
     are labels of the probe's samples by name, classes or numbers, whose readability from every layer is followed.
     `updates`: what each block adds to its input is a layer of its own, "blocks.3+" (None: of the default layers yes, of
     named ones those that are named so). `signals`: the change of every layer, the norms and a sketch of the output.
+    `texts`: what the probe's tokens are in words, by number, or a function of numbers such as a tokenizer's
+    `convert_ids_to_tokens`; for people to read, nothing is computed from them.
     `batch`: how many samples of the probe go forward at a time (None: all); the numbers are the same, the memory is
     not. It is for networks that answer every sample by itself.
 
@@ -49,6 +53,7 @@ class What:
     updates: bool | None = None
     signals: bool = True
     batch: int | None = None
+    texts: Texts = None
 
     def __post_init__(self) -> None:
         # What can be gone through only once, such as a generator, is kept.

@@ -6,7 +6,8 @@ from pathlib import Path
 from geophone.errors import InputError, StoreError
 from geophone.store.formats import FORMER
 
-RUN, SAMPLES, DIG = "run.json", "behaviour/samples.parquet", "dig.json"  # in the folder of a run, or of a dig
+RUN, DIG = "run.json", "dig.json"  # in the folder of a run, or of a dig
+SAMPLES, TOKENS = "behaviour/samples.parquet", "behaviour/tokens.parquet"
 CENSUS = "census.json"
 _SHOWN = (f"runs/*/{RUN}", "runs/*/series/*", "runs/*/scalars/*", "digs/*/*", "prove/*.csv")
 

@@ -13,7 +13,7 @@ from geophone.store.drawing import Drawer, Ranker, drawing, ranking
 from geophone.store.inside import check_inside
 from geophone.store.locks import is_held
 from geophone.store.manifest import read_manifest
-from geophone.store.places import RUN, SAMPLES
+from geophone.store.places import RUN, SAMPLES, TOKENS
 from geophone.store.tables import parts, read_parts, read_table
 
 if TYPE_CHECKING:
@@ -149,11 +149,21 @@ class Run:
 
     def samples(self) -> pd.DataFrame:
         """What is known of the scored samples: `sample`, its place in the probe, and where there are such its
-        `position` and `label`; of next tokens also the `context`, up to 128 tokens that end there. Raises InputError
-        where nothing was scored."""
+        `position` and `label`. Raises InputError where nothing was scored."""
         if not self.manifest.behaviour:
             raise InputError(f"{self.name} was recorded without behaviour; pass labels= or behaviour= to the Recorder.")
         return read_table(self.folder / SAMPLES)
+
+    def tokens(self) -> pd.DataFrame:
+        """The tokens of the probe: `sample`, `position`, `token`, whether it is `real` (no padding, nothing special),
+        and its `text` where that was told (`texts=`, `geophone measure --text`). Raises InputError where nothing was
+        scored or the probe has no tokens."""
+        self.samples()
+        if not (self.folder / TOKENS).is_file():
+            raise InputError(
+                f"{self.name} holds no tokens: its probe has none, or it was recorded by an older version."
+            )
+        return read_table(self.folder / TOKENS)
 
     def concepts(self) -> pd.DataFrame:
         """How well each concept could be read from each layer: a row per `step`, `layer` and `concept`, with `value`,

@@ -13,7 +13,7 @@ from geophone.rows.series import SINGLE
 from geophone.store.check import checkpoint_files
 from geophone.store.locks import FolderLock, claim_empty, lock, now
 from geophone.store.manifest import Manifest, read_manifest, versions_here
-from geophone.store.places import SAMPLES
+from geophone.store.places import SAMPLES, TOKENS
 from geophone.store.tables import clear_temporaries, file_digest, parts, read_table, write_table, write_tables
 
 Row = Mapping[str, Any]
@@ -160,9 +160,11 @@ class RunWriter:
         self._unwritten = 0
         self._flushed = time.monotonic()
 
-    def samples(self, columns: Mapping[str, Any]) -> None:
-        """Write what is known of the scored samples, a row each."""
+    def samples(self, columns: Mapping[str, Any], tokens: Mapping[str, Any]) -> None:
+        """Write what is known of the scored samples, a row each, and the probe's `tokens` where it has such."""
         write_table(self.folder / SAMPLES, pd.DataFrame(dict(columns)))
+        if tokens:
+            write_table(self.folder / TOKENS, pd.DataFrame(dict(tokens)))
 
     def _next_part(self, kind: str) -> Path:
         folder = self.folder / kind
