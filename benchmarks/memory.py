@@ -3,9 +3,9 @@
     pip install 'geophone[hf]'; python benchmarks/memory.py [--steps 10] [--modes ...] [--layers 12]
 
 GPT-2 (124M, random weights from its config) is trained with AdamW on 8 x 256 tokens in a process per mode: with nothing
-("without"), and with a recorder of the blocks and their updates that measures at every step, so that the earlier
-measurements which changes are compared with are all there: over a probe of 8 x 256 tokens whose next tokens are scored
-("beside" and "behind" the training), and in band ("band"). Memory is the greatest resident size of the training's
+("without"), and with a recorder of the blocks and their updates that measures at every step but the first, so that the
+earlier measurements which changes are compared with are all there: over a probe of 8 x 256 tokens whose next tokens
+are scored ("beside" and "behind" training), in band ("band"). Memory is the greatest resident size of the training's
 process and, on top, the greatest of what a process behind it has of its own, less that of "without"; the allocator
 gives back what is freed (MALLOC_MMAP_THRESHOLD_), or fragments of its heap would drown the difference. Processor time
 is that of all of them in runs of their own, without that, for one step; the first two, in which optimizer and plan are
@@ -58,7 +58,8 @@ def train(mode: str, steps: int, blocks: int, threads: int, folder: Path) -> Non
     recorder = None
     if mode != "without":
         recorder = gp.Recorder(
-            model, "batch" if mode == "band" else probe, out=folder / "run", every=1, at_start=False,
+            model, "batch" if mode == "band" else probe, out=folder / "run", at_start=False,
+            every=gp.Schedule(steps=range(2, steps + 1)),
             sync=mode == "beside" or (None if mode == "band" else False), **what, **scored,
         )  # fmt: skip
     start = 0.0

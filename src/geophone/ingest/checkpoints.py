@@ -13,9 +13,9 @@ from geophone.ingest.misplaced import misplaced, weight_rows
 from geophone.ingest.sources import Source
 from geophone.record.heads import HeadReader
 from geophone.record.probe import Probe, as_probe
-from geophone.record.readers import ProbeReader
+from geophone.record.readers import ProbeReader, check_layers, check_same, samples_of
 from geophone.record.schedule import Pace, Schedule
-from geophone.record.session import Desk, Session, check_layers, check_same, samples_of
+from geophone.record.session import Desk, Session
 from geophone.record.watch import Watch
 from geophone.record.what import What
 from geophone.store.manifest import read_manifest

@@ -2,7 +2,6 @@
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import find_peaks
 
 APART = 11
 SPREAD = 0.1
@@ -30,6 +29,8 @@ def pick(
     any number can be had: both ends of the run may be among those; with `at_end` the last measurement is a maximum
     too where it is above the one before. NaN never comes up; ties go to the earlier measurement.
     """
+    from scipy.signal import find_peaks  # 26 MB, which no recording needs that only listens for alarms
+
     level = np.where(np.isfinite(score), np.asarray(score, dtype=np.float64), -np.inf)
     apart = least_apart(len(level)) if apart is None else apart
     tops = find_peaks(np.append(level, -np.inf) if at_end else level)[0]

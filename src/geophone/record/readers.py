@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -16,6 +17,7 @@ from geophone.record.scoring import Scored
 from geophone.record.selection import selection
 from geophone.record.state import restored
 from geophone.record.what import What
+from geophone.store.manifest import Manifest
 
 Rows = Mapping[str, torch.Tensor]
 
@@ -40,8 +42,8 @@ class Reader(Protocol):
 
     steady: bool
 
-    def prepare(self) -> None:
-        """The step that comes next will be measured."""
+    def prepare(self, *, measured: bool = True) -> None:
+        """The step that comes next will be measured; or not, but what is read is still to be known."""
 
     def plan(self) -> Plan | None:
         """What is read, layer by layer; None while that cannot be known."""
@@ -70,7 +72,7 @@ class ProbeReader:
         self._probe = as_probe(batch).to(model_device(model))
         self._noise = None if what.noise is None else second_probe(what.noise, self._probe)
 
-    def prepare(self) -> None:
+    def prepare(self, *, measured: bool = True) -> None:
         """Nothing: the forward pass is made when it is asked for."""
 
     def plan(self) -> Plan | None:
@@ -152,11 +154,12 @@ class BatchReader:
         modules = list(self._chosen.modules.values())
         self._capture = ActivationCapture(self._model, modules, keep=self._keep, added=self._chosen.updates)
         self._hooks: list[torch.utils.hooks.RemovableHandle] = []
-        self._listening = self._whole = False
+        self._listening = self._whole = self._measured = False
         self._plan: Plan | None = None
 
-    def prepare(self) -> None:
-        """Put the hooks in place for the coming step."""
+    def prepare(self, *, measured: bool = True) -> None:
+        """Put the hooks in place for the coming step. Where it is not `measured`, shapes are all that is kept of it."""
+        self._measured = measured
         if not self._hooks:
             self._capture.__enter__()
             self._hooks.append(self._model.register_forward_pre_hook(self._begin))
@@ -201,4 +204,38 @@ class BatchReader:
     def _keep(self, name: str, output: torch.Tensor) -> torch.Tensor | None:
         if not self._listening:
             return None
+        if not self._measured:
+            return torch.empty_like(output, device="meta")
         return output.clone() if self._whole or self._plan is None else self._plan.keep(name, output)
+
+
+def samples_of(reader: Reader, plan: Plan) -> dict[str, Any]:
+    """What the manifest of a run that is read by `plan` says of its samples."""
+    put_back = {"put_back": [str(attribute) for attribute in plan.protected]} if plan.protected else {}
+    return reader.describe() | {"samples": plan.samples, **put_back}
+
+
+def check_same(manifest: Manifest, what: What, reader: Reader, folder: Path) -> None:
+    """Raises InputError unless the run of `manifest` was recorded as `what`, on the samples of `reader`."""
+    if manifest.definitions != what.definitions:
+        raise InputError(_other(manifest, folder))
+    samples = reader.describe()
+    for key, name in (("digest", "probe"), ("noise_digest", "noise probe")):
+        if manifest.probe.get(key) != samples.get(key):
+            raise InputError(
+                f"{folder} was read on another {name}; values of different samples do not compare. Resume with the "
+                "same one, or give a new folder."
+            )
+
+
+def check_layers(manifest: Manifest, plan: Plan, folder: Path) -> None:
+    """Raises InputError unless the run of `manifest` has the layers of `plan`, or none yet."""
+    if manifest.layers and manifest.layers != plan.layers:
+        raise InputError(_other(manifest, folder))
+
+
+def _other(manifest: Manifest, folder: Path) -> str:
+    return (
+        f"{folder} holds a run of other layers or dimensions ({len(manifest.layers)} layers, "
+        f"{len(manifest.definitions)} dimensions); resume with the same model and settings, or give a new folder."
+    )

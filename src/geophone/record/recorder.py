@@ -15,7 +15,7 @@ from torch import nn
 from geophone.errors import InputError
 from geophone.record.distributed import is_sharded, rank
 from geophone.record.probe import is_lazy
-from geophone.record.readers import BatchReader, ProbeReader, Reader
+from geophone.record.readers import BatchReader, ProbeReader, Reader, check_layers, check_same, samples_of
 from geophone.record.schedule import Pace, Schedule, whole
 from geophone.record.session import (
     Desk,
@@ -25,9 +25,6 @@ from geophone.record.session import (
     Silence,
     Waiting,
     Work,
-    check_layers,
-    check_same,
-    samples_of,
 )
 from geophone.record.watch import BY_DEFAULT, Alarm, Snapshots, Watch
 from geophone.record.what import Selector, Texts, Views, What
@@ -154,8 +151,7 @@ class Recorder:
             writer = RunWriter(self._folder, manifest)
         desk = Desk(model, what, watch, Pace(schedule), reader, writer)
         if plan is None:
-            desk.expect(self._steps + 1)
-            return Waiting(desk)
+            return Waiting(desk, self._steps + 1)
         session = Session(desk, plan)
         if not self._at_start or not desk.pace.grant(self._steps):
             session.expect(self._steps + 1)

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -22,13 +21,12 @@ from geophone.record.measurement import Measurer
 from geophone.record.norms import ParameterNorms
 from geophone.record.probe import bare
 from geophone.record.processing import Measurement, Processed, Processing
-from geophone.record.readers import Reader
+from geophone.record.readers import Reader, check_layers, samples_of
 from geophone.record.rooms import Rooms
 from geophone.record.schedule import Pace
 from geophone.record.watch import Alarm, Listener, SnapshotRing, Watch, Weights
 from geophone.record.what import What
 from geophone.signals import LAYER_NORMS
-from geophone.store.manifest import Manifest
 from geophone.store.writer import RunWriter
 
 Call = Callable[..., None]
@@ -137,14 +135,26 @@ class Desk:
 
 
 class Waiting:
-    """The work until the layers are known: in band before the first batch, and for a lazily built model."""
+    """The work until the layers are known: in band before the first batch, and for a lazily built model. `step` is the
+    one that comes next.
 
-    def __init__(self, desk: Desk) -> None:
+    It listens at every step, not only at those that are measured: once the layers are known no output is held whole.
+    """
+
+    def __init__(self, desk: Desk, step: int) -> None:
         self._desk = desk
+        self._listen(step)
+
+    def _listen(self, step: int) -> None:
+        self._desk.reader.prepare(measured=self._desk.expect(step))
 
     def known(self, step: int) -> "Waiting | Session":
-        plan = self._desk.reader.plan() if self._desk.pace.granted(step) else None
-        return self if plan is None else Session(self._desk, plan)
+        plan = self._desk.reader.plan()
+        if plan is None:
+            return self
+        if not self._desk.pace.granted(step):
+            self._desk.reader.close()
+        return Session(self._desk, plan)
 
     def due(self, step: int) -> bool:
         return self._desk.pace.due(step)
@@ -157,7 +167,7 @@ class Waiting:
         self._desk.reader.close()
         if scalars:
             self._desk.writer.add([], {"index": math.nan, "step": step, **scalars})
-        self._desk.expect(step + 1)
+        self._listen(step + 1)
         return []
 
     def checkpoint(self, step: int, optimizer: torch.optim.Optimizer | None) -> str:
@@ -315,35 +325,3 @@ class Session:
             self._snapshots.discard(step)
             self._checkpoints.discard(step)
             self._room.writer("forget", step)
-
-
-def samples_of(reader: Reader, plan: Plan) -> dict[str, Any]:
-    """What the manifest of a run that is read by `plan` says of its samples."""
-    put_back = {"put_back": [str(attribute) for attribute in plan.protected]} if plan.protected else {}
-    return reader.describe() | {"samples": plan.samples, **put_back}
-
-
-def check_same(manifest: Manifest, what: What, reader: Reader, folder: Path) -> None:
-    """Raises InputError unless the run of `manifest` was recorded as `what`, on the samples of `reader`."""
-    if manifest.definitions != what.definitions:
-        raise InputError(_other(manifest, folder))
-    samples = reader.describe()
-    for key, name in (("digest", "probe"), ("noise_digest", "noise probe")):
-        if manifest.probe.get(key) != samples.get(key):
-            raise InputError(
-                f"{folder} was read on another {name}; values of different samples do not compare. Resume with the "
-                "same one, or give a new folder."
-            )
-
-
-def check_layers(manifest: Manifest, plan: Plan, folder: Path) -> None:
-    """Raises InputError unless the run of `manifest` has the layers of `plan`, or none yet."""
-    if manifest.layers and manifest.layers != plan.layers:
-        raise InputError(_other(manifest, folder))
-
-
-def _other(manifest: Manifest, folder: Path) -> str:
-    return (
-        f"{folder} holds a run of other layers or dimensions ({len(manifest.layers)} layers, "
-        f"{len(manifest.definitions)} dimensions); resume with the same model and settings, or give a new folder."
-    )
