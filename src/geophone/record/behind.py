@@ -172,9 +172,9 @@ class Behind:
         self._processing.writer.take_up()
 
     def _give(self, kind: str, it: Measurement) -> None:
-        self._send_scalars()
         while not self._free:
             self._receive()
+        scalars, self._scalars = self._scalars, []
         slot, tensors = self._free.popleft(), {} if it.caught is None else tensors_of(it.caught)
         self._given += 1
         places, end = _places(tensors, slot * self._child.size)
@@ -184,7 +184,7 @@ class Behind:
             for place, tensor in zip(places.values(), tensors.values(), strict=True):
                 _at(self._memory, place).copy_(tensor)
             content = places
-        self._send(kind, (slot, replace(it, caught=_with(it.caught, {})), content))
+        self._send(kind, (slot, replace(it, caught=_with(it.caught, {})), content, scalars))
 
     def _send_scalars(self) -> None:
         if self._scalars:
@@ -277,7 +277,9 @@ def _done(processing: Processing, kind: str, content: Any, memory: memoryview) -
             name, args, fields = content
             getattr(processing.writer, name)(*args, **fields)
         else:
-            slot, it, tensors = content
+            slot, it, tensors, scalars = content
+            for row in scalars:
+                processing.writer.add([], row)
             there = {k: t if isinstance(t, torch.Tensor) else _at(memory, t) for k, t in tensors.items()}
             return slot, _portable(getattr(processing, kind)(replace(it, caught=_with(it.caught, there))))
     except (StoreError, OSError) as error:

@@ -1,7 +1,7 @@
 """From what a measurement caught to the rows that are written of it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -45,11 +45,11 @@ class Measurer:
         """The columns besides dimensions that the series gets from here."""
         return CHANGES if self._changes else ()
 
-    def rows(self, index: int, step: int, caught: Caught, norms: Mapping[str, Mapping[str, float]]) -> Rowset:
-        """The rows of measurement `index`; `norms` by layer go with those of the series."""
+    def rows(self, index: int, step: int, caught: Caught, norms: Sequence[Mapping[str, float]]) -> Rowset:
+        """The rows of measurement `index`; `norms`, one for each layer or none, go with those of the series."""
         series = self._series(index, step, "main", caught.rows, norms)
         if caught.noise is not None:
-            series += self._series(index, step, "noise", caught.noise, {})
+            series += self._series(index, step, "noise", caught.noise, [])
         scored = caught.scored
         lists: dict[str, Row] = {}
         if scored is not None and scored.behaviour is not None:
@@ -67,16 +67,14 @@ class Measurer:
         nothing = dict.fromkeys(self._names, math.nan)
         return Rowset([series_row(index, step, layer, "failed", nothing) for layer in self._layers])
 
-    def _series(
-        self, index: int, step: int, probe: str, rows: Rows, norms: Mapping[str, Mapping[str, float]]
-    ) -> list[Row]:
+    def _series(self, index: int, step: int, probe: str, rows: Rows, norms: Sequence[Mapping[str, float]]) -> list[Row]:
         """A row per layer; a layer that did not run, or on another number of samples, is "absent"."""
         readings = read_each(rows, names=self._names)
         absent = Reading(dict.fromkeys(self._names, math.nan), "absent")
         made: list[Row] = []
-        for layer in self._layers:
+        for layer, norm in zip(self._layers, norms or [{}] * len(self._layers), strict=True):
             reading = readings.get(layer.name, absent)
-            values = {**reading.values, **norms.get(layer.name, {})}
+            values = {**reading.values, **norm}
             if probe == "main" and layer.name in self._changes:
                 values |= self._change(layer.name, rows.get(layer.name))
             made.append(series_row(index, step, layer, reading.status, values, probe=probe))

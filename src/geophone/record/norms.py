@@ -1,8 +1,10 @@
 """Norms of gradients, weights and the last update, of the network and of each recorded layer."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -12,6 +14,26 @@ from geophone.signals import LAYER_NORMS, NORMS, by_group, owners, squared_norms
 _COMPARED = 2**18
 
 Norms = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Squares:
+    """The squared norm of every parameter's gradient, weights and last update, (3, parameters), -1 where there is none;
+    `owners` (parameters,) says which of `layers` each belongs to, -1 for none. What is made of them can be made
+    anywhere."""
+
+    values: npt.NDArray[np.float64]
+    owners: npt.NDArray[np.intp]
+    layers: int
+
+    def norms(self) -> tuple[Norms, list[Norms]]:
+        """The norms of all, by `NORMS`, and those of each layer, by `LAYER_NORMS`."""
+        norms = [by_group(kind, self.owners, self.layers) for kind in self.values]
+        if not norms[0][-1] > 0:
+            norms[0][:] = np.nan
+        whole = {name: float(values[-1]) for name, values in zip(NORMS, norms, strict=True)}
+        each = zip(*(kind.tolist() for kind in norms), strict=True)
+        return whole, [dict(zip(LAYER_NORMS, values, strict=True)) for values in each][:-1]
 
 
 class ParameterNorms:
@@ -34,34 +56,26 @@ class ParameterNorms:
     def remember(self) -> None:
         """Copy what the coming update will be compared with."""
         parts = {name: _part(p) for name, p in self._model.named_parameters() if p.requires_grad}
-        if [(k, t.shape, t.device, t.dtype) for k, t in parts.items()] != [
-            (k, t.shape, t.device, t.dtype) for k, t in self._before.items()
-        ]:
-            self._before = {name: torch.empty_like(part) for name, part in parts.items()}
+        before = self._before
+        if parts.keys() != before.keys() or not all(_alike(part, before[name]) for name, part in parts.items()):
+            self._before = before = {name: torch.empty_like(part) for name, part in parts.items()}
         if parts:
-            torch._foreach_copy_(list(self._before.values()), list(parts.values()))
+            torch._foreach_copy_([before[name] for name in parts], list(parts.values()))
         self._remembered = True
 
     @torch.no_grad()
-    def read(self) -> tuple[Norms, list[Norms]]:
-        """The norms of all, by `NORMS`, and those of each layer, by `LAYER_NORMS`."""
+    def read(self) -> Squares:
+        """The squared norms as they are now."""
         parameters = dict(self._model.named_parameters())
         if list(parameters) != self._names:
             self._names = list(parameters)
             self._owners = owners(self._names, self._layers)
         weights = list(parameters.values())
         updates = self._updates(parameters)
-        squares = squared_norms([*(p.grad for p in weights), *weights, *updates]).reshape(len(NORMS), -1)
-        squares[-1] *= [1.0 if u is None else p.numel() / u.numel() for u, p in zip(updates, weights, strict=True)]
-        norms = [by_group(kind, self._owners, len(self._layers)) for kind in squares]
-        if not norms[0][-1] > 0:
-            norms[0][:] = np.nan
+        values = squared_norms([*(p.grad for p in weights), *weights, *updates]).reshape(len(NORMS), -1)
+        values[-1] *= [1.0 if u is None else p.numel() / u.numel() for u, p in zip(updates, weights, strict=True)]
         self._remembered = False
-        whole = {name: float(values[-1]) for name, values in zip(NORMS, norms, strict=True)}
-        each = [
-            dict(zip(LAYER_NORMS, values, strict=True)) for values in zip(*(n.tolist() for n in norms), strict=True)
-        ]
-        return whole, each[:-1]
+        return Squares(values, self._owners, len(self._layers))
 
     def _updates(self, parameters: dict[str, nn.Parameter]) -> list[torch.Tensor | None]:
         """The update of each parameter, or of the part that was kept, less its sign: in the place of what was kept."""
@@ -74,10 +88,11 @@ class ParameterNorms:
 
 
 def _alike(a: torch.Tensor, b: torch.Tensor) -> bool:
-    return a.shape == b.shape and a.device == b.device
+    return a.shape == b.shape and a.dtype == b.dtype and a.device == b.device
 
 
 def _part(parameter: torch.Tensor) -> torch.Tensor:
     values = parameter.detach()
-    stride = -(-values.numel() // _COMPARED)
-    return values if stride == 1 else values.reshape(-1)[::stride]
+    if values.numel() <= _COMPARED:
+        return values
+    return values.reshape(-1)[:: -(-values.numel() // _COMPARED)]

@@ -1,11 +1,13 @@
 """What is made of a measurement once it was caught: numbers, alarms and rows on disk, in the order of the steps."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from geophone.record.faults import Absences
 from geophone.record.measurement import Measurer
+from geophone.record.norms import Norms, Squares
 from geophone.record.readers import Caught
 from geophone.record.watch import Alarm, Listener
 from geophone.store.writer import Row, RunWriter
@@ -13,14 +15,19 @@ from geophone.store.writer import Row, RunWriter
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measurement:
-    """Measurement `index`, after `step` updates: what was `caught` (None where that failed), the norms of `layers`, and
-    the `scalars` of the step."""
+    """Measurement `index`, after `step` updates: what was `caught` (None where that failed), the squared norms where
+    they are read, and the `scalars` of the step, which a norm does not take the place of."""
 
     index: int
     step: int
     caught: Caught | None
-    layers: Mapping[str, Mapping[str, float]]
+    squares: Squares | None
     scalars: Mapping[str, float]
+
+    def with_norms(self) -> tuple[dict[str, float], list[Norms]]:
+        """The scalars with the norms of the whole network, and the norms of each layer in the order of the layers."""
+        whole, each = ({}, []) if self.squares is None else self.squares.norms()
+        return {**{name: value for name, value in whole.items() if not math.isnan(value)}, **self.scalars}, each
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +57,13 @@ class Processing:
         """Measure, write and listen. A measurement that fails has rows that say so."""
         faults: list[tuple[str, Exception]] = []
         rows = self._measurer.failed(it.index, it.step)
+        scalars, norms = it.with_norms()
         try:
             if it.caught is not None:
-                rows = self._measurer.rows(it.index, it.step, it.caught, it.layers)
+                rows = self._measurer.rows(it.index, it.step, it.caught, norms)
         except Exception as error:  # LAPACK and a layer's values may raise anything; the session tells it
             faults.append(("a measurement", error))
-        row = {"index": it.index, "step": it.step, **it.scalars}
+        row = {"index": it.index, "step": it.step, **scalars}
         self.writer.add(rows.series, row, lists=rows.lists, concepts=rows.concepts)
         main = [row for row in rows.series if row["probe"] == "main"]
         absent = self._absences.count(main)
@@ -64,22 +72,22 @@ class Processing:
             alarms = [] if self._listener is None else self._listener.hear(it.step, main, rows.lists)
         except Exception as error:  # what listens must not end what it listens to; the session tells it
             faults.append(("what watches the measurements", error))
-        return Processed(it.step, tuple(alarms), self._record(it, main), tuple(faults), absent)
+        return Processed(it.step, tuple(alarms), self._record(it.step, scalars, main), tuple(faults), absent)
 
     def recall(self, it: Measurement) -> None:
         """Remember a measurement that is written already."""
         if it.caught is not None:
-            self._measurer.rows(it.index, it.step, it.caught, {})
+            self._measurer.rows(it.index, it.step, it.caught, [])
 
     def begin_anew(self) -> None:
         """Forget what was measured before: it is not what the next measurement follows."""
         self._measurer.begin_anew()
 
-    def _record(self, it: Measurement, rows: Sequence[Row]) -> dict[str, float] | None:
+    def _record(self, step: int, scalars: Mapping[str, float], rows: Sequence[Row]) -> dict[str, float] | None:
         if not self._flat:
             return None
         flat = {f"{name}/{row['layer']}": row[name] for row in rows for name in self._flat}
-        return {"step": it.step, **it.scalars, **flat}
+        return {"step": step, **scalars, **flat}
 
 
 class Room(Protocol):

@@ -253,7 +253,7 @@ class Session:
 
     def recall(self, step: int) -> None:
         """Read what `step`, which is written already, looked like: the next measurements are compared with it."""
-        self._room.recall(Measurement(self._index, step, self._read(self._index), {}, {}))
+        self._room.recall(Measurement(self._index, step, self._read(self._index), None, {}))
 
     def flush(self) -> None:
         """Write everything that was measured."""
@@ -279,11 +279,9 @@ class Session:
     def _caught(self, step: int, scalars: Mapping[str, float]) -> Measurement:
         """What the measurement of `step` reads of the model; nothing where that fails."""
         with self._faults.outlived("a measurement"):
-            whole, each = ({}, []) if self._norms is None else self._norms.read()
-            layers = dict(zip((layer.name for layer in self._plan.layers), each, strict=False))
-            norms = {name: value for name, value in whole.items() if not math.isnan(value)}
-            return Measurement(self._index, step, self._read(self._index), layers, {**norms, **scalars})
-        return Measurement(self._index, step, None, {}, scalars)
+            squares = None if self._norms is None else self._norms.read()
+            return Measurement(self._index, step, self._read(self._index), squares, scalars)
+        return Measurement(self._index, step, None, None, scalars)
 
     def _collected(self, *, wait: bool = False) -> list[Alarm]:
         """The alarms of what has been finished; whatever else came of it is told, kept and handed on."""

@@ -123,7 +123,12 @@ class SnapshotRing:
 
     def copy(self) -> Weights:
         """The weights as they are."""
-        return {name: tensor.detach().cpu().clone() for name, tensor in self._model.state_dict().items()}
+        weights = self._model.state_dict()
+        if all(tensor.device.type == "cpu" for tensor in weights.values()):
+            copies = [torch.empty_like(tensor) for tensor in weights.values()]
+            torch._foreach_copy_(copies, list(weights.values()))
+            return dict(zip(weights, copies, strict=True))
+        return {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
 
     def holds(self, more: int) -> bool:
         """Whether `more` copies fit into memory beside those that are kept."""

@@ -29,8 +29,10 @@ def squared_norms(tensors: Sequence[torch.Tensor | None]) -> npt.NDArray[np.floa
     there = [i for i, tensor in enumerate(tensors) if tensor is not None]
     squares = np.full(len(tensors), -1.0)
     if there:
-        sizes = torch._foreach_norm([t.detach() for t in tensors if t is not None])
-        squares[there] = np.square(torch.stack([s.float() for s in sizes]).double().cpu().numpy())
+        with torch.no_grad():
+            sizes = torch._foreach_norm([t for t in tensors if t is not None])
+        same = sizes if len({size.dtype for size in sizes}) == 1 else [size.float() for size in sizes]
+        squares[there] = np.square(torch.stack(same).double().cpu().numpy())
     return squares
 
 
