@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
@@ -53,12 +53,13 @@ class Property:
 @dataclass(frozen=True, slots=True)
 class RunState:
     """A run that is there: its `status`, its `problem` (files that are missing or changed, or why it cannot be read, or
-    ""), and the layers that were left out of it, each with the reason."""
+    ""), the layers that were left out of it, and the checkpoints that could not be measured, each with the reason."""
 
     folder: Path
     status: str
     problem: str
     left_out: Mapping[str, str]
+    failed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ def _state(folder: Path) -> RunState:
     damaged = [str(path.relative_to(folder)) for path in damaged_files(folder, manifest)]
     more = f" and {len(damaged) - 3} more" if len(damaged) > 3 else ""
     problem = f"missing or changed: {', '.join(damaged[:3])}{more}" if damaged else ""
-    return RunState(folder, manifest.status, problem, manifest.left_out)
+    return RunState(folder, manifest.status, problem, manifest.left_out, manifest.about.get("failed", {}))
 
 
 def _part(requirement: Requirement, extra: str, imports: bool) -> Package:

@@ -67,20 +67,16 @@ def measure(
     """
     folder, batch = Path(out), as_probe(probe)
     what = what or What(layers=layers, views=views, rows=rows)
-    kept, todo = _division(folder, source)
-    failures = [(name, "its name says no training step") for name in source.left_out]
-    steps: list[int] = []
-    network: nn.Module | None = None
-    work: _Work | None = None
+    networks = _Networks(source, device)
+    kept, todo = _division(folder, source, networks)
     recalled = [pair for pair in source.keys if pair[0] in kept][-_REMEMBERED:] if todo else []
+    steps: list[int] = []
+    work: _Work | None = None
+    end = "failed"
     try:
         for number, (step, key) in enumerate((*recalled, *todo), start=1 - len(recalled)):
-            try:
-                network = source.load(key, network)
-            except StoreError as error:
-                failures.append((key, str(error)))
+            if (network := networks.read(key)) is None:
                 continue
-            network = network.eval() if device is None else network.eval().to(device)
             # A probe that the model cannot read is wrong for every checkpoint: it is said at the first.
             work = work or _begun(folder, network, batch, what, source, after=max(kept, default=None))
             if number <= 0:
@@ -89,15 +85,47 @@ def measure(
             work.measure(step, network)
             steps.append(step)
             on_step(number, len(todo))
+        end = "incomplete" if networks.failures else "finished"
+    except KeyboardInterrupt:
+        end = "interrupted"
+        raise
     finally:
         if work is not None:
-            work.judge()
-            note = "; ".join(f"{key}: {why}" for key, why in failures)[:2000]
-            work.session.close(max([*kept, *steps]), "incomplete" if failures else "finished", note, {})
+            work.close(end, networks.failures)
     if not steps and not kept:
-        raise StoreError(f"not one of {len(todo)} checkpoint(s) could be measured; the first: {failures[-1][1]}")
+        why = next(iter(networks.failures.values()))
+        raise StoreError(f"not one of {len(todo)} checkpoint(s) could be measured; the first: {why}")
+    if work is None:
+        _ended(folder, source, end, networks.failures)
     out_of_place = tuple(read_manifest(folder).misplaced.items())
-    return Measured(folder, tuple(steps), tuple(sorted(kept)), tuple(failures), out_of_place)
+    failures = tuple(networks.failures.items())
+    return Measured(folder, tuple(steps), tuple(sorted(kept)), failures, out_of_place)
+
+
+class _Networks:
+    """The networks of `source`, one in memory at a time; `failures` are the checkpoints that there are none of, each
+    with the reason."""
+
+    def __init__(self, source: Source, device: str | torch.device | None) -> None:
+        self.failures = dict.fromkeys(source.left_out, "its name says no training step")
+        self._load, self._device = source.load, device
+        self._network: nn.Module | None = None
+
+    def read(self, key: str) -> nn.Module | None:
+        """The network of `key`; None where it cannot be read."""
+        try:
+            self._network = self._load(key, self._network)
+        except StoreError as error:
+            self.failures[key] = str(error)
+            return None
+        except InputError as error:
+            # Asked for what no checkpoint has, or for what this one alone has not.
+            if self._network is None:
+                raise
+            self.failures[key] = str(error)
+            return None
+        network = self._network.eval()
+        return network if self._device is None else network.to(self._device)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,33 +144,57 @@ class _Work:
     def measure(self, step: int, network: nn.Module) -> None:
         # Digests are written first, so that a step that is there has them.
         self.writer.add([], None, weights=weight_rows(step, network), heads=self.heads.rows(step, network))
+        if self.heads.why and "heads" not in self.writer.manifest.left_out:
+            self.writer.update(left_out={**self.writer.manifest.left_out, "heads": self.heads.why})
         self.session.measure(step, {})
         self.session.flush()
 
-    def judge(self) -> None:
-        """Say in the manifest which steps have weights that are not their own, and why heads have no scores."""
-        if self.heads.why:
-            self.writer.update(left_out={**self.writer.manifest.left_out, "heads": self.heads.why})
-        if parts(self.writer.folder / "weights"):
-            self.writer.update(misplaced=misplaced(Run(self.writer.folder).weights()))
+    def close(self, status: str, failures: Mapping[str, str]) -> None:
+        """Say in the manifest what could not be measured, and which steps have weights that are not their own."""
+        last = max(_steps_there(self.writer.folder), default=0)
+        note = _judged(self.writer, failures)
+        self.session.close(last, status, note, {})
 
 
-def _division(folder: Path, source: Source) -> tuple[set[int], list[tuple[int, str]]]:
-    """The steps of the run in `folder` that stay, and what of `source` is to be measured.
+def _judged(writer: RunWriter, failures: Mapping[str, str]) -> str:
+    """Put into the manifest which steps have weights that are not their own, and what could not be measured; the note
+    about the latter."""
+    found = misplaced(Run(writer.folder).weights()) if parts(writer.folder / "weights") else {}
+    about = {key: value for key, value in writer.manifest.about.items() if key != "failed"}
+    writer.update(misplaced=found, about=about | ({"failed": dict(failures)} if failures else {}))
+    return "; ".join(f"{key}: {why}" for key, why in failures.items())[:2000]
+
+
+def _ended(folder: Path, source: Source, status: str, failures: Mapping[str, str]) -> None:
+    """Write the end of a run whose measurements were all there, where that has not been done, or says otherwise."""
+    manifest = read_manifest(folder)
+    if manifest.status == status and manifest.about.get("failed", {}) == failures:
+        return
+    steps = _steps_there(folder)
+    writer = RunWriter.resume(folder, after=max(steps))
+    note = _judged(writer, failures)
+    writer.finish(status, note=note, schedule=_schedule(source).as_dict(), steps=max(steps), measurements=len(steps))
+
+
+def _division(folder: Path, source: Source, networks: _Networks) -> tuple[set[int], list[tuple[int, str]]]:
+    """The steps of the run in `folder` that stay, and what of `source` is to be measured: what comes after the first
+    one that is not there and can be read.
 
     Raises InputError where steps that are there would have to be measured again and `source` does not have them.
     """
     there = _steps_there(folder) if is_run(folder) else set()
-    missing = [step for step, _ in source.keys if step not in there]
-    if not missing:
+    last = max(there, default=-1)
+    missing = ((step, key) for step, key in source.keys if step not in there)
+    first = next((step for step, key in missing if step > last or networks.read(key) is not None), None)
+    if first is None:
         return there, []
-    kept = {step for step in there if step < missing[0]}
+    kept = {step for step in there if step < first}
     if lost := sorted(there - kept - {step for step, _ in source.keys}):
         raise InputError(
-            f"{folder} holds step {lost[0]}, which lies after step {missing[0]} and is not among the checkpoints given "
+            f"{folder} holds step {lost[0]}, which lies after step {first} and is not among the checkpoints given "
             "now; give it too, or measure into a new folder."
         )
-    return kept, [pair for pair in source.keys if pair[0] not in kept]
+    return kept, [(step, key) for step, key in source.keys if step >= first]
 
 
 def _steps_there(folder: Path) -> set[int]:
@@ -156,7 +208,7 @@ def _begun(folder: Path, network: nn.Module, probe: Probe, what: What, source: S
     plan = reader.plan()
     if plan is None:
         raise InputError("the network has no weights before its first forward pass; build it so that it has.")
-    steps = tuple(step for step, _ in source.keys)
+    schedule = _schedule(source)
     # Where the weights of each step are, as they were given.
     places = {str(step): key for step, key in source.keys}
     if is_run(folder):
@@ -170,7 +222,7 @@ def _begun(folder: Path, network: nn.Module, probe: Probe, what: What, source: S
         manifest = new_manifest(
             folder.name,
             about={**source.about, "checkpoints": places},
-            schedule={"steps": steps},
+            schedule=schedule.as_dict(),
             layers=plan.layers,
             rows=what.rows,
             probe=samples_of(reader, plan),
@@ -178,7 +230,9 @@ def _begun(folder: Path, network: nn.Module, probe: Probe, what: What, source: S
             threads=torch.get_num_threads(),
         )
         writer = RunWriter(folder, manifest)
-    desk = Desk(
-        network, what, Watch(alarms=False, on_error="raise", sync=True), Pace(Schedule(steps=steps)), reader, writer
-    )
+    desk = Desk(network, what, Watch(alarms=False, on_error="raise", sync=True), Pace(schedule), reader, writer)
     return _Work(Session(desk, plan), writer, HeadReader(network, probe))
+
+
+def _schedule(source: Source) -> Schedule:
+    return Schedule(steps=tuple(step for step, _ in source.keys))

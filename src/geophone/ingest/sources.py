@@ -1,8 +1,7 @@
 """Networks to measure, one by one: checkpoint files of a network, or revisions of a Hugging Face model."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -12,13 +11,12 @@ import torch
 from torch import nn
 
 from geophone.errors import InputError, StoreError, first_line
+from geophone.ingest.hub import agreed, configuration, difference, quiet, revisions_on_hub
 from geophone.ingest.steps import steps_of
 from geophone.ingest.weights import INDEXES, SINGLE, SUFFIXES, read_weights
-from geophone.store.documents import read_json
 from geophone.store.inside import is_inside
 from geophone.zoo.named import imported
 
-_MOST = 2_000
 # What trainers call the file of weights in every checkpoint's folder.
 _SHARED_NAMES = {name.partition(".")[0] for name in (*INDEXES, *SINGLE)} | {
     "weights", "checkpoint", "mp_rank_00_model_states",
@@ -70,26 +68,33 @@ def checkpoint_files(
     if not places:
         raise InputError(f"no checkpoint ({', '.join(SUFFIXES)}) among {', '.join(map(str, paths))}.")
     keys, left_out = _ordered({text: _name(place) for text, place in places.items()}, step_pattern)
-    build = imported(model) if isinstance(model, str) else model
+    if isinstance(model, str):
+        imported(model)
+    return Source(keys, _Files(model, key), {"model": str(model), "source": "checkpoint files"}, left_out)
 
-    def load_file(place: str, into: nn.Module | None = None) -> nn.Module:
-        network = _built(build, model) if into is None else into
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """Loads files into the network that `model` builds."""
+
+    model: str | Callable[[], nn.Module]
+    key: str | None
+
+    def __call__(self, place: str, into: nn.Module | None = None, /) -> nn.Module:
+        network = self._built() if into is None else into
         shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
-        weights = read_weights(Path(place), key=key, shapes=shapes)
+        weights = read_weights(Path(place), key=self.key, shapes=shapes)
         try:
             network.load_state_dict(weights)
         except RuntimeError as error:
             raise StoreError(f"{place} does not fit the model: {' '.join(str(error).split())[:300]}") from error
         return network
 
-    return Source(keys, load_file, {"model": str(model), "source": "checkpoint files"}, left_out)
-
-
-def _built(build: Callable[[], nn.Module], model: str | Callable[[], nn.Module]) -> nn.Module:
-    network = build()
-    if not isinstance(network, nn.Module):
-        raise InputError(f"{model} must return a torch.nn.Module; it returned {type(network).__name__}.")
-    return network
+    def _built(self) -> nn.Module:
+        network = (imported(self.model) if isinstance(self.model, str) else self.model)()
+        if not isinstance(network, nn.Module):
+            raise InputError(f"{self.model} must return a torch.nn.Module; it returned {type(network).__name__}.")
+        return network
 
 
 def _ordered(names: Mapping[str, str], pattern: str | None) -> tuple[tuple[tuple[int, str], ...], tuple[str, ...]]:
@@ -108,12 +113,8 @@ def _ordered(names: Mapping[str, str], pattern: str | None) -> tuple[tuple[tuple
 
 def _name(place: Path) -> str:
     """What says the step of a checkpoint: its file's name, or its folder's where the file is called as all are."""
-    shared = {name.partition(".")[0] for name in (*INDEXES, *SINGLE)} | {
-        "weights",
-        "checkpoint",
-        "mp_rank_00_model_states",
-    }
-    return place.parent.name if place.is_file() and place.name.partition(".")[0] in shared else place.name
+    shared = place.is_file() and place.name.partition(".")[0] in _SHARED_NAMES
+    return place.parent.name if shared else place.name
 
 
 def _expanded(paths: Iterable[Path | str]) -> Iterator[Path]:
@@ -143,10 +144,11 @@ def revisions(
 
     `names` are names of revisions, "all", "log" (about 8 per factor of ten in the step) or a glob; text is split at
     commas. `task` says which of Transformers' Auto classes reads them: "base" (no head) or "causal-lm". A single
-    revision without a step in its name is step 0. Raises InputError where transformers is missing, where no name
-    says a step or two say the same, and for one that leads out of the folder.
+    revision without a step in its name is step 0. One whose configuration is not that of the others cannot be read;
+    what is theirs, the first, the middle and the last say. Raises InputError where transformers is missing, where no
+    name says a step or two say the same, and for one that leads out of the folder.
     """
-    auto, kind = _auto_class(task), _dtype(dtype)
+    _auto_class(task), _dtype(dtype)
     local = Path(model).is_dir()
     asked = [name.strip() for name in names.split(",")] if isinstance(names, str) else [n.strip() for n in names]
     chosen = _chosen(model, [name for name in asked if name], local)
@@ -156,22 +158,51 @@ def revisions(
     keys, left_out = _ordered({name: name for name in chosen}, step_pattern)
     if asked == ["log"]:
         keys = _log_spaced(keys)
+    load = _Revisions(model, local, tuple(key for _, key in keys), task, dtype)
+    return Source(keys, load, {"model": model, "source": REVISIONS, "task": task}, left_out)
 
-    def load(key: str, into: nn.Module | None = None) -> nn.Module:
-        where = (str(Path(model) / key), {}) if local else (model, {"revision": key})
-        shapes = {} if into is None else _empty(into)
+
+@dataclass(slots=True)
+class _Revisions:
+    """Loads revisions `keys` of `model`, a hub id or a folder (`local`)."""
+
+    model: str
+    local: bool
+    keys: tuple[str, ...]
+    task: str
+    dtype: str
+    _theirs: Mapping[str, Any] | None = None
+
+    def __call__(self, key: str, into: nn.Module | None = None, /) -> nn.Module:
+        place, revision = self._place(key)
         try:
-            with _quiet():
-                _check_config(where[0], **where[1])
-                network = auto.from_pretrained(where[0], trust_remote_code=False, dtype=kind, **where[1])
+            with quiet():
+                if odd := difference(configuration(place, **revision), self._agreed()):
+                    raise StoreError(f"it is of another architecture than the others ({odd})")
+                shapes = {} if into is None else _empty(into)
+                network: nn.Module = _auto_class(self.task).from_pretrained(
+                    place, trust_remote_code=False, dtype=_dtype(self.dtype), **revision
+                )
                 if into is None:
                     return network
                 _take(into, network, shapes)
         except Exception as error:  # a damaged configuration makes transformers raise whatever it trips over
-            raise StoreError(f"revision {key} of {model} cannot be read: {first_line(error)}") from error
+            raise StoreError(f"revision {key} of {self.model} cannot be read: {first_line(error)}") from error
         return into
 
-    return Source(keys, load, {"model": model, "source": REVISIONS, "task": task}, left_out)
+    def _place(self, key: str) -> tuple[str, dict[str, str]]:
+        return (str(Path(self.model) / key), {}) if self.local else (self.model, {"revision": key})
+
+    def _agreed(self) -> Mapping[str, Any]:
+        """The configuration of all, by that of three; of those that cannot be read nothing is known."""
+        if self._theirs is None:
+            known = []
+            for key in dict.fromkeys((self.keys[0], self.keys[len(self.keys) // 2], self.keys[-1])):
+                place, revision = self._place(key)
+                with suppress(Exception):  # whatever is wrong with it is said when its turn comes
+                    known.append(configuration(place, **revision))
+            self._theirs = agreed(known) if known else {}
+        return self._theirs
 
 
 def revision_folder(model: str, name: str) -> Path | None:
@@ -219,22 +250,6 @@ def _auto_class(task: str) -> Any:
     return getattr(transformers, known[task])
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the bar and the report that Transformers prints per checkpoint."""
-    from transformers.utils import logging
-
-    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bar:
-            logging.enable_progress_bar()
-
-
 def _dtype(name: str) -> torch.dtype | str:
     if name == "auto":
         return "auto"
@@ -261,7 +276,7 @@ def _chosen(model: str, asked: Sequence[str], local: bool) -> list[str]:
     """The names of revisions that `asked` means; the hub or the folder is asked only where a name needs it."""
     if asked not in (["all"], ["log"]) and not any(c in name for name in asked for c in "*?["):
         return list(dict.fromkeys(asked))
-    there = sorted(p.name for p in Path(model).iterdir() if p.is_dir()) if local else _on_hub(model)
+    there = sorted(p.name for p in Path(model).iterdir() if p.is_dir()) if local else revisions_on_hub(model)
     if asked in (["all"], ["log"]):
         steps, _ = steps_of({name: name for name in there})
         return list(steps)
@@ -271,21 +286,6 @@ def _chosen(model: str, asked: Sequence[str], local: bool) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _on_hub(model: str) -> list[str]:
-    """Branches and tags of a hub model; those in the local cache where the hub does not answer."""
-    from huggingface_hub import HfApi, constants
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
-
-    try:
-        refs = HfApi().list_repo_refs(model)
-        return [ref.name for ref in (*refs.branches, *refs.tags)]
-    except (OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
-        folder = Path(constants.HF_HUB_CACHE) / f"models--{model.replace('/', '--')}" / "refs"
-        if not folder.is_dir():
-            raise StoreError(f"the hub does not say which revisions {model} has: {first_line(error)}.") from error
-        return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-
-
 def _log_spaced(keys: tuple[tuple[int, str], ...]) -> tuple[tuple[int, str], ...]:
     """The first and last of `keys`, and those nearest above a grid of `_PER_DECADE` steps per factor of ten."""
     kept: dict[int, tuple[int, str]] = {}
@@ -293,16 +293,3 @@ def _log_spaced(keys: tuple[tuple[int, str], ...]) -> tuple[tuple[int, str], ...
         cell = -1 if step <= 0 else int(_PER_DECADE * torch.log10(torch.tensor(float(step))).item() + 1e-6)
         kept.setdefault(cell, (step, key))
     return tuple(dict.fromkeys((*kept.values(), keys[-1]))) if keys else ()
-
-
-def _check_config(model: str, **revision: str) -> None:
-    """Raises StoreError for a configuration of so many layers or labels that building it would not end, and for
-    weights that are stored in fewer bits than they stand for."""
-    from transformers.utils import cached_file
-
-    config = read_json(Path(cached_file(model, "config.json", **revision) or "config.json"))
-    if config.get("quantization_config"):
-        raise StoreError("its weights are quantised, and dimensions of rounded weights are not the network's own")
-    for key, value in config.items():
-        if re.search(r"layer|labels", key) and isinstance(value, int | float) and value > _MOST:
-            raise StoreError(f"{key} is {value}; more than {_MOST} are not believed")

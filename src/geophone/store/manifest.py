@@ -15,7 +15,7 @@ from geophone.store.formats import manifest_of_format_1
 from geophone.store.places import RUN
 
 _PART = re.compile(r"(series|scalars|behaviour|outputs|concepts|weights|heads)/part-\d+\.parquet")
-_ABOUT = {"experiment": str, "seed": int, "total_steps": int, "fork": dict}
+_ABOUT = {"experiment": str, "seed": int, "total_steps": int, "fork": dict, "failed": dict}
 
 
 class Manifest(Document):

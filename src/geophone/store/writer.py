@@ -17,8 +17,9 @@ from geophone.store.places import SAMPLES, TOKENS
 from geophone.store.tables import clear_temporaries, file_digest, parts, read_table, write_table, write_tables
 
 Row = Mapping[str, Any]
-# What a run holds, in the order in which it is written.
-KINDS = ("weights", "heads", "series", "scalars", "behaviour", "outputs", "concepts")
+# What a run holds, in the order in which it is written: a step that the series has is whole, whenever a writer is
+# killed.
+KINDS = ("weights", "heads", "scalars", "behaviour", "outputs", "concepts", "series")
 
 
 def new_manifest(

@@ -35,6 +35,8 @@ def _say_runs(runs: Sequence[RunState]) -> None:
         print(f"  {'!!' if run.problem else 'ok'} {run.folder.name:<18} {'; '.join(said)}")
         for layer, reason in run.left_out.items():
             print(f"     left out: {layer}, {reason}")
+        for checkpoint, reason in run.failed.items():
+            print(f"     not measured: {checkpoint}, {reason}")
 
 
 def health_document(health: Health) -> dict[str, Any]:
