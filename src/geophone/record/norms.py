@@ -10,8 +10,9 @@ from torch import nn
 
 from geophone.signals import LAYER_NORMS, NORMS, by_group, owners, squared_norms
 
-# Of a larger tensor so many entries, evenly spaced, stand for the update of all.
-_COMPARED = 2**18
+# Of a larger tensor so many entries, evenly spaced, stand for the update of all; fewer where those of all tensors
+# would be more than 16 MB together.
+_COMPARED, _FEWER, _TOGETHER = 2**18, 2**16, 2**22
 
 Norms = dict[str, float]
 
@@ -40,9 +41,9 @@ class ParameterNorms:
     """Euclidean norms over the parameters, layer by layer (`geophone.signals.owners`) and over all.
 
     `remember` before an update, `read` after it. The update norm is that of the one update in between: NaN where
-    nothing was remembered. Of a tensor of more than 2^18 entries every k-th one is kept and compared, and the sum of
-    squares is scaled up by as much. Gradients are those that stand at `read`; where they were cleared or set to 0 the
-    norm is NaN.
+    nothing was remembered. Of a tensor of more than 2^18 entries (2^16 in networks of which that would keep more than
+    2^22) every k-th one is kept and compared, and the sum of squares is scaled up by as much. Gradients are those that
+    stand at `read`; where they were cleared or set to 0 the norm is NaN.
     """
 
     def __init__(self, model: nn.Module, layers: Sequence[str]) -> None:
@@ -50,14 +51,18 @@ class ParameterNorms:
         self._names: list[str] = []
         self._owners = np.zeros(0, dtype=np.intp)
         self._before: dict[str, torch.Tensor] = {}
-        self._remembered = False
+        self._most, self._remembered = _COMPARED, False
 
     @torch.no_grad()
     def remember(self) -> None:
         """Copy what the coming update will be compared with."""
-        parts = {name: _part(p) for name, p in self._model.named_parameters() if p.requires_grad}
+        weights = {name: p for name, p in self._model.named_parameters() if p.requires_grad}
+        parts = {name: _part(p, self._most) for name, p in weights.items()}
         before = self._before
         if parts.keys() != before.keys() or not all(_alike(part, before[name]) for name, part in parts.items()):
+            together = sum(min(p.numel(), _COMPARED) for p in weights.values())
+            self._most = _COMPARED if together <= _TOGETHER else _FEWER
+            parts = {name: _part(p, self._most) for name, p in weights.items()}
             self._before = before = {name: torch.empty_like(part) for name, part in parts.items()}
         if parts:
             torch._foreach_copy_([before[name] for name in parts], list(parts.values()))
@@ -79,7 +84,8 @@ class ParameterNorms:
 
     def _updates(self, parameters: dict[str, nn.Parameter]) -> list[torch.Tensor | None]:
         """The update of each parameter, or of the part that was kept, less its sign: in the place of what was kept."""
-        after = {name: _part(parameters[name]) for name in self._before if name in parameters and self._remembered}
+        kept = [name for name in self._before if name in parameters and self._remembered]
+        after = {name: _part(parameters[name], self._most) for name in kept}
         same = [name for name, part in after.items() if _alike(part, self._before[name])]
         updates = {name: self._before[name] for name in same}
         if same:
@@ -91,8 +97,6 @@ def _alike(a: torch.Tensor, b: torch.Tensor) -> bool:
     return a.shape == b.shape and a.dtype == b.dtype and a.device == b.device
 
 
-def _part(parameter: torch.Tensor) -> torch.Tensor:
+def _part(parameter: torch.Tensor, most: int) -> torch.Tensor:
     values = parameter.detach()
-    if values.numel() <= _COMPARED:
-        return values
-    return values.reshape(-1)[:: -(-values.numel() // _COMPARED)]
+    return values if values.numel() <= most else values.reshape(-1)[:: -(-values.numel() // most)]
