@@ -31,13 +31,14 @@ from geophone.errors import GeophoneError
 STEPS = 1500
 ROOMS = ("beside", "behind", "thread")
 TRAINING = """
-import sys, torch
+import signal, sys, torch
 from torch import nn
 import geophone as gp
 from geophone.record import rooms
 
 folder, room, ending, steps = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 torch.set_num_threads(1)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background is deaf to it
 rooms._LARGE = 0 if room == "thread" else rooms._LARGE
 torch.manual_seed(0)
 model = nn.Sequential(nn.Linear(6, 24), nn.Tanh(), nn.Linear(24, 24), nn.Tanh(), nn.Linear(24, 3))

@@ -1,12 +1,18 @@
 """What recording costs a training, against what a user would pick instead: all of them in turn, in one run.
 
-    pip install 'geophone[bench]'; python benchmarks/overhead.py [--networks cnn_4_mnist ...] [--rounds 15]
+    pip install 'geophone[bench]'; python benchmarks/overhead.py [--networks cnn_4_mnist ...] [--every 5 50]
+    pip install 'geophone[hf]'; python benchmarks/overhead.py --networks gpt2 --every 5 --rounds 3
 
-Each round trains the same network for `steps` updates plainly, with a geophone Recorder (a probe of 64 held-out
-samples, all twelve dimensions, rows to disk), with one in band, with ndtracker's HighFrequencyTracker (four metrics,
-on the training batch) and with delve's SaturationTracker (one metric, on the training batch), so that a slow spell of
-the machine falls on all. Everything is recorded every 5 steps at batch 64. Prints a Markdown table: milliseconds a step
-without, and for each recorder the median over rounds of the time it adds, with quartiles.
+Each round trains the same network at its own batch (64, the decoder 16; `gpt2` is GPT-2's 124M shape with random
+weights, 8 x 256 tokens) for as many steps plainly and with each recorder, so that a slow spell of the machine falls on
+all. `forward`: a bare forward pass over the probe in eval mode and nothing else, which a recorder with a probe cannot do
+without; `behind` and `beside`: a geophone Recorder (a held-out probe of the batch's size, all twelve dimensions,
+changes, rows to disk) that is processed behind the training or beside it; `in band`: one that reads the training batch;
+`hook`: a plain hook that copies what the same layers put out; `histograms`: what wandb.watch does, a histogram of 64
+bins of every parameter and gradient; `ndtracker`: its HighFrequencyTracker (four metrics, on the training batch);
+`delve`: its SaturationTracker (one metric, on the training batch). Prints a Markdown table: milliseconds a step without,
+and for each recorder the median over rounds of the time it adds, with quartiles; one that cannot be installed or fails
+is said. With OMP_NUM_THREADS=1 on two cores the training leaves a core free; with 2 there is none.
 """
 
 import argparse
@@ -14,36 +20,128 @@ import logging
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 
 from geophone.record import Recorder
-from geophone.training import Training, training_of
-from geophone.zoo.catalogue import Experiment, experiment
+from geophone.record.probe import Probe
+from geophone.training import training_of
+from geophone.zoo.catalogue import experiment
 from geophone.zoo.tasks import task
 
 NETWORKS = ("mlp_4_mnist", "cnn_4_mnist", "vit_2_mnist", "decoder_2_text")
-EVERY, SAMPLES = 5, 64
+# So many steps a round at least, and a whole number of measurements.
+LEAST = 30
+After = Callable[[float], Any]
 
 
-def plainly(training: Training, spec: Experiment, folder: Path) -> Callable[[float], None]:
+@dataclass(frozen=True)
+class Setting:
+    """A training, the layers that are looked at, a probe as large as its batch, how often, and where files go.
+    `step()` makes one update and gives the loss."""
+
+    model: torch.nn.Module
+    step: Callable[[], float]
+    layers: tuple[str, ...]
+    probe: Any
+    every: int
+    folder: Path
+
+    def each(self, act: Callable[[], Any]) -> After:
+        """`act` at every so many steps."""
+        count = iter(range(1, 10**9))
+        return lambda loss: act() if next(count) % self.every == 0 else None
+
+
+def of_the_zoo(name: str, every: int, folder: Path) -> Setting:
+    spec = experiment(name)
+    training = training_of(spec, seed=0)
+    probe = task(spec.task).probe(spec.batch)[0]
+    return Setting(training.model, lambda: training.step().loss, tuple(spec.layers), probe, every, folder)
+
+
+def gpt2(every: int, folder: Path) -> Setting:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    model = GPT2LMHeadModel(GPT2Config()).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    generator = torch.Generator().manual_seed(1)
+    probe, ids = torch.randint(50257, (2, 8, 256), generator=generator)
+
+    def step() -> float:
+        optimizer.zero_grad()
+        loss = model(input_ids=ids, labels=ids, use_cache=False).loss
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    layers = tuple(f"transformer.h.{i}" for i in range(12))
+    return Setting(model, step, layers, {"input_ids": probe}, every, folder)
+
+
+def plainly(it: Setting) -> After:
     return lambda loss: None
 
 
-def geophone(training: Training, spec: Experiment, folder: Path) -> Callable[[float], None]:
-    probe = task(spec.task).probe(SAMPLES)[0]
-    layers = spec.layers
-    recorder = Recorder(training.model, probe, out=folder / "probe", every=EVERY, layers=layers)
+def forward(it: Setting) -> After:
+    probe = Probe(it.probe)
+
+    @torch.no_grad()
+    def act() -> None:
+        it.model.eval()
+        it.model(*probe.args, **probe.kwargs)
+        it.model.train()
+
+    return it.each(act)
+
+
+def geophone(it: Setting, probe: Any, **options: Any) -> After:
+    recorder = Recorder(it.model, probe, out=it.folder, every=it.every, layers=it.layers, at_start=False, **options)
     return lambda loss: recorder.step(loss=loss)
 
 
-def in_band(training: Training, spec: Experiment, folder: Path) -> Callable[[float], None]:
-    recorder = Recorder(training.model, "batch", out=folder / "band", every=EVERY, layers=spec.layers)
-    return lambda loss: recorder.step(loss=loss)
+def hook(it: Setting) -> After:
+    modules = dict(it.model.named_modules())
+    kept: dict[str, torch.Tensor] = {}
+    hooks: list[Any] = []
+    count = iter(range(2, 10**9))
+
+    def listen() -> None:
+        for name in it.layers:
+            keep = lambda module, args, out, name=name: kept.update({name: _first(out).detach().clone()})  # noqa: E731
+            hooks.append(modules[name].register_forward_hook(keep))
+
+    def after(loss: float) -> None:
+        while hooks:
+            hooks.pop().remove()
+        if next(count) % it.every == 0:
+            listen()
+
+    return after
 
 
-def ndtracker(training: Training, spec: Experiment, folder: Path) -> Callable[[float], None]:
+def _first(output: Any) -> torch.Tensor:
+    return output if isinstance(output, torch.Tensor) else output[0]
+
+
+def histograms(it: Setting) -> After:
+    def act() -> None:
+        for parameter in it.model.parameters():
+            for tensor in (parameter.detach(), parameter.grad):
+                if tensor is not None:
+                    low, high = float(tensor.min()), float(tensor.max())
+                    torch.histc(tensor.float().flatten(), bins=64, min=low, max=high).tolist()
+
+    return it.each(act)
+
+
+def ndtracker(it: Setting) -> After:
     from ndt.core.tracker import HighFrequencyTracker
 
     class Tracker(HighFrequencyTracker):
@@ -53,77 +151,84 @@ def ndtracker(training: Training, spec: Experiment, folder: Path) -> Callable[[f
         def _prepare_activation_matrix(self, activation):
             return super()._prepare_activation_matrix(activation.contiguous())
 
-    modules = dict(training.model.named_modules())
-    layers = [modules[name] for name in spec.layers]
-    tracker = Tracker(training.model, layers=layers, layer_names=list(spec.layers), sampling_frequency=EVERY)
-    return lambda loss: tracker.log(training.done, loss)
+    modules = dict(it.model.named_modules())
+    layers = [modules[name] for name in it.layers]
+    tracker = Tracker(it.model, layers=layers, layer_names=list(it.layers), sampling_frequency=it.every)
+    count = iter(range(1, 10**9))
+    return lambda loss: tracker.log(next(count), loss)
 
 
-def delve(training: Training, spec: Experiment, folder: Path) -> Callable[[float], None]:
+def delve(it: Setting) -> After:
     from delve import SaturationTracker
 
-    tracker = SaturationTracker(
-        str(folder / "delve"), save_to="csv", modules=training.model, log_interval=EVERY, device="cpu"
-    )
-    count = iter(range(1, 10**9))
-
-    def log(loss: float) -> None:
-        if next(count) % EVERY == 0:
-            tracker.add_saturations()
-
-    return log
+    tracker = SaturationTracker(str(it.folder), save_to="csv", modules=it.model, log_interval=it.every, device="cpu")
+    return it.each(tracker.add_saturations)
 
 
-CONTESTANTS = {"geophone": geophone, "in band": in_band, "ndtracker": ndtracker, "delve": delve}
+RECORDERS: dict[str, Callable[[Setting], After]] = {
+    "forward": forward,
+    "behind": lambda it: geophone(it, it.probe, sync=False),
+    "beside": lambda it: geophone(it, it.probe, sync=True),
+    "in band": lambda it: geophone(it, "batch"),
+    "hook": hook,
+    "histograms": histograms,
+    "ndtracker": ndtracker,
+    "delve": delve,
+}
 
 
-def compare(name: str, *, rounds: int, steps: int) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Seconds per step by contestant and round, and why a contestant could not take part."""
+def compare(name: str, labels: list[str], every: int, rounds: int) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Seconds per step by recorder and round, and why a recorder could not take part."""
     absent: dict[str, str] = {}
     times: dict[str, list[float]] = {}
+    steps = every * max(1, -(-LEAST // every)) if name != "gpt2" else every
     with tempfile.TemporaryDirectory() as folder:
         running = {}
-        spec = experiment(name)
-        for label, attach in {"without": plainly, **CONTESTANTS}.items():
-            training = training_of(spec, seed=0)
+        for label in ("without", *labels):
+            it = (gpt2 if name == "gpt2" else partial(of_the_zoo, name))(every, Path(folder) / label)
             try:
-                after = attach(training, spec, Path(folder))
-                _train(training, after, 2 * EVERY)
+                after = RECORDERS.get(label, plainly)(it)
+                _train(it, after, 2 * every if name != "gpt2" else every)
             except Exception as error:  # a rival may fail in any way; the table says how
                 absent[label] = f"{type(error).__name__}: {error}"
                 continue
-            running[label], times[label] = (training, after), []
+            running[label], times[label] = (it, after), []
         for _ in range(rounds):
-            for label, (training, after) in running.items():
-                times[label].append(_train(training, after, steps))
+            for label, (it, after) in running.items():
+                times[label].append(_train(it, after, steps))
     return {label: np.array(values) for label, values in times.items()}, absent
 
 
-def _train(training: Training, after: Callable[[float], None], steps: int) -> float:
+def _train(it: Setting, after: After, steps: int) -> float:
     start = time.perf_counter()
     for _ in range(steps):
-        after(training.step().loss)
+        after(it.step())
     return (time.perf_counter() - start) / steps
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", nargs="+", default=NETWORKS)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--networks", nargs="+", default=NETWORKS, help="of the zoo, or gpt2")
+    parser.add_argument("--every", nargs="+", type=int, default=[5, 50])
+    parser.add_argument("--recorders", nargs="+", choices=list(RECORDERS), default=list(RECORDERS))
+    parser.add_argument("--rounds", type=int, default=9)
     logging.disable(logging.INFO)
-    arguments = parser.parse_args()
-    print("| network | ms a step | " + " | ".join(CONTESTANTS) + " |\n|---|---:|" + "---:|" * len(CONTESTANTS))
-    for name in arguments.networks:
-        times, absent = compare(name, rounds=arguments.rounds, steps=arguments.steps)
-        cells = []
-        for label in CONTESTANTS:
-            if label in absent:
-                cells.append(f"does not run ({absent[label][:80]})")
-                continue
-            low, middle, high = 100 * (np.quantile(times[label] / times["without"], [0.25, 0.5, 0.75]) - 1)
-            cells.append(f"{middle:.1f} % ({low:.1f} to {high:.1f})")
-        print(f"| `{name}` | {1e3 * np.median(times['without']):.2f} | " + " | ".join(cells) + " |", flush=True)
+    given = parser.parse_args()
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {given.rounds} rounds\n")
+    heads = ["network", "every", "ms a step", *given.recorders]
+    print("| " + " | ".join(heads) + " |\n|---|" + "---:|" * (len(heads) - 1))
+    for name in given.networks:
+        for every in given.every:
+            times, absent = compare(name, given.recorders, every, given.rounds)
+            cells = []
+            for label in given.recorders:
+                if label in absent:
+                    cells.append(f"does not run ({absent[label][:80]})")
+                    continue
+                low, middle, high = 100 * (np.quantile(times[label] / times["without"], [0.25, 0.5, 0.75]) - 1)
+                cells.append(f"{middle:.1f} % ({low:.1f} to {high:.1f})")
+            cells = [f"`{name}`", str(every), f"{1e3 * np.median(times['without']):.2f}", *cells]
+            print("| " + " | ".join(cells) + " |", flush=True)
 
 
 if __name__ == "__main__":
