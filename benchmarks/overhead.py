@@ -5,14 +5,14 @@
 
 Each round trains the same network at its own batch (64, the decoder 16; `gpt2` is GPT-2's 124M shape with random
 weights, 8 x 256 tokens) for as many steps plainly and with each recorder, so that a slow spell of the machine falls on
-all. `forward`: a bare forward pass over the probe in eval mode and nothing else, which a recorder with a probe cannot do
-without; `behind` and `beside`: a geophone Recorder (a held-out probe of the batch's size, all twelve dimensions,
-changes, rows to disk) that is processed behind the training or beside it; `in band`: one that reads the training batch;
-`hook`: a plain hook that copies what the same layers put out; `histograms`: what wandb.watch does, a histogram of 64
-bins of every parameter and gradient; `ndtracker`: its HighFrequencyTracker (four metrics, on the training batch);
-`delve`: its SaturationTracker (one metric, on the training batch). Prints a Markdown table: milliseconds a step without,
-and for each recorder the median over rounds of the time it adds, with quartiles; one that cannot be installed or fails
-is said. With OMP_NUM_THREADS=1 on two cores the training leaves a core free; with 2 there is none.
+all. `forward`: a bare forward pass over the probe in eval mode and nothing else, which a recorder with a probe cannot
+do without; `behind` and `beside`: a geophone Recorder (a held-out probe of the batch's size, all twelve dimensions,
+changes, rows to disk) processed behind the training or beside it; `in band`: one that reads the training batch; `hook`:
+a plain hook that copies what the same layers put out; `histograms`: what wandb.watch does, a histogram of 64 bins of
+every parameter and gradient; `ndtracker`: its HighFrequencyTracker (four metrics, on the training batch); `delve`: its
+SaturationTracker (one metric, on the training batch). Prints a Markdown table: milliseconds a step without, and for
+each recorder the median over rounds of the time it adds, with quartiles; one that cannot be installed or fails is said.
+With OMP_NUM_THREADS=1 on two cores the training leaves a core free; with 2 there is none.
 """
 
 import argparse

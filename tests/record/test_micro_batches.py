@@ -1,11 +1,15 @@
 """However many samples go forward at a time, and however far they are padded, the numbers are the same."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import geophone as gp
+from geophone.record.nested import tensors_in
 from geophone.record.readers import ProbeReader
 from geophone.record.what import What
 
@@ -62,6 +66,27 @@ CASES = {
     "unscored": (decoder, {"input_ids": IDS}, {"signals": False}),
     "own": (convolutions, torch.randn(13, 3, 9, 9), {"behaviour": lambda output, batch: output.sum(1)}),
 }
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_output_outlives_the_pass_that_made_it(case):
+    """The logits of a language model were held for as long as it was recorded: more than all that was read."""
+    build, probe, what = CASES[case]
+    model, made = build(), []
+
+    def note(module, args, output):
+        made.extend(weakref.ref(tensor) for tensor in tensors_in(output))
+
+    for module in model.modules():
+        module.register_forward_hook(note)
+    reader = ProbeReader(model, probe, What(rows=40, **what))
+    plan = reader.plan()
+    read = reader.reading(plan)
+    gc.collect()
+    assert len(made) > 5 and not [ref().shape for ref in made if ref() is not None]
+    found = read(0)
+    gc.collect()
+    assert found.rows and not [ref().shape for ref in made if ref() is not None]
 
 
 @pytest.mark.parametrize("batch", [1, 4, 13, 100])

@@ -100,7 +100,9 @@ def concepts_of(what: What, samples: int) -> dict[str, Concept]:
 def scorer(output: Any, probe: Probe, mask: torch.Tensor | None, what: What, *, among: int) -> Scorer:
     """How the model's output on `probe` is scored for `what`, known from `output`, that on the first `among` samples;
     `mask` (samples, positions) is True at real tokens. Raises InputError where labels do not fit the output."""
-    made = _scorer(_Sight(output, probe, among), mask, what)
+    sight = _Sight(output, probe, among)
+    made = _scorer(sight, mask, what)
+    sight.forget()
     if made.score is not None:
         made = replace(made, tokens=_tokens(probe, mask, what.texts))
     return made if what.signals else replace(made, rows=None, sketch=None)
@@ -110,10 +112,15 @@ class _Sight:
     """What one output showed: which of its tensors has the samples on its first axis, of how many `among` the probe."""
 
     def __init__(self, output: Any, probe: Probe, among: int) -> None:
-        self.output, self.probe, self.among = output, probe, among
+        self.output: Any = output
+        self.probe, self.among = probe, among
         tensors = list(tensors_in(output))
         places = (i for i, t in enumerate(tensors) if t.ndim and len(t) == among and t.is_floating_point())
         self._place = next(places, None)
+
+    def forget(self) -> None:
+        """Let the output go: what it showed is all that is needed of it later."""
+        self.output = None
 
     @property
     def some(self) -> slice:
