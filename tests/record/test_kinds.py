@@ -482,7 +482,7 @@ def test_what_was_not_called_is_named():
 
 
 SHARDED = """
-import sys, torch
+import contextlib, sys, torch
 import torch.distributed as dist
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
@@ -501,27 +501,53 @@ if world > 1:
 optimizer = torch.optim.SGD(model.parameters(), 0.1)
 data = torch.Generator().manual_seed(1)
 probe = torch.randn(20, 16, generator=data, dtype=torch.float64)
-with gp.Recorder(model, probe, out=out, every=2, on_error="raise") as recorder:
+recorded = gp.Recorder(model, probe, out=out, every=2, on_error="raise") if sys.argv[5] == "recorded" else None
+with recorded or contextlib.nullcontext() as recorder:
     for _ in range(6):
         x = torch.randn(16, 16, generator=data, dtype=torch.float64)
         mine = x[rank * 16 // world : (rank + 1) * 16 // world]
         loss = model(mine).square().mean()
         optimizer.zero_grad(); loss.backward(); optimizer.step()
-        recorder.step(loss=loss.item())
+        if recorder is not None:
+            recorder.step(loss=loss.item())
+weights = {n: p.full_tensor() if hasattr(p, "full_tensor") else p for n, p in model.state_dict().items()}
+if rank == 0:
+    torch.save(weights, out + ".pt")
 if world > 1:
     dist.barrier(); dist.destroy_process_group()
 """
 
 
-def test_of_a_sharded_model_every_rank_takes_part_and_the_values_are_those_of_one_process(tmp_path):
-    def start(rank, world, out):
-        arguments = [str(a) for a in (rank, world, tmp_path / out, tmp_path / "rendezvous")]
-        return subprocess.Popen([sys.executable, "-W", "ignore", "-c", SHARDED, *arguments])
+def sharded(folder, out, *, world, kind="recorded"):
+    """The training of SHARDED on `world` processes, which all end well; its weights."""
+    folder.mkdir(exist_ok=True)
+    arguments = [
+        [rank, world, folder / (out if rank == 0 else "other"), folder / f"{out}-meet", kind] for rank in range(world)
+    ]
+    processes = [
+        subprocess.Popen([sys.executable, "-W", "ignore", "-c", SHARDED, *map(str, each)]) for each in arguments
+    ]
+    assert [p.wait(timeout=120) for p in processes] == [0] * world
+    return torch.load(folder / f"{out}.pt", weights_only=True)
 
-    processes = [start(0, 2, "two"), start(1, 2, "other"), start(0, 1, "one")]
-    assert [p.wait(timeout=120) for p in processes] == [0, 0, 0]
+
+def test_of_a_sharded_model_every_rank_takes_part_and_the_values_are_those_of_one_process(tmp_path):
+    sharded(tmp_path, "two", world=2)
+    sharded(tmp_path, "one", world=1)
     assert not (tmp_path / "other").exists()
     one, two = gp.open(tmp_path / "one"), gp.open(tmp_path / "two")
     assert list(two.series("rankme").index) == [2, 4, 6]
     for name in one.dimensions:
         np.testing.assert_allclose(two.series(name), one.series(name), rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_sharded_training_with_a_recorder_ends_in_the_same_weights_twenty_times_over(tmp_path):
+    bare = sharded(tmp_path / "bare", "bare", world=2, kind="bare")
+    first = None
+    for number in range(20):
+        weights = sharded(tmp_path / str(number), "run", world=2)
+        assert all(torch.equal(weights[name], bare[name]) for name in bare)
+        series = gp.open(tmp_path / str(number) / "run").series("rankme")
+        first = series if first is None else first
+        assert series.equals(first)
