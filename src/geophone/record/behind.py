@@ -5,6 +5,7 @@ import mmap
 import os
 import pickle
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -109,7 +110,7 @@ class Child:
     def is_ready(self, *, wait: bool = False) -> bool:
         """Whether it can take over. Raises Lost where it ended."""
         with _noticed():
-            return (wait or self.connection.poll()) and bool(_received(self.connection))
+            return self.connection.poll(None if wait else 0) and bool(_received(self.connection))
 
     def end(self) -> None:
         """Let it finish what it has; what it holds is given back."""
@@ -156,6 +157,7 @@ class Behind:
     def writer(self, name: str, *args: Any, **fields: Any) -> None:
         self._done = self.collect(wait=True)
         self._send("writer", (name, args, fields))
+        self._answers.poll()
         with _noticed():
             _, error = _received(self._child.connection)
         if error is not None:
@@ -175,16 +177,17 @@ class Behind:
         while not self._free:
             self._receive()
         scalars, self._scalars = self._scalars, []
-        slot, tensors = self._free.popleft(), {} if it.caught is None else tensors_of(it.caught)
-        self._given += 1
-        places, end = _places(tensors, slot * self._child.size)
-        if end > (slot + 1) * self._child.size:  # larger than what there was to go by, as of a longer batch in band
-            content: Mapping[_Key, Any] = {key: tensor.cpu() for key, tensor in tensors.items()}
-        else:
-            for place, tensor in zip(places.values(), tensors.values(), strict=True):
-                _at(self._memory, place).copy_(tensor)
-            content = places
-        self._send(kind, (slot, replace(it, caught=_with(it.caught, {})), content, scalars))
+        with _noticed():
+            slot, tensors = self._free.popleft(), {} if it.caught is None else tensors_of(it.caught)
+            self._given += 1
+            places, end = _places(tensors, slot * self._child.size)
+            if end > (slot + 1) * self._child.size:  # larger than what there was to go by, as of a longer batch in band
+                content: Mapping[_Key, Any] = {key: tensor.cpu() for key, tensor in tensors.items()}
+            else:
+                for place, tensor in zip(places.values(), tensors.values(), strict=True):
+                    _at(self._memory, place).copy_(tensor)
+                content = places
+            self._send(kind, (slot, replace(it, caught=_with(it.caught, {})), content, scalars))
 
     def _send_scalars(self) -> None:
         if self._scalars:
@@ -200,10 +203,11 @@ class Behind:
 
     def _receive(self) -> None:
         """Take one answer. Raises what the writer raised over there, such as a full disk."""
+        self._answers.poll()
         with _noticed():
             slot, answer = _received(self._child.connection)
-        self._given -= 1
-        self._free.append(slot)
+            self._given -= 1
+            self._free.append(slot)
         if isinstance(answer, Exception):
             raise answer
         if answer is not None:
@@ -220,11 +224,19 @@ def _received(link: Connection) -> Any:
 
 
 class _noticed:
-    """Turns what a broken connection raises into Lost."""
+    """Turns what a broken connection raises into Lost, and lets Ctrl-C wait until what is inside is done: after half a
+    message, or for an answer that was never asked for, one would wait for ever."""
 
-    def __enter__(self) -> None: ...
+    def __enter__(self) -> None:
+        self._before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        try:
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        except BaseException:  # it came just before
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
+            raise
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
         if kind is not None and issubclass(kind, EOFError | ConnectionError):
             raise Lost from error
 

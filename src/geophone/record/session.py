@@ -174,7 +174,7 @@ class Waiting:
         return self._desk.checkpoint(step, optimizer, self._write)
 
     def close(self, step: int, status: str, note: str, results: Mapping[str, float]) -> None:
-        self._desk.close(status, note, results, self._write, steps=step, measurements=self._desk.writer.measured)
+        self._desk.close(status, note, results, self._write, steps=step)
 
     def _write(self, name: str, *args: Any, **fields: Any) -> None:
         getattr(self._desk.writer, name)(*args, **fields)
@@ -272,7 +272,7 @@ class Session:
     def close(self, step: int, status: str, note: str, results: Mapping[str, float]) -> None:
         try:
             self._collected(wait=True)
-            self._desk.close(status, note, results, self._room.writer, steps=step, measurements=self._index)
+            self._desk.close(status, note, results, self._room.writer, steps=step)
         finally:
             self._room.end()
 

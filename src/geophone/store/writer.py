@@ -194,10 +194,12 @@ class RunWriter:
         self.update(parts=dict(sorted(self._digests.items())))
 
     def finish(self, status: str, **last: Any) -> None:
-        """Flush, write the last manifest with the fields `last`, and let the folder go."""
+        """Flush, write the last manifest with the fields `last`, and let the folder go. `measurements`, where they are
+        not given, are those that are there: the last one may have been broken off."""
         try:
             self.flush()
-            self.manifest = self.manifest.model_copy(update={"status": status, "ended": now(), **last})
+            fields = {"status": status, "ended": now(), "measurements": self.measured, **last}
+            self.manifest = self.manifest.model_copy(update=fields)
             self._write_manifest()
         finally:
             self.let_go()
