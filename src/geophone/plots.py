@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from geophone.charts.dig import around
 from geophone.charts.maps import Look, map_grid, overlay, training_map
 from geophone.charts.pictures import thumbnail
 from geophone.charts.theme import FRACTIONS, PAGE, AnyChart, plain
@@ -110,6 +112,53 @@ def plot_run(run: Run, what: str | None = None, *, colour: str = "layer", share:
         look=Look(colour=colour),
         title=f"{run.name}: {words}",
     )
+
+
+@dataclass(frozen=True)
+class OfRun:
+    """A transition of a run, and what it says of it: the chart behind `Transition.plot`."""
+
+    run: Run
+    number: int
+    transition: "Transition"
+
+    def plot(self, what: str | None) -> AnyChart:
+        from geophone.point.study import transition_table
+
+        there, row = self.transition, transition_table(self.run).iloc[self.number - 1]
+        dimension = what or first_dimension(self.run)
+        if dimension not in self.run.dimensions:
+            raise InputError(f"{self.run.name} has no {dimension!r} to plot; it has {', '.join(self.run.dimensions)}.")
+        layers = [layer.layer for layer in there.layers]
+        title = f"{self.run.name}: {there.kind} at step {there.peak}" + (f", in {layers[0]}" if layers else "")
+        controls = [span for span in (row["earlier"], row["later"]) if span is not None]
+        return around(
+            self.run.series(dimension), (there.start, there.peak, there.end), controls, layers,
+            measure=plain(dimension), title=title, beneath=self._moved(),
+        )  # fmt: skip
+
+    def _moved(self) -> pd.DataFrame | None:
+        """Mean behaviour by step, of the samples that moved and of the others; None where there is none."""
+        if not self.transition.own:
+            return None
+        table = self.run.behaviour()
+        own = list(self.transition.samples["sample"].head(self.transition.own).astype(int))
+        parts = {f"the {len(own)} samples that moved": table[own], "the others": table.drop(columns=own)}
+        return pd.DataFrame({name: part.mean(axis=1) for name, part in parts.items() if part.shape[1]})
+
+    def html(self) -> str:
+        """What a notebook shows of a transition: when, where, and the samples that moved most."""
+        there = self.transition
+        where = " → ".join(layer.layer for layer in there.layers)
+        words = f"<strong>{escape(there.kind)}</strong> <span>{escape(there.run)}, steps {there.start} to {there.end}"
+        words += f", fastest at {there.peak}{escape(f'; {where}' if where else '')}</span>"
+        rows = there.samples.head(min(there.own, FLAGS)).to_html(index=False, float_format="%.2f", border=0)
+        return f"<div>{words}{rows if there.own else ''}<small><code>.plot()</code> draws it</small></div>"
+
+
+def drawn(run: Run, number: int, transition: "Transition") -> OfRun:
+    """What draws the transition of that number of a run."""
+    return OfRun(run, number, transition)
 
 
 def _ranked(run: Run) -> pd.DataFrame:

@@ -7,9 +7,12 @@ order in which they run, from 0.
 import re
 from dataclasses import dataclass, field
 from math import log
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+
+from geophone.errors import InputError
 
 if TYPE_CHECKING:
+    import altair as alt
     import pandas as pd
 
 MOMENTS = ("before", "during", "after")
@@ -203,6 +206,14 @@ class Move:
     after: float
 
 
+class Drawn(Protocol):
+    """What draws one transition; the run that it was asked of knows the series."""
+
+    def plot(self, what: str | None) -> "alt.TopLevelMixin": ...
+
+    def html(self) -> str: ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Transition:
     """One transition of a run.
@@ -222,6 +233,7 @@ class Transition:
     `layers` are in the order of their own peaks; `named` has the greatest share. `samples` has the columns sample,
     before, after, change, the ones that moved most first, and is empty where there is no behaviour; `own` counts those
     that moved by at least half as much as the most. `signals` are those that define it.
+    `drawn` is what `plot` asks; a transition that `run.transition` gave has it.
     """
 
     run: str
@@ -241,7 +253,23 @@ class Transition:
     signals: tuple[str, ...] = ()
     concept: str = ""
     samples: "pd.DataFrame" = field(default_factory=_no_samples)
+    drawn: Drawn | None = field(default=None, repr=False)
 
     @property
     def named(self) -> LayerShare | None:
         return max(self.layers, key=lambda layer: layer.share, default=None)
+
+    def plot(self, what: str | None = None) -> "alt.TopLevelMixin":
+        """A dimension of every layer around the transition, those that take part in colour, with bands over it and its
+        controls; beneath, where behaviour was recorded, its mean over the samples that moved and over the others. An
+        altair chart. `what` is the dimension (default: the stable rank, or the first that the run has). Raises
+        InputError for one that it lacks, and for a transition that was not had from `run.transition`.
+        """
+        if self.drawn is None:
+            raise InputError(
+                "this transition knows no run to draw from; take it from geophone.open(...).transition(n)."
+            )
+        return self.drawn.plot(what)
+
+    def _repr_html_(self) -> str | None:
+        return self.drawn.html() if self.drawn else None

@@ -1,8 +1,10 @@
 """A first figure in four statements, and errors that say what there is."""
 
 import json
+import math
 
 import pytest
+import torch
 import vl_convert
 
 import geophone
@@ -52,3 +54,49 @@ def test_a_notebook_shows_a_run_and_a_study_and_escapes_their_names():
     html = study._repr_html_()
     assert html.count("<img") == len(study) and "run.plot()" in html
     assert Run(study.runs[0].folder)._repr_html_() is None
+
+
+@pytest.fixture(scope="module")
+def moving(tmp_path_factory):
+    """A run of 120 measurements: four of twelve samples are learned at step 300."""
+    folder = tmp_path_factory.mktemp("moving") / "runs" / "a<b"
+    generator = torch.Generator().manual_seed(0)
+    probe = torch.randn(12, 6, generator=generator)
+    labels = torch.arange(12) % 2
+    probe[:, 0] = torch.where(torch.arange(12) < 4, 2.0 * labels - 1, 0.0)  # only these four can be told apart
+    model = torch.nn.Sequential(torch.nn.Linear(6, 6), torch.nn.ReLU(), torch.nn.Linear(6, 2))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        model[0].weight.copy_(torch.eye(6))
+        model[0].bias.fill_(5.0)
+    with geophone.Recorder(model, probe, out=folder, labels=labels, every=5, dimensions=["stable_rank"]) as recorder:
+        for step in range(1, 601):
+            new = 3 / (1 + math.exp(-(step - 300) / 12))
+            with torch.no_grad():
+                model[2].weight[:, 0] = new * torch.tensor([-1.0, 1.0])
+                model[2].bias.copy_(-5 * model[2].weight[:, 0] + 0.02 * torch.randn(2, generator=generator))
+            recorder.step(loss=1.0)
+    return geophone.open(folder)
+
+
+def test_a_transition_draws_its_layers_and_the_samples_that_moved(moving):
+    found = moving.transition(1)
+    chart = found.plot()
+    drawn = json.dumps(chart.to_dict())
+    assert found.kind == "learned" and f"the {found.own} samples that moved" in drawn and "stable rank" in drawn
+    assert "the others" in drawn and "<svg" in vl_convert.vegalite_to_svg(drawn)
+    values = next(iter(found.drawn._moved().items()))[1]
+    assert values.loc[:200].max() < 0.6 and values.loc[400:].min() > 0.9 and found.own == 4
+    with pytest.raises(InputError, match="has no 'rank' to plot; it has stable_rank"):
+        found.plot("rank")
+
+
+def test_a_notebook_shows_a_transition_and_escapes_its_run(moving):
+    found = moving.transition(1)
+    html = found._repr_html_()
+    assert "a&lt;b" in html and "a<b" not in html and html.count("<tr") == 1 + min(found.own, 9)
+    bare = Run(moving.folder, ranker=moving._ranker).transition(1)
+    assert bare._repr_html_() is None
+    with pytest.raises(InputError, match="take it from geophone"):
+        bare.plot()

@@ -29,12 +29,28 @@ ARMS = {"ablated": PALETTE[1], "fresh": PALETTE[0], "sham": GREY}
 _ARC = np.linspace(0, np.pi, 17)
 
 
+Spans = Sequence[tuple[float, float]]
+
+
 def around(
-    series: pd.DataFrame, window: tuple[float, float, float], controls: Sequence[tuple[float, float]],
-    layers: Sequence[str], *, measure: str, title: str,
+    series: pd.DataFrame, window: tuple[float, float, float], controls: Spans, layers: Sequence[str], *,
+    measure: str, title: str, beneath: pd.DataFrame | None = None,
 ) -> AnyChart:  # fmt: skip
     """The series (step x layer) of one measure around a transition: its `layers` in colour, the others in grey; a band
-    from start to end of `window` (start, peak, end), and one in grey over each of its `controls` (start, end)."""
+    from start to end of `window` (start, peak, end), and one in grey over each of its `controls` (start, end).
+    `beneath`, on the same steps: behaviour, of which the first column is in colour."""
+    described = f"{measure} of every layer around the transition."
+    chart: AnyChart = _near(series, window, controls, layers, measure=measure, height=220)
+    if beneath is not None:
+        below = _near(beneath, window, controls, list(beneath.columns[:1]), measure="behaviour", height=110)
+        chart = alt.vconcat(chart, below, spacing=10).resolve_scale(x="shared", color="independent")
+    return styled(chart, BLANK, title=title, description=described)
+
+
+def _near(
+    series: pd.DataFrame, window: tuple[float, float, float], controls: Spans, layers: Sequence[str], *,
+    measure: str, height: int,
+) -> AnyChart:  # fmt: skip
     ends = [*window, *(step for control in controls for step in control)]
     margin = max((max(ends) - min(ends)) / 2, 1)
     near = series.loc[max(min(ends) - margin, series.index[0]) : min(max(ends) + margin, series.index[-1])]
@@ -51,13 +67,12 @@ def around(
     mine = base.transform_filter("datum.part").mark_line(strokeWidth=2.2)
     bands = [_band(window[0], window[2], "transition", ACCENT), *(_band(*c, "control", GREY) for c in controls)]
     peak = alt.Chart(data([{"step": window[1]}])).mark_rule(color=ACCENT, strokeDash=[4, 3]).encode(x=steps)
-    chart = alt.layer(
+    return alt.layer(
         *(layer for band in bands for layer in band),
         peak,
         others.encode(detail=alt.Detail("layer:N")),
         mine.encode(color=alt.Color("layer:N", scale=palette, legend=legend)),
-    ).properties(width=640, height=220)
-    return styled(chart, BLANK, title=title, description=f"{measure} of every layer around the transition.")
+    ).properties(width=640, height=height)
 
 
 def _band(start: float, stop: float, name: str, colour: str) -> list[alt.Chart]:

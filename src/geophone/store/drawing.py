@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import altair as alt
     import pandas as pd
 
-    from geophone.records import Transition
+    from geophone.records import Drawn, Transition
     from geophone.store.run import Run
     from geophone.store.study import Study
 
@@ -20,6 +20,8 @@ class Drawing(Protocol):
     def plot_run(self, run: "Run", what: str | None, *, colour: str, share: bool) -> "alt.TopLevelMixin": ...
 
     def plot_study(self, study: "Study", what: str | None, *, layer: str | None) -> "alt.TopLevelMixin": ...
+
+    def drawn(self, run: "Run", number: int, transition: "Transition") -> "Drawn": ...
 
     def run_html(self, run: "Run") -> str: ...
 

@@ -1,6 +1,7 @@
 """A recorded run, opened from its folder."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -243,7 +244,8 @@ class Run:
     def transition(self, number: int) -> "Transition":
         """The transition of that rank; its `samples` are those that moved, with behaviour before and after. Raises
         InputError where there are fewer."""
-        return ranking(self._ranker).transition(self, number)
+        found = ranking(self._ranker).transition(self, number)
+        return replace(found, drawn=self._drawer().drawn(self, number, found)) if self._drawer else found
 
     def plot(self, what: str | None = None, *, colour: str = "layer", share: bool = False) -> "alt.TopLevelMixin":
         """The map of the run, or of one of its dimensions; of a scalar (such as "loss") its curve. An altair chart.
