@@ -77,6 +77,32 @@ def steps(page, start: str, stop: str) -> None:
         page.keyboard.press("Tab")
 
 
+# Text whose contrast with its ground is below WCAG 2.1's AA: 4.5, or 3 where it is large. Grounds are composited.
+FAINT = """() => {
+  const parsed = (c) => {
+    const m = c.match(/[\\d.]+/g).map(Number), scale = c.startsWith('color(') ? 255 : 1;
+    return [m[0] * scale, m[1] * scale, m[2] * scale, m[3] ?? 1];
+  };
+  const over = (a, b) => [0, 1, 2].map(i => a[i] * a[3] + b[i] * (1 - a[3])).concat(1);
+  const linear = (v) => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
+  const light = (c) => [.2126, .7152, .0722].reduce((sum, w, i) => sum + w * linear(c[i] / 255), 0);
+  const white = [255, 255, 255, 1];
+  const ground = (e) => e ? over(parsed(getComputedStyle(e).backgroundColor), ground(e.parentElement)) : white;
+  const worded = (e) => [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim());
+  const found = [];
+  for (const e of document.querySelectorAll('body *')) {
+    const overMarks = e.closest('.role-mark') && !e.matches('[fill="#808080"], [fill="#D55E00"]');
+    if (!worded(e) || !e.checkVisibility() || e.disabled || e.closest('[opacity="0"]') || overMarks) continue;
+    const style = getComputedStyle(e), size = parseFloat(style.fontSize), own = ground(e);
+    const ink = over(parsed(e instanceof SVGElement ? style.fill : style.color), own);
+    const [y, x] = [light(ink), light(own)].sort((p, q) => p - q);
+    const ratio = (x + .05) / (y + .05), least = size >= 24 || (size >= 18.66 && style.fontWeight >= 700) ? 3 : 4.5;
+    if (ratio < least) found.push(`${e.textContent.trim().slice(0, 40)}: ${ratio.toFixed(2)}`);
+  }
+  return found;
+}"""
+
+
 def test_every_page_opens_and_shows_what_it_has_in_light_and_dark(page, atlas):
     for path in sorted(atlas.rglob("*.html")):
         page.emulate_media(color_scheme="light")
@@ -88,11 +114,13 @@ def test_every_page_opens_and_shows_what_it_has_in_light_and_dark(page, atlas):
         charts = page.locator("[data-chart]")
         assert all(charts.nth(i).locator("svg").count() == 1 for i in range(charts.count())) and charts.count() >= 1
         assert page.locator("[role=img]:not([aria-label])").count() == 0
+        assert page.evaluate(FAINT) == [], f"{path.name}, light"
         page.emulate_media(color_scheme="dark")
         page.wait_for_timeout(100)
         page.wait_for_function(READY)
         shade = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert shade == "rgb(21, 23, 26)"
+        assert page.evaluate(FAINT) == [], f"{path.name}, dark"
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
@@ -196,7 +224,7 @@ def flagged(page, chart: str) -> list[dict]:
     )  # fmt: skip
 
 
-def test_every_flag_of_every_run_opens_its_own_transition_by_click_and_by_key(page, atlas):
+def test_every_flag_of_every_run_opens_its_own_transition_by_click(page, atlas):
     for path in [atlas / "index.html", *sorted((atlas / "runs").glob("*.html"))]:
         for chart in ("map", "series")[: 1 if path.name == "index.html" else 2]:
             opened(page, path)
@@ -208,11 +236,31 @@ def test_every_flag_of_every_run_opens_its_own_transition_by_click_and_by_key(pa
                 flag = flagged(page, chart)[number]
                 page.mouse.click(flag["x"], flag["y"])
                 page.wait_for_url(f"**/{flag['href'].split('/')[-1]}")
+
+
+def test_tab_reaches_every_link_control_and_flag_and_enter_opens_the_last_flag(page, atlas):
+    every = "a[href], button:not([disabled]), select, input, summary, [tabindex='0']"
+    wanted = f"""[...document.querySelectorAll("{every}")].filter(e => e.tabIndex >= 0 && e.checkVisibility())"""
+    for path in (
+        atlas / "index.html",
+        atlas / "runs" / "plain-run.html",
+        sorted((atlas / "targets").glob("*.html"))[0],
+    ):
         opened(page, path)
-        link = page.locator(".flags a").first
-        link.focus()
-        page.keyboard.press("Enter")
-        page.wait_for_url("**/targets/*.html")
+        page.evaluate(f"window.places = {wanted}; window.met = new Set()")
+        count = page.evaluate("places.length")
+        for _ in range(count):
+            page.keyboard.press("Tab")
+            page.evaluate("met.add(document.activeElement)")
+        missed = page.evaluate("places.filter(e => !met.has(e)).map(e => e.outerHTML.slice(0, 80))")
+        assert missed == [], path.name
+        flags = {flag["href"] for flag in flagged(page, "map")} if path.parent.name != "targets" else set()
+        links = page.evaluate("[...met].map(e => e.getAttribute?.('href') ?? '')")
+        assert flags <= {link.removeprefix("../") for link in links}
+        if flags:
+            page.locator(".flags a").last.focus()
+            page.keyboard.press("Enter")
+            page.wait_for_url("**/targets/*.html")
 
 
 def test_a_dug_transition_shows_its_pictures_and_its_way_back(page, atlas):

@@ -14,6 +14,7 @@ from geophone.charts.brushed import SHOWN, run_charts
 from geophone.errors import InputError, StoreError
 from geophone.findings import sections
 from geophone.report import page as page_module
+from geophone.report.cards import marked
 from geophone.report.names import file_names
 from geophone.report.page import write_page
 from geophone.report.runs import marks
@@ -248,3 +249,13 @@ def test_pictures_of_units_say_which_tile_is_which_unit(atlas):
     assert len(dug) == 2
     for page in dug:
         assert page.read_text().count("In order: units 0, 1, 2.</p>") == 2
+
+
+def test_a_scored_token_is_marked_in_its_text_and_is_the_one_that_was_to_be_said():
+    tokens = pd.DataFrame({"sample": 3, "position": range(20), "token": range(50, 70), "real": True})
+    assert marked({"sample": 3, "position": 4, "label": 55}, tokens) == ("50 51 52 53 54 ", "55", " 56 57 58…")
+    assert marked({"sample": 3, "position": 18, "label": 69}, tokens) == ("…60 61 62 63 64 65 66 67 68 ", "69", " ")
+    assert marked({"sample": 3, "position": 4, "label": 2}, tokens)[1] == "54"  # the label is no next token
+    spaced = tokens.assign(text=[f" w{i}" for i in range(20)])
+    assert marked({"sample": 3, "position": 1, "label": 52}, spaced) == (" w0 w1", " w2", " w3 w4 w5…")
+    assert marked({"sample": 3, "label": 2}, tokens) is None and marked({"sample": 3, "position": 4}, None) is None

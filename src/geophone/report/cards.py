@@ -18,6 +18,7 @@ from geophone.store.run import Run
 OBSERVATION = "**Observation:**"
 PICTURES = ("top", "preferred")
 SAMPLES = 6  # in the list of a card
+CONTEXT = 9  # tokens before the one that is marked
 
 
 def cards(row: Mapping[Hashable, Any], measured: RunTables, sources: Sources) -> dict[str, Any]:
@@ -50,10 +51,29 @@ def samples(known: Transition | None, run: Run) -> list[dict[str, Any]]:
     if known is None or not known.own:
         return []
     about = run.samples().to_dict("records")
+    tokens = run.tokens() if run.has_tokens else None
     rows = known.samples.head(min(known.own, SAMPLES)).to_dict("records")
+    there = [about[int(row["sample"])] for row in rows]
     return [
-        {"what": _named(about[int(row["sample"])]), "before": row["before"], "after": row["after"]} for row in rows
-    ]  # fmt: skip
+        {"what": _named(what), "before": row["before"], "after": row["after"], "text": marked(what, tokens)}
+        for row, what in zip(rows, there, strict=True)
+    ]
+
+
+def marked(about: Mapping[Hashable, Any], tokens: pd.DataFrame | None) -> tuple[str, str, str] | None:
+    """The text around a scored token: what stands before it, the token that was to be said (or, where the label is no
+    next token, the one at the position), and what follows. None where the sample has no tokens."""
+    if tokens is None or pd.isna(about.get("position", None)):
+        return None
+    row = tokens[tokens["sample"] == about["sample"]].set_index("position").sort_index()
+    at = int(about["position"])
+    at += int(at + 1 in row.index and row.at[at + 1, "token"] == about.get("label"))
+    words = (row["text"] if "text" in row else row["token"]).astype(str)
+    space = "" if words.str.contains(r"\s").any() else " "
+    before, after = words.loc[at - CONTEXT : at - 1], words.loc[at + 1 : at + CONTEXT // 3]
+    left = ("…" if len(before) and before.index[0] > row.index[0] else "") + space.join(before)
+    right = space.join(after) + ("…" if len(after) and after.index[-1] < row.index[-1] else "")
+    return left + space, words.at[at], space + right
 
 
 def _named(about: Mapping[Hashable, Any]) -> str:

@@ -160,11 +160,16 @@ class Run:
         and its `text` where that was told (`texts=`, `geophone measure --text`). Raises InputError where nothing was
         scored or the probe has no tokens."""
         self.samples()
-        if not (self.folder / TOKENS).is_file():
+        if not self.has_tokens:
             raise InputError(
                 f"{self.name} holds no tokens: its probe has none, or it was recorded by an older version."
             )
         return read_table(self.folder / TOKENS)
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether `tokens` is there to be had."""
+        return bool(self.manifest.behaviour) and (self.folder / TOKENS).is_file()
 
     def concepts(self) -> pd.DataFrame:
         """How well each concept could be read from each layer: a row per `step`, `layer` and `concept`, with `value`,
