@@ -70,6 +70,7 @@ class Scorer:
                 values.append(self.score(output, samples))
             if self.rows is not None:
                 rows.append(self.rows(output, samples))
+            del output  # before the next is made: logits of a large vocabulary are the greatest thing in memory
         behaviour = _halved(torch.cat(values)) if values else None
         return Scored(behaviour, torch.cat(rows).detach() if rows else None)
 
