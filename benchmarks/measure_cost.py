@@ -6,7 +6,7 @@ GPT-2 (124M, random weights from its config), a probe of 64 sequences of 256 tok
 positions, all layers, dimensions and signals. In each round a bare forward pass over the whole probe (as many sequences
 at a time, without gradients and cache) and one measurement (`geophone.ingest`'s: digests of the weights, forward pass,
 dimensions, changes, behaviour, rows on disk) take turns. Memory is the greatest resident size above that before, each
-with the model in memory; Linux only. Prints a Markdown table, and by how much the numbers of the micro-batches differ.
+with the model in memory; Linux only. Prints a table, and by how much the numbers of the micro-batches differ.
 """
 
 import argparse
@@ -108,7 +108,7 @@ def main() -> None:
             rows.append(compare(model, ids, batch, options.rounds, out))
             runs.append(Run(out))
             print(rows[-1], flush=True)
-        print(pd.DataFrame(rows).to_markdown(index=False))
+        print(pd.DataFrame(rows).to_string(index=False))
         print(f"\n{torch.get_num_threads()} threads")
         if len(runs) > 1:
             print("\nGreatest difference between micro-batches:")
