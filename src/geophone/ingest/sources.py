@@ -13,7 +13,7 @@ from torch import nn
 from geophone.errors import InputError, StoreError, first_line
 from geophone.ingest.hub import agreed, configuration, difference, quiet, revisions_on_hub
 from geophone.ingest.steps import steps_of
-from geophone.ingest.weights import INDEXES, SINGLE, SUFFIXES, read_weights
+from geophone.ingest.weights import FSDP, INDEXES, METADATA, SINGLE, SUFFIXES, read_weights
 from geophone.store.inside import is_inside
 from geophone.zoo.named import imported
 
@@ -132,8 +132,8 @@ def _expanded(paths: Iterable[Path | str]) -> Iterator[Path]:
 
 
 def _is_checkpoint(folder: Path) -> bool:
-    """Whether a folder is one checkpoint: what Transformers or diffusers write, whole or in shards."""
-    return any((folder / name).is_file() for name in (*INDEXES, *SINGLE))
+    """Whether a folder is one checkpoint: what Transformers, diffusers or torch.distributed.checkpoint write."""
+    return any((folder / name).is_file() for name in (*INDEXES, *SINGLE, METADATA, f"{FSDP}/{METADATA}"))
 
 
 def revisions(

@@ -1,6 +1,7 @@
 """Weights out of the files that trainings leave behind, without running anything that is in them."""
 
 import argparse
+import pickle
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,18 @@ Weights = dict[str, torch.Tensor]
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 SINGLE = ("model.safetensors", "pytorch_model.bin", "diffusion_pytorch_model.safetensors")
+# What torch.distributed.checkpoint writes beside its files, and where Transformers puts both.
+METADATA, FSDP = ".metadata", "pytorch_model_fsdp_0"
+_METADATA_HOLDS = {
+    "torch": ("Size", *(name for name in dir(torch) if isinstance(getattr(torch, name), torch.dtype))),
+    "torch.serialization": ("_get_layout",),
+    "torch.distributed.checkpoint.filesystem": ("_StorageInfo",),
+    "torch.distributed.checkpoint.metadata": (
+        "Metadata", "TensorStorageMetadata", "BytesStorageMetadata", "ChunkStorageMetadata", "TensorProperties",
+        "MetadataIndex", "StorageMeta", "_MEM_FORMAT_ENCODING",
+    ),
+    "pathlib": ("PosixPath", "PurePosixPath"), "pathlib._local": ("PosixPath", "PurePosixPath"),
+}  # fmt: skip
 # Where trainers put the weights; the first that is there counts when several fit the network.
 _NESTS = ("state_dict", "model_state_dict", "model", "module", "net", "network", "weights", "params")
 # Wrappers write their own name between those of modules, wherever they were put around one.
@@ -33,7 +46,8 @@ _HARMLESS: list[Any] = [
 
 
 def read_weights(path: Path, *, key: str | None = None, shapes: Mapping[str, torch.Size] | None = None) -> Weights:
-    """The state dict in a checkpoint: a file, or a folder as Transformers writes it (whole, or in shards).
+    """The state dict in a checkpoint: a file, or a folder as Transformers (whole, or in shards) or torch.distributed
+    .checkpoint writes it.
 
     `key` says under which key of the file the weights lie ("ema", or "callbacks.ema" for one inside another); without
     it they are looked for. `shapes`, of the network that they are for, decides between several, and takes wrappers off
@@ -109,8 +123,11 @@ def _listed(content: Any, candidates: Mapping[str, Weights] | None = None) -> st
     return f"a {type(content).__name__}"
 
 
-def _in_folder(folder: Path) -> Weights:
-    """The weights of a folder as Transformers writes it."""
+def _in_folder(folder: Path) -> Any:
+    """What the files of a checkpoint's folder hold."""
+    for place in (folder, folder / FSDP):
+        if (place / METADATA).is_file():
+            return _distributed(place)
     for name in INDEXES:
         if (folder / name).is_file():
             return _shards(folder, read_json(folder / name), name)
@@ -134,6 +151,55 @@ def _shards(folder: Path, index: Any, name: str) -> Weights:
     if missing := sorted(places.keys() - weights.keys()):
         raise StoreError(f"{folder}: {missing[0]} is not in {places[missing[0]]}, where the index has it.")
     return weights
+
+
+class _Metadata(pickle.Unpickler):
+    """Reads what torch.distributed.checkpoint says of its files, and nothing that does anything."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if name not in _METADATA_HOLDS.get(module, ()):
+            raise pickle.UnpicklingError(f"GLOBAL {module}.{name}")
+        return super().find_class(module, name)
+
+
+def _distributed(folder: Path) -> dict[str, Any]:
+    """The tensors of a folder of torch.distributed.checkpoint, nested as they were saved, without an optimizer's."""
+    from torch.distributed import checkpoint
+    from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadata
+
+    class Reader(checkpoint.FileSystemReader):
+        def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:
+            return about
+
+    try:
+        with open(folder / METADATA, "rb") as file:
+            about: Metadata = _Metadata(file).load()
+        paths = {
+            name: about.planner_data[name] if about.planner_data else (name,) for name in about.state_dict_metadata
+        }
+        flat = {
+            name: torch.empty(entry.size, dtype=entry.properties.dtype, device="meta")
+            for name, entry in about.state_dict_metadata.items()
+            if isinstance(entry, TensorStorageMetadata) and not str(paths[name][0]).startswith("optim")
+        }
+        files = {folder / info.relative_path for info in about.storage_data.values()}
+        if any(path.parent != folder for path in files):
+            raise StoreError(f"{folder} names files that lie outside of it.")
+        if sum(tensor.nbytes for tensor in flat.values()) > sum(path.stat().st_size for path in files):
+            raise StoreError(f"{folder} says that its tensors are larger than its files.")
+        flat = {name: torch.empty_like(tensor, device="cpu") for name, tensor in flat.items()}
+        checkpoint.load(flat, storage_reader=Reader(folder), no_dist=True)
+    except StoreError:
+        raise
+    except Exception as error:  # as below
+        raise StoreError(f"{folder} {_why(error)}.") from error
+    nested: dict[str, Any] = {}
+    for name, tensor in flat.items():
+        inner = nested
+        for part in paths[name][:-1]:
+            inner = inner.setdefault(str(part), {})
+        inner[str(paths[name][-1])] = tensor
+    return nested
 
 
 def load_tensors(path: Path) -> Any:
