@@ -111,10 +111,7 @@ def main() -> int:
     rng = np.random.default_rng(arguments.seed)
     with tempfile.TemporaryDirectory() as named:
         place = Path(named)
-        if arguments.measure:
-            words = measure_command(place)
-        else:
-            words = study_command(place, arguments.study, arguments.until)
+        words = measure_command(place) if arguments.measure else study_command(place, arguments.study, arguments.until)
         began = time.monotonic()
         (place / "whole").mkdir()
         if start(words, place / "whole" / "study").wait() != done:

@@ -191,8 +191,10 @@ def _distributed(folder: Path) -> dict[str, Any]:
         checkpoint.load(flat, storage_reader=Reader(folder), no_dist=True)
     except StoreError:
         raise
-    except Exception as error:  # as below
-        raise StoreError(f"{folder} {_why(error)}.") from error
+    except (Exception, checkpoint.CheckpointException) as error:  # the second is none of the first, and wraps it
+        failures = getattr(error, "failures", {})
+        inner = next((failed[0] for failed in failures.values()), error)
+        raise StoreError(f"{folder} {_why(inner)}.") from error
     nested: dict[str, Any] = {}
     for name, tensor in flat.items():
         inner = nested
@@ -224,7 +226,7 @@ def load_tensors(path: Path) -> Any:
         raise StoreError(f"{path} {_why(error)}.") from error
 
 
-def _why(error: Exception) -> str:
+def _why(error: BaseException) -> str:
     text = re.sub(r"\x1b\[[\d;]*m", "", str(error))
     if match := re.search(r"(?:GLOBAL|global:?|class) `?([\w.]+\.[\w.]+)`?", text):
         return (
