@@ -1,4 +1,4 @@
-"""What the six cases of the gallery share: clocks beside transitions, the JSON of what came out, and the page made of it."""
+"""What the gallery's cases share: clocks beside transitions, the JSON of what came out, and the page made of it."""
 
 import json
 import sys
@@ -21,7 +21,7 @@ REACH = 5  # measurements; the benchmark's least tolerance
 
 @dataclass(frozen=True)
 class Event:
-    """What happens in a case, and when by a clock that the recorder does not see. `kinds`: what it may rightly be called;
+    """What happens in a case, when by a clock that the recorder does not see, and the `kinds` it may be called rightly;
     `own`: which of the probe's samples it is about (a mask over them), where that is known."""
 
     name: str
@@ -155,7 +155,9 @@ def _events(said: dict) -> str:
         clock = "never" if event["clock"] is None else event["clock"]
         t = _of(said, event)
         auc = "" if event["auc"] is None else f"{event['auc']:.2f}"
-        cells = f"{t['rank']} | {t['kind']} | {_steps(t)} | {t['layers']} | {t['samples']}" if t else "- | - | - | - | -"
+        cells = (
+            f"{t['rank']} | {t['kind']} | {_steps(t)} | {t['layers']} | {t['samples']}" if t else "- | - | - | - | -"
+        )
         rows.append(f"| {event['event']} | {clock} | {cells} | {auc} |")
     return "\n".join(rows)
 
@@ -169,7 +171,9 @@ def _table(transitions: list[dict]) -> str:
 
 
 def _reasons(transitions: list[dict]) -> str:
-    return "\n".join(textwrap.fill(f"{t['rank']}. {t['reason']}", 120, subsequent_indent="   ") for t in transitions[:3])
+    return "\n".join(
+        textwrap.fill(f"{t['rank']}. {t['reason']}", 120, subsequent_indent="   ") for t in transitions[:3]
+    )
 
 
 def _steps(transition: dict) -> str:

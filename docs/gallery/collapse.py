@@ -13,9 +13,9 @@ BREAKS = 601
 
 
 def train(out: Path) -> list[Event]:
-    """An encoder of digits (8 x 8) draws two noisy views of an image together and those of others apart. From step 601 on
-    the second term is gone, as by a mistake in a mask. There are no labels. The clock: the step after that at which the
-    mean cosine between embeddings of different test images passes half of the way from what it was to 1."""
+    """An encoder of digits (8 x 8) draws two noisy views of an image together and those of others apart. From step 601
+    on the second term is gone, as by a mistake in a mask. There are no labels. The clock: the step after that at which
+    the mean cosine between embeddings of different test images passes half of the way from what it was to 1."""
     images = torch.tensor(load_digits().images / 16, dtype=torch.float32).flatten(1)
     probe, test, pool = images[:256], images[256:512], images[512:]
     rng = np.random.default_rng(0)
