@@ -2,6 +2,8 @@
 
 import http.client
 import socket
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
@@ -55,6 +57,23 @@ def test_a_guarded_netron_answers_this_machine(served, host):
     guard(served)
     assert asked(served, host, "/data/net.onnx") == (200, b"the weights")
     assert asked(served, host, "/")[0] == 200 and asked(served, host, "/data/../../etc/passwd")[0] == 404
+
+
+def test_a_netron_just_stopped_at_the_same_address_is_not_mistaken_for_it(served):
+    """Its thread lives on for a moment, with a server of that address whose socket is closed."""
+    stopped = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    stopped.server_close()
+    stopped.server_address = served
+    over = threading.Event()
+    thread = threading.Thread(target=over.wait)
+    thread.server = stopped
+    thread.start()
+    try:
+        guard(served)
+        assert asked(served, "evil.example", "/data/net.onnx")[0] == 421
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_it_cannot_be_reached_by_another_address_of_this_machine(served):

@@ -71,6 +71,8 @@ def guard(address: tuple[str, int]) -> None:
     """
     servers = [getattr(thread, "server", None) for thread in threading.enumerate()]
     mine = [s for s in servers if isinstance(s, HTTPServer) and s.server_address[:2] == tuple(address)]
+    # The thread of a Netron that was stopped lives on for up to its timeout, with the address but without a socket.
+    mine = [s for s in mine if s.fileno() != -1]
     handler = mine[0].RequestHandlerClass if len(mine) == 1 else None
     if not isinstance(handler, type):
         raise InputError("this release of Netron cannot be kept to this machine; export with --export and open that.")
