@@ -53,13 +53,15 @@ class Property:
 @dataclass(frozen=True, slots=True)
 class RunState:
     """A run that is there: its `status`, its `problem` (files that are missing or changed, or why it cannot be read, or
-    ""), the layers that were left out of it, and the checkpoints that could not be measured, each with the reason."""
+    ""), the layers that were left out of it and the checkpoints that could not be measured, each with the reason, and
+    the canonical names of the layers that were recorded."""
 
     folder: Path
     status: str
     problem: str
     left_out: Mapping[str, str]
     failed: Mapping[str, str] = field(default_factory=dict)
+    canonical: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,8 @@ def _state(folder: Path) -> RunState:
     damaged = [str(path.relative_to(folder)) for path in damaged_files(folder, manifest)]
     more = f" and {len(damaged) - 3} more" if len(damaged) > 3 else ""
     problem = f"missing or changed: {', '.join(damaged[:3])}{more}" if damaged else ""
-    return RunState(folder, manifest.status, problem, manifest.left_out, manifest.about.get("failed", {}))
+    names = {layer.name: layer.canonical for layer in manifest.layers if layer.canonical not in ("", layer.name)}
+    return RunState(folder, manifest.status, problem, manifest.left_out, manifest.about.get("failed", {}), names)
 
 
 def _part(requirement: Requirement, extra: str, imports: bool) -> Package:

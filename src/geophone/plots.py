@@ -189,7 +189,7 @@ def plot_study(study: Study, what: str | None = None, *, layer: str | None = Non
     series: dict[str, pd.Series] = {}
     for run in runs:
         table = run.series(dimension) if run in measured else run.scalars()
-        column = layer if run in measured else dimension
+        column = _column(run, layer) if run in measured else dimension
         if column in table:
             series[run.name] = table[column].dropna()
     if not series:
@@ -197,6 +197,14 @@ def plot_study(study: Study, what: str | None = None, *, layer: str | None = Non
         raise InputError(f"no run of {study.folder} has {wanted}.")
     name = f"{plain(dimension)} of {layer}" if layer else plain(dimension)
     return overlay(series, y=name, title=f"The {name} in {len(series)} run{'s' if len(series) != 1 else ''}")
+
+
+def _column(run: Run, layer: str | None) -> str | None:
+    """The module's own name of `layer` in `run`; None where it has no such layer."""
+    try:
+        return None if layer is None else run.layer(layer).name
+    except InputError:
+        return None
 
 
 def run_html(run: Run) -> str:

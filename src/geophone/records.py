@@ -25,7 +25,8 @@ class Layer:
     """One recorded layer: where it is, and how its output is read as a matrix of `rows` x `features`.
 
     `view` is one of channels, pooled, flat (images), tokens, last, mean (sequences) or flat (vectors); `shape`
-    is the output's shape for one sample, without the batch axis.
+    is the output's shape for one sample, without the batch axis. `canonical` is the name that it has in every
+    architecture ("blocks.3", "blocks.3+attention"; "" where there is none); `name` is the module's own.
     """
 
     name: str
@@ -34,6 +35,12 @@ class Layer:
     features: int
     rows: int
     shape: tuple[int, ...]
+    canonical: str = ""
+
+    @property
+    def said(self) -> str:
+        """The module's own name, and the canonical one where that is another."""
+        return self.name if self.canonical in ("", self.name) else f"{self.name} ({self.canonical})"
 
 
 @dataclass(frozen=True, slots=True)

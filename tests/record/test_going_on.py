@@ -141,4 +141,4 @@ def test_a_checkpoint_brings_any_optimizer_back_to_where_it_was(tmp_path, make):
 def test_a_view_for_a_layer_that_is_not_there_is_a_mistake():
     with pytest.raises(InputError, match="'conv1', which no recorded layer matches; recorded are 0, 2"):
         gp.layers(network(), noise(), views={"conv1": "flat"})
-    assert [layer.view for layer in gp.layers(network(), noise(), views={"*": "flat"})] == ["flat", "flat"]
+    assert [layer.view for layer in gp.layers(network(), noise(), views={"**": "flat"})] == ["flat", "flat"]

@@ -96,7 +96,7 @@ class TestBlocks:
         assert len(layers) == MOST_BY_DEFAULT and len(layers.left_out) == 60
         depths = [int(layer.name.rpartition(".")[2]) for layer in layers]
         assert depths[0] == 0 and depths[-1] == 99 and max(np.diff(depths)) <= 3
-        assert "layers='*'" in layers.left_out["tree.1"]
+        assert "layers='**'" in layers.left_out["tree.1"]
         assert len(gp.layers(deep, noise(12, 8), layers="tree.*")) == 100
         stream = Walk(nn.ModuleList([Residual() for _ in range(30)]))
         layers = gp.layers(stream, noise(12, 8))

@@ -96,12 +96,12 @@ def check(seed: int, folder) -> int:
     model, x = random_module(seed)
     expected = caught(model, x)
     views = {2: "flat", 3: "mean", 4: "pooled"}[x.ndim]
-    options = {"layers": "*", "views": views, "dimensions": NAMES, "signals": False, "updates": False, "alarms": False}
+    options = {"layers": "**", "views": views, "dimensions": NAMES, "signals": False, "updates": False, "alarms": False}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with gp.Recorder(model, x, out=folder, every=1, snapshots=None, on_error="raise", **options) as recorder:
             recorder.step()
-        left_out = gp.layers(model, x, layers="*", views=views, updates=False).left_out
+        left_out = gp.layers(model, x, layers="**", views=views, updates=False).left_out
     table = gp.open(folder).table()
     table = table[table["step"] == 1].set_index("layer")
     for name, output in expected.items():

@@ -35,7 +35,7 @@ def measure(
     step_pattern: Annotated[
         str | None, typer.Option(help="A regular expression whose group is the step in a name, such as 'it(\\d+)'.")
     ] = None,
-    layers: Annotated[list[str] | None, typer.Option(help="Module path or glob; may be repeated.")] = None,
+    layers: Annotated[list[str] | None, typer.Option(help="Module path, canonical name or glob; several.")] = None,
     rows: Annotated[int, typer.Option(min=2, help="Rows of a layer with positions.")] = 1024,
     batch: Annotated[int | None, typer.Option(min=1, help="Samples that go forward at a time.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto.")] = "cpu",

@@ -3,7 +3,6 @@
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,12 @@ from geophone.errors import InputError
 from geophone.record.axes import CHANNELS_FIRST, FIRST, Samples, Shape, samples_axis
 from geophone.record.capture import ActivationCapture, first_tensor
 from geophone.record.distributed import is_sharded
+from geophone.record.naming import canonical
 from geophone.record.probe import Probe, as_probe, bare
 from geophone.record.scoring import Scorer, concepts_of, scorer
 from geophone.record.selection import Selection, selection, some
 from geophone.record.state import Attribute, Snapshot, changed_by, snapshot
-from geophone.record.views import View, kind_of, size_of, view_of
+from geophone.record.views import View, is_meant, kind_of, size_of, view_of
 from geophone.record.what import Views, What
 from geophone.records import Layer
 from geophone.signals import ADDED, Concept
@@ -93,7 +93,7 @@ class LayerList(tuple[Layer, ...]):
         return made
 
     def __repr__(self) -> str:
-        lines = [f"{v.name}: {v.rows} x {v.features}, {v.view}" for v in (*self, *self.updates)]
+        lines = [f"{v.said}: {v.rows} x {v.features}, {v.view}" for v in (*self, *self.updates)]
         return "\n".join([*lines, *(f"left out: {name}, which {why}" for name, why in self.left_out.items())])
 
 
@@ -248,14 +248,15 @@ def settled(
     if chosen.default:
         names, more = _evenly(names)
         left_out |= more
-    _check_patterns(what.views, names)
+    named = {name: (name, canonical(name, chosen.canonical)) for name in names}
+    _check_patterns(what.views, named)
     layers: list[Layer] = []
     views: dict[str, View] = {}
     depths = {name: depth for depth, name in enumerate(dict.fromkeys(name.removesuffix(ADDED) for name in names))}
     for name in names:
         depth, place = depths[name.removesuffix(ADDED)], axes[name] or FIRST
         shape = tuple(View("flat", place).arranged(torch.empty(shapes[name], device="meta")).shape)
-        kind = kind_of(name, chosen.modules[_module(name)], shape, what.views)
+        kind = kind_of(named[name], chosen.modules[_module(name)], shape, what.views)
         if " " in kind:
             shape, place = shapes[name], FIRST
         rng = np.random.default_rng([_POSITIONS_SEED, depth])
@@ -265,7 +266,7 @@ def settled(
             left_out[name] = "has a single row on a probe of one sample"
             continue
         views[name] = view
-        layers.append(Layer(name, depth, kind, features, rows, shape[1:]))
+        layers.append(Layer(name, depth, kind, features, rows, shape[1:], named[name][1]))
     added = frozenset(_module(name) for name in views if name.endswith(ADDED))
     select = tuple(dict.fromkeys(map(_module, views)))
     return Plan(select, tuple(layers), views, 0, added, left_out=left_out)
@@ -306,7 +307,7 @@ def _evenly(names: list[str]) -> tuple[list[str], dict[str, str]]:
     streams = list(dict.fromkeys(name.removesuffix(ADDED) for name in names))
     each = MOST_BY_DEFAULT * len(streams) // len(names)
     kept = {streams[i] for i in np.linspace(0, len(streams) - 1, each).round().astype(int)}
-    why = f"is one of {len(streams)} layers, of which {len(kept)} are recorded by default; layers='*' names all"
+    why = f"is one of {len(streams)} layers, of which {len(kept)} are recorded by default; layers='**' names all"
     chosen = [name for name in names if name.removesuffix(ADDED) in kept]
     return chosen, {name: why for name in streams if name not in kept}
 
@@ -319,10 +320,11 @@ def _forward(model: nn.Module, probe: Probe) -> Any:
         raise InputError(f"the model cannot read a probe of shape {shapes}: {error}") from error
 
 
-def _check_patterns(views: Views, names: list[str]) -> None:
+def _check_patterns(views: Views, named: Mapping[str, tuple[str, str]]) -> None:
     for pattern in views if isinstance(views, Mapping) else ():
-        if not any(name == pattern or fnmatchcase(name, pattern) for name in names):
-            raise InputError(f"views= names {pattern!r}, which no recorded layer matches; recorded are {some(names)}.")
+        if not any(is_meant(pattern, names) for names in named.values()):
+            there = some(list(named))
+            raise InputError(f"views= names {pattern!r}, which no recorded layer matches; recorded are {there}.")
 
 
 def layers(model: nn.Module, probe: Any, **options: Any) -> LayerList:

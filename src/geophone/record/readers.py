@@ -230,7 +230,9 @@ def check_same(manifest: Manifest, what: What, reader: Reader, folder: Path) -> 
 
 def check_layers(manifest: Manifest, plan: Plan, folder: Path) -> None:
     """Raises InputError unless the run of `manifest` has the layers of `plan`, or none yet."""
-    if manifest.layers and manifest.layers != plan.layers:
+    # A run from before layers had canonical names is the same run.
+    unnamed = [tuple(replace(layer, canonical="") for layer in layers) for layers in (manifest.layers, plan.layers)]
+    if manifest.layers and unnamed[0] != unnamed[1]:
         raise InputError(_other(manifest, folder))
 
 

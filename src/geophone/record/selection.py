@@ -1,18 +1,15 @@
 """Which modules of a model are recorded: those that are named, or its blocks and the weight layers outside them."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 
 from torch import nn
 
 from geophone.errors import InputError
+from geophone.record.naming import blocks_of, canonical_names, is_weight_layer, matches
 from geophone.record.what import Selector, What
 from geophone.signals import ADDED
 
-# Lists and dicts of modules are never called themselves; what is in them is.
-_CONTAINERS = (nn.ModuleList, nn.ModuleDict)
 _SCRIPTED = "is scripted: no hook can be put on it"
 _HEAD = "puts out a whole vocabulary, which costs more than all other layers; name it to record it"
 
@@ -21,7 +18,8 @@ _HEAD = "puts out a whole vocabulary, which costs more than all other layers; na
 class Selection:
     """Modules by path, in the model's own order. Of `outputs` what they put out is recorded, of `updates` what they
     add to their input; `blocks` are those whose updates are recorded where they turn out to be the stream's; `left_out`
-    are modules that would have been recorded, each with the reason. `default` says that nobody named them."""
+    are modules that would have been recorded, each with the reason. `default` says that nobody named them.
+    `canonical` has the names that modules have in every architecture, of those that have one."""
 
     modules: dict[str, nn.Module]
     outputs: frozenset[str]
@@ -29,11 +27,13 @@ class Selection:
     blocks: frozenset[str] = frozenset()
     left_out: dict[str, str] = field(default_factory=dict)
     default: bool = False
+    canonical: dict[str, str] = field(default_factory=dict)
 
 
 def selection(model: nn.Module, what: What) -> Selection:
     """What `what` selects in `model`. Raises InputError when that is nothing."""
     chosen = _default(model) if what.selectors is None else _named(model, what.selectors)
+    names = canonical_names(model)
     scripted = {name for name, module in chosen.modules.items() if is_scripted(module)}
     left_out = chosen.left_out | dict.fromkeys(sorted(scripted), _SCRIPTED)
     modules = {name: module for name, module in chosen.modules.items() if name not in scripted}
@@ -43,7 +43,7 @@ def selection(model: nn.Module, what: What) -> Selection:
     updates, blocks = chosen.updates, chosen.blocks
     if what.updates is not None:
         updates, blocks = (frozenset(blocks or chosen.outputs) if what.updates else frozenset()), frozenset()
-    return Selection(modules, chosen.outputs, updates, blocks, left_out, chosen.default)
+    return Selection(modules, chosen.outputs, updates, blocks, left_out, chosen.default, names)
 
 
 def is_scripted(module: nn.Module) -> bool:
@@ -51,14 +51,18 @@ def is_scripted(module: nn.Module) -> bool:
 
 
 def select_modules(model: nn.Module, select: Iterable[Selector] | Selector) -> dict[str, nn.Module]:
-    """Modules of `model` by path, in the model's own order. Raises InputError for a selector that matches none."""
+    """Modules of `model` by path, in the model's own order. Text that fits no path is a canonical name, or a glob over
+    them. Raises InputError for a selector that matches none."""
     named = {name: module for name, module in model.named_modules() if name}
     wanted: set[str] = set()
     for selector in [select] if isinstance(select, str | type | nn.Module) else select:
         hits = {name for name, module in named.items() if _matches(selector, name, module)}
+        if not hits and isinstance(selector, str):
+            hits = {name for name, said in canonical_names(model).items() if matches(selector, said)}
         if not hits:
             label = selector if isinstance(selector, str) else getattr(selector, "__name__", type(selector).__name__)
-            raise InputError(f"no module matches {label!r}; the model has {some(list(named)) or 'no parts'}.")
+            also = f" Under canonical names: {some(list(said))}." if (said := canonical_names(model).values()) else ""
+            raise InputError(f"no module matches {label!r}; the model has {some(list(named)) or 'no parts'}.{also}")
         wanted |= hits
     return {name: module for name, module in named.items() if name in wanted}
 
@@ -69,7 +73,7 @@ def some(names: list[str]) -> str:
 
 def _matches(selector: Selector, name: str, module: nn.Module) -> bool:
     if isinstance(selector, str):
-        return name == selector or fnmatchcase(name, selector)
+        return matches(selector, name)
     if isinstance(selector, type):
         return isinstance(module, selector)
     return module is selector
@@ -89,19 +93,16 @@ def _named(model: nn.Module, selectors: Iterable[Selector]) -> Selection:
 def _default(model: nn.Module) -> Selection:
     """What is recorded when nobody says: the blocks of the network, and the weight layers outside them.
 
-    A block is a part with weights of an `nn.ModuleList` or `nn.ModuleDict`, however deep the lists lie in one another
-    (its output is, in transformers, the residual stream), or one of several parts of one class in an `nn.Sequential`.
-    A weight layer is a module without children that owns a parameter of two or more axes, or an
-    `nn.MultiheadAttention`. Norms, activations and dropout are neither, and the head of a language model is left out.
+    Norms, activations and dropout are neither, and the head of a language model is left out.
     """
-    blocks = set(_blocks(model, "", _in_sequence(model)))
+    blocks = set(blocks_of(model))
     modules: dict[str, nn.Module] = {}
     left_out: dict[str, str] = {}
     vocabularies = {module.num_embeddings for module in model.modules() if isinstance(module, nn.Embedding)}
     for name, module in model.named_modules():
         if not name or any(name.startswith(whole + ".") for whole in modules if _holds_all(whole, modules, blocks)):
             continue
-        if name in blocks or _is_weight_layer(module):
+        if name in blocks or is_weight_layer(module):
             if name not in blocks and _is_head(module, vocabularies):
                 left_out[name] = _HEAD
             else:
@@ -113,48 +114,6 @@ def _default(model: nn.Module) -> Selection:
 def _holds_all(name: str, modules: dict[str, nn.Module], blocks: set[str]) -> bool:
     """Whether what lies inside of a recorded module is recorded with it."""
     return name in blocks or isinstance(modules[name], nn.MultiheadAttention)
-
-
-def _blocks(module: nn.Module, name: str, several: set[type]) -> Iterator[str]:
-    for child_name, child in module.named_children():
-        path = f"{name}.{child_name}" if name else child_name
-        if isinstance(child, _CONTAINERS):
-            yield from _blocks(child, path, several)
-        elif (isinstance(module, _CONTAINERS) and _has_weights(child)) or (
-            isinstance(module, nn.Sequential) and type(child) in several and not _is_stage(child, several)
-        ):
-            yield path
-        else:
-            yield from _blocks(child, path, several)
-
-
-def _in_sequence(model: nn.Module) -> set[type]:
-    """Classes of composite modules of which two or more stand in an `nn.Sequential`, anywhere in the model."""
-    counts = Counter(
-        type(child)
-        for module in model.modules()
-        if isinstance(module, nn.Sequential)
-        for child in module.children()
-        if not isinstance(child, nn.Sequential | nn.MultiheadAttention) and any(True for _ in child.children())
-    )
-    return {kind for kind, count in counts.items() if count > 1}
-
-
-def _is_stage(module: nn.Module, several: set[type]) -> bool:
-    """Whether `module` is a sequence of blocks itself, whose parts say more than the whole."""
-    sequences = (m for m in module.modules() if isinstance(m, nn.Sequential))
-    return any(type(child) in several for sequence in sequences for child in sequence.children())
-
-
-def _has_weights(module: nn.Module) -> bool:
-    return any(True for _ in module.parameters())
-
-
-def _is_weight_layer(module: nn.Module) -> bool:
-    if isinstance(module, nn.MultiheadAttention):
-        return True
-    own = [p for p in module.parameters(recurse=False) if nn.parameter.is_lazy(p) or p.ndim >= 2]
-    return bool(own) and not any(True for _ in module.children())
 
 
 def _is_head(module: nn.Module, vocabularies: set[int]) -> bool:

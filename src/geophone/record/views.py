@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 
 import numpy as np
 import torch
@@ -10,7 +9,9 @@ from torch import nn
 
 from geophone.errors import InputError
 from geophone.record.axes import FIRST, Samples, Shape, features_last, words
+from geophone.record.naming import matches
 from geophone.record.what import Views
+from geophone.records import ADDED
 
 VIEWS = ("channels", "pooled", "flat", "tokens", "last", "mean")
 _FOR_THREE = ("tokens", "last", "mean", "flat", "channels", "pooled")
@@ -108,17 +109,23 @@ class View:
         return rows.flatten() if self.real is None else rows[self.real]
 
 
-def kind_of(name: str, module: nn.Module, shape: Shape, views: Views) -> str:
-    """How the output of `module`, of `shape` with the samples first, is read: as `views` say, else images by channel,
-    sequences by token, vectors flat. Raises InputError for a view that does not fit."""
+def kind_of(names: Sequence[str], module: nn.Module, shape: Shape, views: Views) -> str:
+    """How the output of `module`, of `shape` with the samples first, is read: as `views` say of one of its `names` (its
+    own first), else images by channel, sequences by token, vectors flat. Raises InputError for a view that does not
+    fit."""
     if isinstance(views, str):
-        views = {"*": views} if len(shape) > 2 else None
+        views = {"**": views} if len(shape) > 2 else None
     for pattern, kind in (views or {}).items():
-        if name == pattern or fnmatchcase(name, pattern):
-            return _checked(kind, shape, name)
+        if is_meant(pattern, names):
+            return _checked(kind, shape, names[0])
     if len(shape) == 2:
         return "flat"
     return "tokens" if features_last(module, shape) else "channels"
+
+
+def is_meant(pattern: str, names: Sequence[str]) -> bool:
+    """Whether `pattern` matches one of the names of a layer, or of the block whose update it is."""
+    return any(matches(pattern, each) for name in names for each in (name, name.removesuffix(ADDED)))
 
 
 def _checked(kind: str, shape: Shape, layer: str) -> str:

@@ -21,11 +21,12 @@ NEXT_TOKEN = "next-token"
 class What:
     """What a `Recorder` reads at a measurement; checked when it is made, as far as can be without the model.
 
-    `layers`: module paths, globs over paths, modules or types (None: the blocks, and the weight layers outside
-    them). `views`: one view for all layers, or a mapping from path or glob to view. `rows`: about how many rows a
-    layer with positions draws in all, the same ones at every step. `dimensions`: names from the catalogue (None: all).
-    `noise`: a second batch of as many other samples, read at every `noise_every`-th measurement, whose distance from
-    the probe's values is the measurement noise.
+    `layers`: module paths, canonical names ("blocks.3+attention"), globs over either, in which `*` stops at a dot and
+    `**` does not, modules or types (None: the blocks, and the weight layers outside them). `views`: one view for all
+    layers, or a mapping from path, name or glob to view. `rows`: about how many rows a layer with positions draws in
+    all, the same ones at every step. `dimensions`: names from the catalogue (None: all). `noise`: a second batch of as
+    many other samples, read at every `noise_every`-th measurement, whose distance from the probe's values is the
+    measurement noise.
 
     `labels` say how well each sample of the probe is answered (behaviour): classes (samples,) or (samples, positions)
     as whole numbers, -100 where nothing is scored; numbers of the output's shape; or "next-token". `behaviour` is a

@@ -53,6 +53,16 @@ class Run:
         """The recorded layers, in depth order."""
         return self.manifest.layers
 
+    def layer(self, name: str) -> Layer:
+        """The layer of that name: the module's own, or the canonical one, such as "blocks.3+attention". Raises
+        InputError where none is recorded."""
+        called = [layer for layer in self.layers if name == layer.name]
+        called += [layer for layer in self.layers if name and name == layer.canonical]
+        if not called:
+            there = ", ".join(layer.said for layer in self.layers[:12])
+            raise InputError(f"{self.name} has no layer {name!r}; it has {there}{' ...' if self.layers[12:] else ''}.")
+        return called[0]
+
     @property
     def dimensions(self) -> tuple[str, ...]:
         return tuple(self.manifest.definitions)

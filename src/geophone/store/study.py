@@ -161,9 +161,9 @@ class Study:
         write_table(self.places.table(name), typed(table, _row_of(name)))
 
     def plot(self, what: str | None = None, *, layer: str | None = None) -> "alt.TopLevelMixin":
-        """A small map of every run of one dimension; with `layer`, that layer's series of all runs on one axis, with
-        the band between their quartiles where they share their steps; of a scalar (such as "loss") its curves. An
-        altair chart. Raises InputError for a name that no run has.
+        """A small map of every run of one dimension; with `layer` (its own name or the canonical one), that layer's
+        series of all runs on one axis, with the band between their quartiles where they share their steps; of a scalar
+        (such as "loss") its curves. An altair chart. Raises InputError for a name that no run has.
         """
         return drawing(self._drawer).plot_study(self, what, layer=layer)
 

@@ -33,6 +33,8 @@ def _say_runs(runs: Sequence[RunState]) -> None:
     for run in runs:
         said = [run.status, run.problem] if run.problem else [run.status]
         print(f"  {'!!' if run.problem else 'ok'} {run.folder.name:<18} {'; '.join(said)}")
+        for layer, name in run.canonical.items():
+            print(f"     {layer} is {name}")
         for layer, reason in run.left_out.items():
             print(f"     left out: {layer}, {reason}")
         for checkpoint, reason in run.failed.items():
