@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO ?= geophone-demo
 
-.PHONY: demo test test-slow docs gallery package clean
+.PHONY: demo test test-slow docs docs-test gallery package clean
 demo: $(VENV)/.ready
 	$(BIN)/geophone demo --out $(DEMO)
 
@@ -21,6 +21,9 @@ test-slow: $(VENV)/.ready
 docs: $(VENV)/.ready
 	$(BIN)/python docs/make_verbs.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet   # build/site/index.html
+
+docs-test: $(VENV)/.ready
+	$(BIN)/python docs/blocks.py   # every command and block of README and docs/
 
 gallery: $(VENV)/.ready
 	for case in induction grokking parity collapse forgetting shock; do $(BIN)/python docs/gallery/$$case.py || exit 1; done

@@ -13,6 +13,18 @@ from geophone.cli import VERBS, app
 
 FOLDER = Path(__file__).parent / "verbs"
 WIDTH = 100
+# What docs/blocks.py puts into the folder before a page's example, or why it does not run it.
+_BEFORE = {
+    "demo": "not run: minutes; .ci/run does it with fewer steps",
+    "run": "not run: 20 minutes; tests/test_readme.py reads the file and parses the options",
+    "prove": "not run: minutes; tests/prove trains two of its testbeds",
+    "import": "given: tables",
+    "measure": "given: pythia",
+    "export": "given: measured",
+    "netron": "given: demo",
+    "evidence": "given: dug",
+    "paper": "given: tested",
+}
 
 
 def pages() -> dict[str, str]:
@@ -44,8 +56,8 @@ def _page(verb: str, command, root) -> str:
         usage = context.get_help()
     text, _, example = (mine.help or "").partition("Example: ")
     return (
-        f"# geophone {verb}\n\n{_prose(text)}\n\n```sh\n{' '.join(example.split())}\n```\n\n"
-        f"```text\n{usage.rstrip()}\n```\n"
+        f"# geophone {verb}\n\n{_prose(text)}\n\n<!-- {_BEFORE.get(verb, 'given: ranked')} -->\n"
+        f"```sh\n{' '.join(example.split())}\n```\n\n`geophone {verb} --help` says:\n\n```text\n{usage.rstrip()}\n```\n"
     )
 
 
