@@ -8,6 +8,7 @@ status 1 names page and line of what fails. Comments in a page, which a reader d
 
     <!-- given: NAME, ... -->   anywhere: what lies in the folder before the first block (`given.py`)
     <!-- not run: REASON -->    right before a block that cannot run here (listed in tests/docs/test_blocks.py)
+    <!-- saved as: FILE -->     right before a block of Python that a later command runs from that file
 """
 
 import contextlib
@@ -29,20 +30,21 @@ ROOT = Path(__file__).parents[1]
 RUN, SHOWN = ("python", "sh", "toml"), ("text",)
 MOST = 300  # seconds that a page may take
 _FENCE = re.compile(r"^```(\S*)\s*$")
-_COMMENT = re.compile(r"<!-- (given|not run): (.+?) -->", re.S)
+_COMMENT = re.compile(r"<!-- (given|not run|saved as): (.+?) -->", re.S)
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
 
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: its language, the page's line of its first line, its text, what is `shown` right after it, and
-    why it is `not_run` ("" where it is)."""
+    """A fenced block: its language, the page's line of its first line, its text, what is `shown` right after it, why
+    it is `not_run` ("" where it is), and the file that it is `saved` as ("" where it is run)."""
 
     language: str
     line: int
     text: str
     shown: str | None
     not_run: str
+    saved: str
 
 
 def pages() -> list[Path]:
@@ -60,15 +62,16 @@ def blocks(text: str) -> list[Block]:
     for place, (first, last) in enumerate(spans):
         fence = _FENCE.match(lines[first])
         before = "\n".join(lines[spans[place - 1][1] + 1 if place else 0 : first]).rstrip()
-        reasons = [m for m in _COMMENT.finditer(before) if m[1] == "not run" and m.end() == len(before)]
+        said = {m[1]: " ".join(m[2].split()) for m in _COMMENT.finditer(before) if m.end() == len(before)}
         shown = None
         if place + 1 < len(spans):
             start, end = spans[place + 1]
             if lines[start] == "```text" and not "".join(lines[last + 1 : start]).strip():
                 shown = "\n".join(lines[start + 1 : end]) + "\n"
         body = "\n".join(lines[first + 1 : last]) + "\n"
-        reason = " ".join(reasons[-1][2].split()) if reasons else ""
-        found.append(Block(fence[1] if fence else lines[first], first + 2, body, shown, reason))
+        language = fence[1] if fence else lines[first]
+        why, file = said.get("not run", ""), said.get("saved as", "")
+        found.append(Block(language, first + 2, body, shown, why, file))
     return found
 
 
@@ -86,7 +89,9 @@ def run_page(text: str, page: str) -> None:
             continue
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
-            if block.language == "python":
+            if block.saved:
+                Path(block.saved).write_text(block.text, encoding="utf-8")
+            elif block.language == "python":
                 # As many empty lines before it as the page has: a traceback then names the page's lines.
                 exec(compile("\n" * (block.line - 1) + block.text, page, "exec"), session)
             elif block.language == "toml":

@@ -19,7 +19,8 @@ TEXTS = {str(page.relative_to(ROOT)): page.read_text(encoding="utf-8") for page 
 # A block that cannot run here says why in its page, and is listed: page, its first line, the reason's first words.
 NOT_RUN = {
     ("README.md", "make demo", ".ci/run does both"),
-    ("docs/measure.md", "python look.py", "needs TransformerLens"),
+    ("docs/how-to/cluster.md", "geophone run studies/catalogue.toml --ray auto", "minutes"),
+    ("docs/how-to/exporting.md", "python look.py", "needs TransformerLens"),
     ("docs/prove-1.md", "geophone prove --out DIR", "the commands of version 0.1"),
     ("docs/prove.md", "geophone prove --out DIR", "each trains for minutes to hours"),
     ("docs/prove.md", "import geophone as gp", "trains for minutes"),
@@ -119,6 +120,8 @@ def test_what_a_comment_says_holds_for_the_next_block_alone():
     first, second, third = pages.blocks(PAGE)[0], pages.blocks(PAGE)[2], pages.blocks(PAGE)[3]
     assert (first.shown, first.line) == ("3 of them\n", 4)
     assert (first.not_run, second.not_run, third.not_run) == ("", "needs what nobody has", "")
+    (saved,) = pages.blocks("<!-- saved as: train.py -->\n```python\nraise RuntimeError\n```\n")
+    assert saved.saved == "train.py"
     assert pages.given("<!-- given: one, two -->\n") == ["one", "two"]
     with pytest.raises(ValueError, match="the fence at line 3 is not closed"):
         pages.blocks("text\n\n```python\n")

@@ -28,10 +28,20 @@ def test_every_page_of_docs_is_in_the_navigation():
     assert there <= named
 
 
+def headings(text):
+    """The anchors of a page, as the site makes them of its headings."""
+    from markdown.extensions.toc import slugify
+
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.S | re.M)
+    return {slugify(re.sub(r"[`*]", "", line), "-") for line in re.findall(r"^#+ (.+)$", prose, re.M)}
+
+
 def test_links_between_pages_lead_somewhere():
     for path in [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md"]:
-        for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", path.read_text()):
-            assert (path.parent / target).exists(), f"{path.name} links to {target}"
+        for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)", path.read_text()):
+            there = path.parent / target if target else path
+            assert there.exists(), f"{path.name} links to {target}"
+            assert not anchor or anchor in headings(there.read_text()), f"{path.name} links to {target}#{anchor}"
 
 
 @pytest.fixture(scope="module")
