@@ -225,9 +225,10 @@ class Drawn(Protocol):
 class Transition:
     """One transition of a run.
 
-    kind: "learned" (behaviour of some samples rose), "lost" (it fell), "hidden" (a layer's representation changed
-    beyond its null while behaviour did not), "shock" (the loss jumped up), "concept" (something labelled became
-    readable) or "transient" (the first reorganisation after initialisation).
+    kind: "learned" (behaviour of some samples rose, or the outputs moved where nothing is known of it), "lost" (it
+    fell, or they collapsed), "hidden" (a layer's representation changed beyond its null while behaviour did not),
+    "shock" (the loss jumped up), "concept" (something labelled became readable) or "transient" (the first
+    reorganisation after initialisation).
 
     `start`, `peak`, `end` are training steps, `index` is
     the peak's measurement.

@@ -72,6 +72,43 @@ def test_a_jump_of_the_loss_is_a_shock():
     assert abs(t.peak - 800) <= 10 and t.signals == ("loss",)
 
 
+def test_a_fall_of_behaviour_does_not_hide_the_shock_that_made_it():
+    signals = run(learned=[(300, A)], lost=[(800, B)], shocks=[800])
+    (t,), (fall,) = listed(signals, "shock"), listed(signals, "lost")
+    assert abs(t.peak - 800) <= 10 and fall.start <= t.peak <= fall.end
+    assert listed(run(learned=[(300, A), (800, B)], shocks=[800]), "shock") == []  # what is learned explains it
+
+
+def test_a_loss_below_0_is_read_as_it_is():
+    """In logarithms the part above 0 alone would be read, and the rest be a straight line without any noise."""
+    signals = run(learned=[(300, A)], shocks=[800])
+    loss = signals.scalars["loss"] - 1.9  # above 0 at the beginning and at the shock
+    (t,) = listed(replace(signals, scalars={"loss": loss}), "shock")
+    assert abs(t.peak - 800) <= 10
+    calm = run(learned=[(300, A)]).scalars["loss"] - 1.9
+    assert listed(replace(signals, scalars={"loss": calm}), "shock") == []
+
+
+@pytest.mark.parametrize("falls, kind", [(0.3, "lost"), (0.8, "learned"), (2.0, "learned")])
+@pytest.mark.parametrize("rises", [-1.0, 1.0])
+def test_without_behaviour_outputs_that_collapse_are_lost_whatever_the_loss_does(falls, kind, rises):
+    signals = run(learned=[(700, A)], outputs=True)
+    course = 1 + (falls - 1) * rise(STEPS, 700, 15)
+    dimensions = {
+        name: 6 * np.tile(course[:, None], (1, 4)) for name in ("participation_ratio_unbiased", "stable_rank")
+    }
+    noise = np.random.default_rng(0).normal(size=len(STEPS))
+    loss = (2 + rises * rise(STEPS, 700, 60)) * np.exp(0.2 * noise)  # too slow for a shock
+    (t,) = listed(replace(signals, series=signals.series | dimensions, scalars={"loss": loss}), "learned", "lost")
+    assert t.kind == kind and abs(t.peak - 700) <= 20
+
+
+def test_without_behaviour_outputs_that_move_while_the_loss_jumps_are_a_shock_s_doing():
+    assert [t.kind for t in listed(run(learned=[(700, A)], outputs=True), "learned", "lost", "shock")] == ["learned"]
+    (t,) = listed(run(learned=[(700, A)], shocks=[700], outputs=True), "learned", "lost", "shock")
+    assert t.kind == "shock" and abs(t.peak - 700) <= 10
+
+
 def test_the_initial_transient_is_one_transition_listed_apart_and_last():
     listing = found(run(learned=[(300, A), (700, B)])).transitions
     assert [t.kind for t in listing].count("transient") == 1 and listing[-1].kind == "transient"

@@ -6,7 +6,7 @@ import numpy as np
 
 from geophone.point.inside import hidden_transitions, shock_transitions, transient
 from geophone.point.layers import LayerMap
-from geophone.point.learned import behaviour_transitions
+from geophone.point.learned import behaviour_transitions, calm
 from geophone.point.moments import least_apart
 from geophone.point.onsets import concept_transitions
 from geophone.point.rule import Rule, frozen_rule
@@ -46,6 +46,10 @@ def transitions(run: RunSignals, *, rng: np.random.Generator, rule: Rule | None 
     concepts = concept_transitions(run)
     moved = [t for t in learned if t.listed]
     hidden = hidden_transitions(scene, moved, yields)
-    shocks = shock_transitions(scene, moved, yields)
+    if run.behaviour is None:
+        shocks = shock_transitions(scene, [], yields)
+        learned = calm(learned, shocks)
+    else:
+        shocks = shock_transitions(scene, [t for t in moved if t.kind == "learned"], yields)
     first = transient(scene)
     return Listing((*learned, *concepts, *hidden, *shocks, *first), yields)

@@ -14,7 +14,7 @@ from geophone.point.learned import behaviour_score
 from geophone.point.null import NoiseNull, noise_null
 from geophone.point.rule import LayerPart
 from geophone.point.scene import FIRST, Scene, described, ratio
-from geophone.point.signals import FADED, RunSignals
+from geophone.point.signals import FADED, RunSignals, filled
 from geophone.point.stretch import Stretch, bump_stretch, valleys
 from geophone.records import Transition
 
@@ -37,9 +37,18 @@ def layer_score(run: RunSignals, parts: Sequence[LayerPart]) -> Series | None:
 
 def shock_score(run: RunSignals) -> Series | None:
     """How far ln loss (the gradient norm, where the loop gave no loss) lies above the 8 measurements before, over this
-    one and the next."""
+    one and the next; a loss that is not always above 0 is read as it is."""
+    heard = _heard(run)
+    return None if heard is None else _jump(heard[1])
+
+
+def _heard(run: RunSignals) -> tuple[str, Series] | None:
+    """The name of what a shock is read on, and its level."""
     name = next((name for name in ("loss", "gradient_norm") if name in run.scalars), None)
-    return None if name is None else _jump(scores.logarithm(run.scalars[name]))
+    if name is None:
+        return None
+    values = run.scalars[name]
+    return name, filled(values) if np.nanmin(values) <= 0 else scores.logarithm(values)
 
 
 def _jump(y: Series) -> Series:
@@ -122,21 +131,22 @@ def _rest(run: RunSignals, part: LayerPart) -> Series:
     return rest / np.maximum(np.maximum(noise, 0.1 * np.sqrt(np.square(rest).mean(0))), 1e-6)
 
 
-def shock_transitions(scene: Scene, learned: Sequence[Transition], yields: dict[str, float]) -> list[Transition]:
+def shock_transitions(scene: Scene, risen: Sequence[Transition], yields: dict[str, float]) -> list[Transition]:
+    """Where the loss jumps up, best first, but not while something is learned (`risen`: its listed transitions): what
+    falls meanwhile is the shock's doing and does not explain it."""
     run = scene.run
-    score = shock_score(run)
-    if score is None:
+    heard, score = _heard(run), shock_score(run)
+    if heard is None or score is None:
         return []
-    name = "loss" if "loss" in run.scalars else "gradient_norm"
-    logs = scores.logarithm(run.scalars[name])
-    rest = (logs - median_filter(logs, size=min(BASELINE, len(logs)), mode="nearest"))[:, None]
+    name, level = heard
+    rest = (level - median_filter(level, size=min(BASELINE, len(level)), mode="nearest"))[:, None]
     null = noise_null(rest, lambda y: _jump(y[:, 0]), apart=scene.apart, rng=scene.rng)
     noise = 1.4826 * float(np.median(np.abs(rest)))
     yields["shock"] = null.yields
     moments = scene.moments(score, spread=0.0)
     listing = []
     for i in moments:
-        if any(t.start <= run.steps[i] <= t.end for t in learned):
+        if any(t.start <= run.steps[i] <= t.end for t in risen):
             continue
         stretch = bump_stretch(score, int(i), valleys(score, int(i), moments))
         strength = ratio(float(score[i]), null.threshold)

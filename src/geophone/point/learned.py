@@ -1,5 +1,6 @@
 """What was learned or lost: transitions of behaviour, or of the outputs where nothing is known of behaviour."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ from geophone.point import score as scores
 from geophone.point.kernels import Kernel, operators
 from geophone.point.null import NoiseNull, noise_null
 from geophone.point.rule import Rule, ScorePart
-from geophone.point.scene import Scene, described, ratio
+from geophone.point.scene import Scene, described, edges, ratio
 from geophone.point.signals import Behaviour, RunSignals, filled
 from geophone.point.stretch import (
     Stretch,
@@ -26,6 +27,7 @@ from geophone.signals import components
 Series = npt.NDArray[np.float64]
 PACES = (Kernel("step", 4.0), Kernel("step", 8.0), Kernel("step", 16.0))
 TINY = 1e-9
+COLLAPSING = ("participation_ratio_unbiased", "stable_rank")
 COURSE = Kernel("step", 16.0)  # what is slower than this is no transition
 _PARTS = {
     function.__name__: function
@@ -102,7 +104,9 @@ def _rises(scene: Scene, behaviour: Behaviour, kind: str, strength: Series) -> l
 
 
 def _outputs(scene: Scene, yields: dict[str, float]) -> list[Transition]:
-    """Where nothing is known of behaviour, the outputs' own movement, learned where the loss fell meanwhile."""
+    """Where nothing is known of behaviour, the outputs' own movement. It is *lost* where they collapse: the dimensions
+    of the last layer fall to less than half; otherwise *learned*. The loss does not tell these apart: it rises where
+    new data arrive to be learned, and falls where the objective loses a term."""
     run = scene.run
     if run.outputs is None:
         return []
@@ -116,25 +120,35 @@ def _outputs(scene: Scene, yields: dict[str, float]) -> list[Transition]:
         stretch = bump_stretch(score, int(i), bounds)
         share = float(score[bounds[0] : bounds[1] + 1].sum() / score.sum())
         speed = float(pace[max(0, i - 2) : i + 3].max())
+        fallen = _collapsed(run, stretch)
         listing.append(
             replace(
                 described(scene, stretch, score),
-                kind="lost" if _loss_rose(run, stretch) else "learned",
+                kind="lost" if fallen else "learned",
                 share=share,
                 strength=ratio(speed, null.threshold),
                 size=speed,
                 listed=speed > null.threshold and share >= scene.rule.share,
-                signals=("outputs",),
+                signals=("outputs", *COLLAPSING) if fallen else ("outputs",),
             )
         )
     return listing
 
 
-def _loss_rose(run: RunSignals, stretch: Stretch) -> bool:
-    if "loss" not in run.scalars:
+def _collapsed(run: RunSignals, stretch: Stretch) -> bool:
+    """Whether the last layer uses less than half as many directions after the stretch as before it, by every dimension
+    of COLLAPSING (medians of 3 measurements)."""
+    if not run.streams or any(name not in run.series for name in COLLAPSING):
         return False
-    loss = filled(run.scalars["loss"])
-    return bool(loss[stretch.stop] > loss[stretch.start])
+    moves = [edges(filled(run.series[name][:, run.streams[-1]]), stretch) for name in COLLAPSING]
+    return all(after < before / 2 for before, after in moves)
+
+
+def calm(moved: Sequence[Transition], shocks: Sequence[Transition]) -> list[Transition]:
+    """Of the outputs' transitions those that collapse, and those during which the loss does not jump up: where nothing
+    is known of behaviour, outputs that move then are the doing of the shock, which is listed."""
+    loud = [t.peak for t in shocks if t.listed]
+    return [t for t in moved if t.kind == "lost" or not any(t.start <= peak <= t.end for peak in loud)]
 
 
 def _pace(scene: Scene, paths: Series) -> tuple[Series, NoiseNull]:

@@ -68,8 +68,10 @@ def _moves(run: RunSignals, layer: str, stretch: Stretch) -> tuple[Move, ...]:
         return ()
     column = run.layers.index(layer)
     table = [(name, filled(run.series[name][:, column])) for name in HEADLINE if name in run.series]
-    return tuple(
-        Move(name, layer, float(np.median(y[max(0, stretch.start - 2) : stretch.start + 1])),
-             float(np.median(y[stretch.stop : stretch.stop + 3])))
-        for name, y in table
-    )  # fmt: skip
+    return tuple(Move(name, layer, *edges(y, stretch)) for name, y in table)
+
+
+def edges(y: Series, stretch: Stretch) -> tuple[float, float]:
+    """The level of a series before and after a stretch: medians of the 3 measurements up to its start, from its end."""
+    before, after = y[max(0, stretch.start - 2) : stretch.start + 1], y[stretch.stop : stretch.stop + 3]
+    return float(np.median(before)), float(np.median(after))

@@ -39,7 +39,7 @@ def _what(transition: Transition, run: RunSignals) -> str:
     if transition.kind == "transient":
         return "the initial transient"
     if not transition.own:
-        return f"{transition.kind}: the outputs moved"
+        return f"{transition.kind}: the outputs {'collapsed' if transition.kind == 'lost' else 'moved'}"
     own = transition.samples.head(transition.own)
     old, new = own["before"].mean(), own["after"].mean()
     verb = "rose" if new > old else "fell"
