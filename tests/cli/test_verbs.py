@@ -166,7 +166,7 @@ def test_a_study_in_words_and_as_json(tmp_path, geophone, monkeypatch):
     assert len(found["targets"]) == len(gp.open("short").targets())
     assert "train: 1 runs" in done.err and "target: working" in done.err
     again = geophone("run", "study.toml", "--until", "target")
-    assert "mlp_1_digits-seed0  finished" in again.out and "target: nothing has changed" in again.err
+    assert "mlp_1_digits-seed0  finished" in again.out and "target: up to date" in again.err
     quiet = geophone("run", "study.toml", "--until", "target", "--quiet")
     assert (quiet.status, quiet.out, quiet.err) == (0, "", "")
 

@@ -173,7 +173,7 @@ def test_a_study_without_phenomena_says_what_is_missing_or_is_shown_as_far_as_it
         write_page(Study(tmp_path))
     assert not (tmp_path / "report").exists() and not list(tmp_path.glob(".report*"))
     html = write_page(Study(tmp_path), partial=True).read_text()
-    assert "nothing has been ranked yet" in html and "Without a measurement yet: b." in html
+    assert "Nothing has been detected or ranked yet." in html and "Without a measurement yet: b." in html
     data = payload((tmp_path / "report/data/a.js").read_text())
     assert len(data["data"]["cells"]["step"]) == 120 and data["data"]["marks"] == {}
 
@@ -195,7 +195,7 @@ def test_where_nothing_was_found_the_page_says_that_first(tmp_path, study):
         Study(tmp_path).write(f"phenomena/{kind}", study.phenomena(kind).iloc[:0])
     Study(tmp_path).write("targets", study.targets().iloc[:0])
     html = write_page(Study(tmp_path)).read_text()
-    assert html.index("Nothing stood out in any run") < html.index('data-chart="map"')
+    assert html.index("Nothing stood out in any run.") < html.index('data-chart="map"')
 
 
 def test_findings_come_from_their_one_place_calibrated_first_and_naive_in_the_method(study, atlas):

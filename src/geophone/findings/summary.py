@@ -25,15 +25,33 @@ def summary(tables: Tables, made: Mapping[str, Finding]) -> list[Finding]:
     if not {*CLAIMS, "order/calibrated", "recovery", "jumps/calibrated", "jumps/naive"} <= set(made):
         return []
     return [
+        finding("summary/abstract", _abstract(made, tables), source=f"{STATISTICS}, criteria"),
         fragment("summary/order", _order(made), "order/calibrated"),
         fragment("summary/features", _features(made, tables), "diversity/pearson"),
         fragment("summary/periods", _periods(made), "recovery"),
         fragment("summary/change", _change(tables), f"{STATISTICS}, {CHANGES}"),
+        finding(
+            "summary/moments",
+            phrase("At the moments pointed at, {change}.", change=_change(tables)),
+            source=f"{STATISTICS}, {CHANGES}",
+        ),
         finding("summary/answers", _answers(made), source=f"{STATISTICS}, criteria"),
         finding("summary/jumps", _jumps(made), source="jumps/calibrated"),
         *_clocks(made),
         finding("summary/claims", _claims(made), source=f"{STATISTICS}, criteria"),
     ]
+
+
+def _abstract(made: Mapping[str, Finding], tables: Tables) -> Phrase:
+    """The three findings in one sentence, whatever they are."""
+    networks, measurements = (
+        Phrase(made[name].sentence, made[name].quantities) for name in ("study/networks", "study/measurements")
+    )
+    return phrase(
+        "Across {networks} and {measurements} measurements, we find: (i) {order}; (ii) {features}; (iii) {periods}.",
+        networks=networks, measurements=measurements, order=_order(made), features=_features(made, tables),
+        periods=_periods(made),
+    )  # fmt: skip
 
 
 def _order(made: Mapping[str, Finding]) -> Phrase:

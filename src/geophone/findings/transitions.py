@@ -1,6 +1,7 @@
 """What one ranked transition says: what happened, on what, where, and how far beyond its null."""
 
 import math
+from collections.abc import Sequence
 
 from geophone.findings.finding import Finding, Phrase, Quantity, counted, finding, joined, listed, phrase
 from geophone.records import Transition
@@ -66,6 +67,15 @@ def beyond(transition: Transition, yields: float) -> Finding:
         "transition/beyond", said, value=transition.strength, null=yields, n=transition.own, source=SOURCE, claim=claim,
         verdict=verdict,
     )  # fmt: skip
+
+
+def compared(controls: Sequence[tuple[int, int]]) -> Finding | None:
+    """The stretches of the same length in which nothing of the kind happens; None without one."""
+    if not controls:
+        return None
+    places = [phrase("{a} to {b}", a=_step(start), b=_step(end)) for start, end in controls]
+    said = phrase("Compare with steps {places}, where nothing of the kind happens.", places=listed(places))
+    return finding("transition/compared", said, n=len(controls), source="targets.parquet")
 
 
 def _step(step: int) -> Quantity:

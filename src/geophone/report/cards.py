@@ -29,16 +29,17 @@ def cards(row: Mapping[Hashable, Any], measured: RunTables, sources: Sources) ->
     meanwhile = said.meanwhile(measured.scalars, window)
     described = said.moved(series, row["layers"], window, plain(row["dimension"]))
     happened = happenings.happened(known) if known else described
-    sure = happenings.beyond(known, row["yields"]) if known else said.beside(
-        series, row["named"], window, row["controls"]
-    )  # fmt: skip
+    if known:
+        sure = [happenings.beyond(known, row["yields"]), happenings.compared(row["controls"])]
+    else:
+        sure = [said.beside(series, row["named"], window, row["controls"])]
     return {
         "rank": row["rank"], "label": row["label"], "run": row["run"], "kind": row["kind"],
         "href": f"targets/{row['file']}.html", "run_href": f"runs/{sources.files[row['run']]}.html",
         "start": row["start"], "peak": row["peak"], "end": row["end"], "layers": row["layers"],
         "named": row["named"], "happened": happened.sentence, "described": described.sentence,
         "meanwhile": meanwhile.sentence if meanwhile else "",
-        "sure": sure.sentence, "controls": row["controls"],
+        "sure": " ".join(each.sentence for each in sure if each), "controls": row["controls"],
         "observation": noted(dug.notes, OBSERVATION) if dug else "", "samples": samples(known, measured.run),
         "pictures": _pictures(dug, row["file"]), "dug": dug is not None,
         "command": f"geophone dig {shlex.quote(sources.name)} --target {row['rank']}",

@@ -5,7 +5,7 @@ from typing import Any
 
 from geophone.charts.study import order_strip
 from geophone.charts.theme import BLANK, plain
-from geophone.findings import sections
+from geophone.findings import ranking, sections
 from geophone.report.script import drawing
 from geophone.report.sources import Sources
 
@@ -24,8 +24,8 @@ def overview(sources: Sources, rows: Sequence[Mapping[str, Any]]) -> dict[str, A
         "rows": rows,
         "accuracies": any(row["accuracy"] is not None for row in rows),
         "listed": [_listed(row, sources) for row in ranked.head(LISTED).to_dict("records")],
-        "ranked": len(ranked),
-        "dug": len(sources.digs),
+        "ranked": ranking.ranked(len(ranked), listed=min(LISTED, len(ranked)), dug=len(sources.digs)).sentence,
+        "nothing": (ranking.nothing("any run") if sources.ranked else ranking.none_yet()).sentence,
         "says": sections(sources.findings),
         "naive": [each for each in findings if "naive" in each.id.split("/")],
         "limits": [each for each in findings if each.id.startswith("limitation/")],

@@ -10,6 +10,7 @@ from geophone.charts.brushed import run_charts
 from geophone.charts.maps import cells, extent, flags, members, scalar
 from geophone.charts.pictures import thumbnail
 from geophone.charts.theme import plain, records, unit
+from geophone.findings import ranking
 from geophone.findings import runs as said
 from geophone.report.script import columns, script
 from geophone.report.sources import RunTables, Sources
@@ -17,7 +18,6 @@ from geophone.store.run import Run
 
 MODES = ("calibrated", "naive")
 BINS = 600  # columns of a map at most, so that no file grows with the length of a run
-PENDING = "Nothing has been detected yet: no transitions, no order."
 
 
 @dataclass(frozen=True)
@@ -48,20 +48,20 @@ def run_page(measured: RunTables, sources: Sources) -> RunPage:
     }  # fmt: skip
     gaps = said.gaps(run.statuses(), source=f"runs/{run.name}/series")
     picture, listed = thumbnail(series[first]), mine.drop(columns="known").to_dict("records")
-    file = sources.files[run.name]
+    file, ranked = sources.files[run.name], int((sources.transitions["run"] == run.name).sum())
     shown = {
         "name": run.name, "file": file, "status": run.status, "note": run.manifest.note, "facts": facts(run),
         "gaps": gaps.sentence if gaps else "", "words": words[first], "first": first, "dimensions": list(series),
         "scalars": list(scalars), "layers": run.layers, "last": int(last), "picture": picture,
-        "pending": "" if "jumps" in sources.phenomena else PENDING, "transitions": listed,
-        "more": int((sources.transitions["run"] == run.name).sum()) - len(mine), "rows": len(names),
+        "pending": "" if "jumps" in sources.phenomena else ranking.none_yet().sentence, "transitions": listed,
+        "ranked": ranking.ranked(ranked, listed=len(listed), of="of this run").sentence, "rows": len(names),
     }  # fmt: skip
     row = {
         "name": run.name, "file": file, "status": run.status, "layers": len(names), "picture": picture,
         "architecture": str(run.manifest.about.get("architecture", "unknown")),
         "task": str(run.manifest.about.get("task", "")), "accuracy": run.manifest.results.get("test_accuracy"),
         "first": listed[0] if listed else None,
-        "ranked": int((sources.transitions["run"] == run.name).sum()),
+        "ranked": ranked,
     }  # fmt: skip
     return RunPage(shown, script("geophoneRun", payload), row)
 

@@ -110,7 +110,6 @@ def _dug(dug: Dig) -> dict[str, Any]:
     notes, moments = dug.notes, dug.get("moments")
     shown = [measure.name for measure in MEASURES if measure.noted and measure.name in moments]
     return {
-        "observation": noted(notes, OBSERVATION) or "No observation was noted.",
         "notes": plain_notes(notes, (OBSERVATION, UNITS)),
         "types": _types(dug.get("units")),
         "heads": _heads(dug.get("heads")),

@@ -106,7 +106,7 @@ class StudyProgress:
         self._console.print(f"{self._ended:>3}/{self._of} {name}, {took}{self._left()}", soft_wrap=True)
 
     def stage(self, name: str, *, skipped: bool) -> None:
-        self._console.print(f"{name}: {'nothing has changed' if skipped else 'working'}")
+        self._console.print(f"{name}: {'up to date' if skipped else 'working'}")
 
     def dug(self, outcome: Outcome) -> None:
         if outcome.error:

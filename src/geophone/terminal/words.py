@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from geophone.findings.phenomena import FORMS, phenomena
+from geophone.findings.ranking import nothing
 from geophone.findings.tables import Tables, first_dimension, runs_of
 from geophone.store.run import Run
 from geophone.store.study import Study
@@ -37,7 +38,7 @@ def say_summary(study: Study) -> None:
         say_targets(study.targets(), most=3)
     if study.places.page.is_file():
         for dig in study.digs()[:1]:
-            print(f"\nLook first at target {dig.target.rank}, which was dug:")
+            print(f"\nLook first at the dig of target {dig.target.rank}:")
             say([f"  {lead(dig.folder)}"])
         print(f"\nThe page: {study.places.page}")
 
@@ -85,7 +86,7 @@ def phenomena_document(study: Study, tables: Mapping[str, pd.DataFrame]) -> Docu
 def say_targets(targets: pd.DataFrame, *, most: int) -> None:
     """The first `most` targets, a paragraph each."""
     if targets.empty:
-        print("No targets: nothing was found in any layer.")
+        print(nothing("any layer").sentence)
         return
     print(f"The first {min(most, len(targets))} of {len(targets)} targets:")
     for row in targets.head(most).itertuples():
