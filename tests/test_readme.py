@@ -13,6 +13,7 @@ README = (ROOT / "README.md").read_text()
 CI = (ROOT / ".ci" / "run").read_text()
 # Commands that train for minutes: `.ci/run` does them, the demo with fewer steps.
 ELSEWHERE = {"make demo": "demo --steps", "make test": "make test"}
+INSTALLS = "make package"  # in an empty environment
 # One that takes a quarter of an hour: its file is read and its options are parsed, but it is not run.
 PARSED_ONLY = {"geophone run studies/catalogue.toml"}
 
@@ -33,6 +34,8 @@ def test_every_command_runs_here_or_in_ci_or_is_known_not_to(command):
         target = command.split()[1]
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.M), command
         assert ELSEWHERE[command] in CI
+    elif command.startswith("pip install "):
+        assert INSTALLS in CI
     else:
         assert command in PARSED_ONLY or command.startswith("geophone doctor"), f"{command} is run nowhere"
 

@@ -279,5 +279,11 @@ class Transition:
             )
         return self.drawn.plot(what)
 
+    def __repr__(self) -> str:
+        where = f"; layers {', '.join(layer.layer for layer in self.layers)}" if self.layers else ""
+        samples = f"; {self.own} of {len(self.samples)} samples" if self.own else ""
+        steps = f"steps {self.start} to {self.end}, fastest at {self.peak}"
+        return f"<Transition {self.kind} of {self.run}: {steps}{where}{samples}>"
+
     def _repr_html_(self) -> str | None:
         return self.drawn.html() if self.drawn else None

@@ -18,6 +18,7 @@ spec.loader.exec_module(pages)
 TEXTS = {str(page.relative_to(ROOT)): page.read_text(encoding="utf-8") for page in pages.pages()}
 # A block that cannot run here says why in its page, and is listed: page, its first line, the reason's first words.
 NOT_RUN = {
+    ("README.md", "pip install .", "benchmarks/package.py installs the wheel"),
     ("README.md", "make demo", ".ci/run does both"),
     ("docs/how-to/cluster.md", "geophone run studies/catalogue.toml --ray auto", "minutes"),
     ("docs/how-to/exporting.md", "python look.py", "needs TransformerLens"),

@@ -10,6 +10,7 @@ from geophone.point.controls import Span, controls
 from geophone.point.find import transitions
 from geophone.point.kernels import log_steps
 from geophone.point.rule import frozen_rule
+from geophone.point.signals import Behaviour
 from geophone.point.targets import NO_CONTROL, activity_of, places
 
 A, B = range(40), range(40, 80)
@@ -85,3 +86,19 @@ def test_the_middle_of_a_control_lies_where_its_targets_does():
     places_ = log_steps(STEPS)
     part = (places_[later.middle] - places_[later.before]) / (places_[later.after] - places_[later.before])
     assert part == pytest.approx((places_[92] - places_[90]) / (places_[110] - places_[90]), abs=0.15)
+
+
+@pytest.mark.parametrize("early, late, says", [(0.8, 0.1, "it holds 0.89 of what"), (0.1, 0.8, "")])
+def test_a_transient_that_holds_what_was_learned_says_so(early, late, says):
+    course = early * (STEPS >= 15) + late * (STEPS >= 900)  # the transient is that of the layers, over by step 30
+    values = 0.05 + np.tile(course[:, None], (1, 120))
+    signals = replace(run(), behaviour=Behaviour(values))
+    (place,) = [p for p in placed(signals) if p.transition.kind == "transient"]
+    assert (says in place.reason) if says else ("it holds" not in place.reason)
+
+
+def test_a_transition_is_written_in_one_line():
+    (place,) = [p for p in placed(run(learned=[(400, A)])) if p.transition.kind == "learned"]
+    found = place.transition
+    assert str(found).startswith(f"<Transition learned of planted: steps {found.start} to {found.end}, fastest at ")
+    assert str(found).endswith(f"; {found.own} of 120 samples>")

@@ -5,6 +5,8 @@ import numpy as np
 from geophone.point.signals import RunSignals, filled
 from geophone.records import Transition
 
+MUCH = 0.25  # of what was learned, which the transient should not hide
+
 
 def sentence(transition: Transition, run: RunSignals) -> str:
     """What happened, on what, where, how large, and what the loss did: the numbers are those of the recorded series
@@ -19,12 +21,27 @@ def sentence(transition: Transition, run: RunSignals) -> str:
     parts += [
         f"{m.dimension} of {m.layer} went from {m.before:.3g} to {m.after:.3g}" for m in transition.dimensions[:1]
     ]
+    if transition.kind == "transient" and (part := _of_all_that_was_learned(transition, run)) >= MUCH:
+        parts.append(
+            f"it holds {part:.2f} of what mean behaviour gained in the run: to see that apart, measure more densely at "
+            "first (dense_until=)"
+        )
     if "loss" in run.scalars:
         loss = filled(run.scalars["loss"])
         old, new = (loss[int(np.abs(run.steps - step).argmin())] for step in (transition.start, transition.end))
         parts.append(f"loss went from {old:.3g} to {new:.3g}")
     parts.append(f"score {transition.score:.3f}")
     return "; ".join(parts) + "."
+
+
+def _of_all_that_was_learned(transition: Transition, run: RunSignals) -> float:
+    """The part of the range of mean behaviour by which it rose between start and end; 0 where it is not known."""
+    if run.behaviour is None:
+        return 0.0
+    mean = filled(run.behaviour.skill).mean(1)
+    first, last = (int(np.abs(run.steps - step).argmin()) for step in (transition.start, transition.end))
+    whole = float(mean.max() - mean.min())
+    return float(mean[last] - mean[first]) / whole if whole > 0 else 0.0
 
 
 def _what(transition: Transition, run: RunSignals) -> str:
