@@ -145,23 +145,23 @@ def _same(printed: str, shown: str, where: str) -> None:
 
 
 def forked(jobs: Sequence[tuple[str, Callable[[], None]]], folder: Path, *, at_once: int) -> dict[str, tuple]:
-    """(seconds, what went wrong or "") of every job by its name, each in a process of its own in a new folder
-    `folder`/NAME, where what it says on the way is written to NAME.log."""
+    """(processor seconds, what went wrong or "") of every job by its name, each in a process of its own in a new
+    folder `folder`/NAME; what it says on the way is written to NAME.log."""
     waiting, running, found = list(jobs), {}, {}
     while waiting or running:
         while waiting and len(running) < at_once:
             name, job = waiting.pop(0)
             if pid := os.fork():
-                running[pid] = (name, time.perf_counter())
+                running[pid] = name
             else:
                 _child(folder / name.replace("/", "-"), job)
-        pid, status = os.wait()
-        name, began = running.pop(pid)
+        pid, status, used = os.wait4(-1, 0)
+        name = running.pop(pid)
         said = (folder / f"{name.replace('/', '-')}.log").read_text(errors="replace")
         wrong = (
             "" if status == 0 else said[-6000:] if os.WIFEXITED(status) else f"killed after {MOST} s\n{said[-3000:]}"
         )
-        found[name] = (time.perf_counter() - began, wrong)
+        found[name] = (used.ru_utime + used.ru_stime, wrong)
     return found
 
 
@@ -203,6 +203,7 @@ def main() -> int:
     failed = {name: wrong for name, (_, wrong) in done.items() if wrong}
     for name, wrong in failed.items():
         print(f"\n{name}:\n{wrong}")
+    print(f"{sum(seconds for seconds, _ in done.values()):6.1f} s  processor time in all")
     print(f"{len(texts)} pages in {time.perf_counter() - began:.0f} s, {len(failed)} failed")
     return 1 if failed else 0
 

@@ -12,7 +12,7 @@ ENVIRONMENT = {
     "COLUMNS": "80",
 }
 STUDY = """name = "geophone-demo"
-networks = ["{networks}"]
+networks = ["{network}"]
 steps = 100
 probe_samples = 64
 
@@ -58,22 +58,33 @@ def warm() -> None:
         importlib.import_module(name)
 
 
-def demo(network: str = "cnn_4_mnist", until: str = "train") -> None:
+def demo(network: str = "cnn_4_mnist") -> None:
     """geophone-demo/: as `geophone demo` leaves it, but of one network, short, and trained alone."""
-    from geophone.study import parse_study, run_study
+    import geophone as gp
 
-    text = STUDY.format(networks=network)
-    run_study(parse_study(text, where="given.py"), text, Path("geophone-demo"), until=until)
+    folder = Path("geophone-demo")
+    gp.train(network, out=folder / "runs" / f"{network}-seed0", steps=100, every=4, probe_samples=64)
+    (folder / "study.toml").write_text(STUDY.format(network=network), encoding="utf-8")
 
 
 def ranked() -> None:
     """geophone-demo/ of a smaller network, up to its targets."""
-    demo("mlp_1_digits", until="target")
+    from geophone.store.study import Study
+    from geophone.study.options import DetectOptions
+    from geophone.study.stages import detect_stage, target_stage
+
+    demo("mlp_1_digits")
+    detect_stage(Study(Path("geophone-demo")), DetectOptions(surrogates=99))
+    target_stage("geophone-demo")
 
 
 def dug() -> None:
     """The same, its first target dug."""
-    demo("mlp_1_digits", until="dig")
+    import geophone as gp
+    from geophone.records import DigOptions
+
+    ranked()
+    gp.dig(gp.open("geophone-demo"), options=DigOptions(per_class=10, units=1, steps=4))
 
 
 def tested() -> None:
@@ -130,7 +141,7 @@ def pythia() -> None:
     inner = tokenizers.Tokenizer(tokenizers.models.WordLevel({w: i for i, w in enumerate(["<end>", *words])}, "w0"))
     inner.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
     tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<end>")
-    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    shape = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 1, "intermediate_size": 32}
     torch.manual_seed(0)
     model = transformers.GPTNeoXForCausalLM(transformers.GPTNeoXConfig(vocab_size=31, **shape))
     ids = torch.tensor(tokenizer.encode(text.replace("\n\n", " ")))[: 16 * 64].reshape(16, 64)
