@@ -2,6 +2,7 @@
 
 import weakref
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from geophone.errors import InputError
 from geophone.record.axes import CHANNELS_FIRST, FIRST, Samples, Shape, samples_axis
 from geophone.record.capture import ActivationCapture, first_tensor
 from geophone.record.distributed import is_sharded
+from geophone.record.head import Head, head_of
 from geophone.record.naming import canonical
 from geophone.record.probe import Probe, as_probe, bare
 from geophone.record.scoring import Scorer, concepts_of, scorer
@@ -29,8 +31,8 @@ __all__ = ["CHANNELS_FIRST", "LayerList", "Plan", "layers", "plan", "settled"]
 _POSITIONS_SEED = 0x6E0F
 # More layers than this are not recorded unless they are named.
 MOST_BY_DEFAULT = 40
-# Which axis follows the samples is seen on so many, however few go forward at a time later.
-_PLANNED = 4
+# What there is to read is seen on so many samples, at least and at most, where few of all go forward at a time later.
+_PLANNED = (4, 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Plan:
     `samples` is the number of samples it was made for, `added` the modules whose updates are read, `scorer` what is
     made of the model's output (None in band), `concepts` what is looked for in every layer, `left_out` what would have
     been read too, each with the reason, `protected` what a forward pass changes of the model's Python state. One that
-    `ends_early` ends at the last layer.
+    `ends_early` ends at the last layer; one with a `head` has that called on the scored positions alone.
     """
 
     select: tuple[str, ...]
@@ -53,6 +55,7 @@ class Plan:
     left_out: dict[str, str] = field(default_factory=dict)
     protected: tuple[Attribute, ...] = ()
     ends_early: bool = False
+    head: Head | None = None
 
     def keep(self, name: str, output: torch.Tensor) -> torch.Tensor | None:
         """The rows of `output`, as `ActivationCapture` is to keep them; None for what is not in the plan.
@@ -71,6 +74,10 @@ class Plan:
         the last layer."""
         enough = self.views if self.ends_early else ()
         return ActivationCapture(bare(model), self.select, keep=self.keep, added=self.added, enough=enough)
+
+    def alone(self, samples: slice) -> AbstractContextManager[None]:
+        """Within, a forward pass of some of the samples puts out what is scored of them."""
+        return nullcontext() if self.head is None else self.head.only(samples)
 
     def part(self, samples: slice) -> "Plan":
         """The plan for a forward pass of some of the samples."""
@@ -135,9 +142,10 @@ def plan(model: nn.Module, probe: Probe, what: What) -> Plan:
 
 def _planned(model: nn.Module, probe: Probe, what: What) -> Plan:
     chosen = selection(model, what)
-    head = probe.part(probe.parts(None if what.batch is None else max(what.batch, _PLANNED))[0])
-    few = head.first(3)
+    size = None if what.batch is None else min(max(what.batch, _PLANNED[0]), _PLANNED[1])
+    head = probe.part(probe.parts(size)[0])
     calls, output = _called(model, head, chosen)
+    few = head.first(3)
     fewer = {} if few is None else _called_again(model, few, chosen)
     axes = {
         name: samples_axis(shape, head.samples, fewer.get(name), few.samples if few else 0)
@@ -149,7 +157,11 @@ def _planned(model: nn.Module, probe: Probe, what: What) -> Plan:
     made = settled(calls.shapes, axes, chosen, what, mask=mask, calls=calls)
     concepts = concepts_of(what, probe.samples)
     scored = scorer(output, probe, mask, what, among=head.samples)
-    return replace(made, samples=probe.samples, scorer=scored, concepts=concepts)
+    made = replace(made, samples=probe.samples, scorer=scored, concepts=concepts)
+    alone = None if is_sharded(model) else head_of(model, head, output, scored, samples=probe.samples)
+    if alone is None or alone.module in chosen.modules.values():
+        return made
+    return replace(made, scorer=alone.scorer, head=alone)
 
 
 def _called(model: nn.Module, probe: Probe, chosen: Selection) -> tuple[_Calls, Any]:

@@ -87,7 +87,7 @@ class ProbeReader:
             """Forward, part by part: every output, while the rows of the layers gather in `rows`."""
             for part, capture in captures:
                 piece, output = probe if len(parts) == 1 else probe.part(part), None
-                with capture, restored(plan.protected):
+                with capture, restored(plan.protected), plan.alone(part):
                     output = piece.to(model_device(self._model)).forward(self._model)
                 for name in capture.names:
                     rows.setdefault(name, []).append(capture[name])

@@ -50,7 +50,8 @@ class Scorer:
     `kind` is "class", "position", "number", "own" (the caller's function) or "none"; `falling` says that lower is
     better. `samples` has a row per scored sample: its `sample` in the probe, and where there is one its `position` and
     `label`. `tokens` are the probe's, where it has such: `sample`, `position`, `token`, whether it is `real` (no
-    padding, nothing special), and its `text` where that is known.
+    padding, nothing special), and its `text` where that is known. `narrow` scores logits of the scored positions alone,
+    (1, m, V), where the output is of a kind that allows it.
     """
 
     kind: str
@@ -60,6 +61,7 @@ class Scorer:
     rows: Score | None
     sketch: OutputSketch | None
     tokens: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    narrow: "Scorer | None" = None
 
     def __call__(self, outputs: Iterable[tuple[slice, Any]]) -> Scored:
         """What the outputs on all samples say, which come in order and stretch by stretch; none is kept whole."""
@@ -78,6 +80,14 @@ class Scorer:
     def idle(self) -> bool:
         """Whether nothing is made of the output."""
         return self.score is None and self.rows is None
+
+    def places_in(self, part: slice) -> tuple[torch.Tensor, torch.Tensor]:
+        """Which positions are scored among the samples in `part`: sample, counted from the first of these, and place;
+        the very first place where none is."""
+        sample, place = (torch.from_numpy(self.samples[key]) for key in ("sample", "position"))
+        there = (sample >= part.start) & (sample < part.stop)
+        none = torch.zeros(0 if bool(there.any()) else 1, dtype=sample.dtype)
+        return torch.cat([sample[there] - part.start, none]), torch.cat([place[there], none])
 
     def describe(self) -> dict[str, Any]:
         """What a manifest says of it; nothing where there is no behaviour."""
@@ -104,8 +114,13 @@ def scorer(output: Any, probe: Probe, mask: torch.Tensor | None, what: What, *, 
     sight = _Sight(output, probe, among)
     made = _scorer(sight, mask, what)
     sight.forget()
-    if made.score is not None:
-        made = replace(made, tokens=_tokens(probe, mask, what.texts))
+    tokens = {} if made.score is None else _tokens(probe, mask, what.texts)
+    return _finished(made, tokens, what)
+
+
+def _finished(made: Scorer, tokens: Mapping[str, npt.NDArray[Any]], what: What) -> Scorer:
+    narrow = None if made.narrow is None else _finished(made.narrow, tokens, what)
+    made = replace(made, tokens=tokens, narrow=narrow)
     return made if what.signals else replace(made, rows=None, sketch=None)
 
 
@@ -148,7 +163,7 @@ def _scorer(sight: _Sight, mask: torch.Tensor | None, what: What) -> Scorer:
         return Scorer("none", False, {}, None, *_whole_sketch(sight))
     if isinstance(what.labels, str):
         return _positions(sight, *_next_tokens(probe, mask))
-    labels = torch.as_tensor(what.labels)
+    labels = torch.as_tensor(what.labels).cpu()
     if len(labels) != probe.samples:
         raise InputError(f"labels= has {len(labels)} labels, the probe {probe.samples} samples.")
     if labels.is_floating_point():
@@ -236,28 +251,36 @@ def _next_tokens(probe: Probe, mask: torch.Tensor | None) -> tuple[torch.Tensor,
 
 
 def _positions(sight: _Sight, tokens: torch.Tensor, targets: torch.Tensor, *, classes_second: bool = False) -> Scorer:
-    places = next_token_positions(tokens, targets=targets, rng=np.random.default_rng(_SCORED_SEED))
+    places = next_token_positions(tokens.cpu(), targets=targets.cpu(), rng=np.random.default_rng(_SCORED_SEED))
 
     def logits(output: Any) -> torch.Tensor:
         tensor = sight.tensor(output)
         return tensor.movedim(1, -1).flatten(1, -2) if classes_second else tensor
 
-    def score(output: Any, part: slice) -> torch.Tensor:
-        tensor, mine = logits(output), _among(places, part)
-        # At least one: the shape of the output is looked at where nothing of these samples is scored, too.
-        starts = range(0, max(1, len(mine.sample)), _ROWS_AT_A_TIME)
-        return torch.cat([next_token_probability(tensor, _some(mine, start)) for start in starts])
-
     width = logits(sight.output).shape[-1]
     first = _some(places, 0, max(1, _SKETCHED // width))
 
-    def rows(output: Any, part: slice) -> torch.Tensor:
-        tensor, mine = logits(output), _among(first, part)
-        return tensor[mine.sample, mine.place].float().softmax(-1)
+    def scored(among: Callable[[Positions, slice], Positions]) -> tuple[Score, Score]:
+        def score(output: Any, part: slice) -> torch.Tensor:
+            tensor, mine = logits(output), among(places, part)
+            # At least one: the shape of the output is looked at where nothing of these samples is scored, too.
+            starts = range(0, max(1, len(mine.sample)), _ROWS_AT_A_TIME)
+            return torch.cat([next_token_probability(tensor, _some(mine, start)) for start in starts])
 
+        def rows(output: Any, part: slice) -> torch.Tensor:
+            tensor, mine = logits(output), among(first, part)
+            return tensor[mine.sample, mine.place].float().softmax(-1)
+
+        return score, rows
+
+    score, rows = scored(_among)
     score(sight.output, sight.some)
     samples = {"sample": places.sample.numpy(), "position": places.place.numpy(), "label": places.token.numpy()}
-    return Scorer("position", False, samples, score, *_sketch((len(first.sample), width), rows))
+    wide = Scorer("position", False, samples, score, *_sketch((len(first.sample), width), rows))
+    if classes_second:
+        return wide
+    score, rows = scored(_alone)
+    return replace(wide, narrow=replace(wide, score=score, rows=rows))
 
 
 def _some(places: Positions, start: int, count: int = _ROWS_AT_A_TIME) -> Positions:
@@ -269,6 +292,12 @@ def _among(places: Positions, part: slice) -> Positions:
     """The positions in some of the samples, which are counted from the first of these."""
     there = (places.sample >= part.start) & (places.sample < part.stop)
     return Positions(places.sample[there] - part.start, places.place[there], places.token[there])
+
+
+def _alone(places: Positions, part: slice) -> Positions:
+    """The positions in some of the samples, where the output has these alone, as those of one sample."""
+    token = _among(places, part).token
+    return Positions(torch.zeros(len(token), dtype=torch.int64), torch.arange(len(token)), token)
 
 
 def _own(sight: _Sight, function: Callable[[Any, Any], Any]) -> Scorer:
