@@ -24,9 +24,10 @@ KINDS = ("learned", "lost", "hidden", "shock", "concept", "transient")
 class Layer:
     """One recorded layer: where it is, and how its output is read as a matrix of `rows` x `features`.
 
-    `view` is one of channels, pooled, flat (images), tokens, last, mean (sequences) or flat (vectors); `shape`
-    is the output's shape for one sample, without the batch axis. `canonical` is the name that it has in every
-    architecture ("blocks.3", "blocks.3+attention"; "" where there is none); `name` is the module's own.
+    `view` is one of channels, pooled, flat (images), tokens, last, mean (sequences), flat (vectors) or routed (an
+    expert's positions, `rows` at most); `shape` is the output's shape for one sample, without the batch axis.
+    `canonical` is the name that it has in every architecture ("blocks.3", "blocks.3+attention"; "" where there is
+    none); `name` is the module's own.
     """
 
     name: str

@@ -116,7 +116,7 @@ def test_a_model_that_looks_at_the_place_of_a_logit_is_read_whole(kind, monkeypa
 def test_a_head_that_is_recorded_itself_is_read_whole(monkeypatch):
     torch.manual_seed(0)
     monkeypatch.setattr("geophone.record.head._LARGE", 0)
-    caught, rows, plan = recorded(Own(), labels="next-token", layers=["head", "block"])
+    caught, rows, _ = recorded(Own(), labels="next-token", layers=["head", "block"])
     assert sum(rows) == IDS.numel() and set(caught.rows) >= {"head", "block"}
 
 
@@ -126,7 +126,7 @@ def test_samples_without_a_scored_position_are_no_trouble(monkeypatch):
     model = Own()
     labels = torch.full(IDS.shape, -100)
     labels[3, 7], labels[9, 2:5] = 11, 12
-    caught, rows, plan = recorded(model, 2, labels=labels)
+    caught, rows, _ = recorded(model, 2, labels=labels)
     assert len(caught.scored.behaviour) == 4 and sum(rows) == 4 + 4  # four parts have none
     with torch.no_grad():
         p = model(IDS).softmax(-1)

@@ -23,17 +23,20 @@ Shape = tuple[int, ...]
 @dataclass(frozen=True, slots=True)
 class Samples:
     """Where the samples stand: on axis `axis`, or folded with `fold` positions each into the first one (fold > 1),
-    sample by sample."""
+    sample by sample; or nowhere (fold 0), where the rows are those that were routed there."""
 
     axis: int = 0
     fold: int = 1
 
     def of(self, samples: int, shape: Shape) -> Shape:
-        """The shape that an output of `shape` has on so many `samples`."""
+        """The shape that an output of `shape` has on so many `samples`; as it is where nobody can say."""
+        if not self.fold:
+            return shape
         return (*shape[: self.axis], samples * self.fold, *shape[self.axis + 1 :])
 
 
 FIRST = Samples()
+ROUTED = Samples(0, 0)
 
 
 def samples_axis(shape: Shape, samples: int, fewer: Shape | None, few: int) -> Samples | None:
@@ -49,6 +52,12 @@ def samples_axis(shape: Shape, samples: int, fewer: Shape | None, few: int) -> S
             return Samples(axis)
     fold = shape[0] // samples
     return Samples(0, fold) if (shape[0], fewer[0]) == (fold * samples, fold * few) and fold > 1 else None
+
+
+def is_routed(shape: Shape, fewer: Shape | None) -> bool:
+    """Whether an output of `shape`, of which no axis follows the samples, is of as many of their positions as a router
+    sent there: rows x features, of other rows where fewer samples went forward (None: of none)."""
+    return len(shape) == 2 and (fewer is None or (fewer[1:] == shape[1:] and fewer[0] < shape[0]))
 
 
 def features_last(module: nn.Module, shape: Shape) -> bool:

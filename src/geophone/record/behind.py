@@ -341,10 +341,7 @@ def _with(caught: Caught | None, tensors: Mapping[_Key, torch.Tensor]) -> Caught
     if caught is None:
         return None
     rows, noise = ({n: t for (kind, n), t in tensors.items() if kind == each} for each in ("rows", "noise"))
-    behaviour, outputs = (tensors.get((_SCORED, name)) for name in _OF_OUTPUT)
-    return Caught(
-        rows,
-        None if caught.noise is None else noise,
-        # A copy of behaviour, which is kept until it is written; the slot is used again before.
-        None if caught.scored is None else Scored(None if behaviour is None else behaviour.clone().numpy(), outputs),
-    )
+    said, outputs = (tensors.get((_SCORED, name)) for name in _OF_OUTPUT)
+    behaviour = None if said is None else said.clone().numpy()  # kept until written; the slot is used again before
+    scored = None if caught.scored is None else Scored(behaviour, outputs)
+    return Caught(rows, None if caught.noise is None else noise, scored, caught.routed)

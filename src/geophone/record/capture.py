@@ -5,9 +5,12 @@ from collections.abc import Callable, Collection, Iterable
 import torch
 from torch import nn
 
+from geophone.record.experts import Expert
 from geophone.record.nested import tensors_in
 from geophone.record.selection import select_modules
 from geophone.signals import ADDED, is_updated
+
+_Hook = Callable[[nn.Module, tuple[object, ...], dict[str, object], object], None]
 
 
 class _Enough(BaseException):
@@ -47,12 +50,16 @@ class ActivationCapture:
         self._keep, self._added, self._enough = keep, frozenset(added), frozenset(enough)
         self._hooks: list[torch.utils.hooks.RemovableHandle] = []
         self._caught: dict[str, torch.Tensor | None] = {}
+        self._aside = False
 
     def __enter__(self) -> "ActivationCapture":
         self._caught.clear()
         try:
             for name, module in self._modules.items():
-                self._hooks.append(module.register_forward_hook(self._hook(name), with_kwargs=True))
+                hook, heard = self._hook(name), module
+                if isinstance(module, Expert):
+                    hook, heard = self._alone(module, hook), module.every[0]
+                self._hooks.append(heard.register_forward_hook(hook, with_kwargs=True))
         except BaseException:
             self._remove()
             raise
@@ -79,8 +86,24 @@ class ActivationCapture:
         """Forget what was caught; the hooks stay."""
         self._caught.clear()
 
-    def _hook(self, name: str) -> Callable[[nn.Module, tuple[object, ...], dict[str, object], object], None]:
+    def _alone(self, expert: Expert, hook: _Hook) -> _Hook:
+        """A hook for the module that holds `expert`, by which `hook` hears what that one alone puts out."""
+
         def catch(module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object], output: object) -> None:
+            self._aside = True  # what the parts put out once more is no part of the pass
+            try:
+                output = expert.put_out(args, kwargs)
+            finally:
+                self._aside = False
+            if len(output):
+                hook(module, args, kwargs, output)
+
+        return catch
+
+    def _hook(self, name: str) -> _Hook:
+        def catch(module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object], output: object) -> None:
+            if self._aside:
+                return
             tensor = first_tensor(output)
             if tensor is None:
                 self.silent.add(name)

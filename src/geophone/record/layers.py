@@ -1,7 +1,6 @@
 """Which layers a network has, in the order in which they run, and how each is read."""
 
-import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,15 +10,17 @@ import torch
 from torch import nn
 
 from geophone.errors import InputError
-from geophone.record.axes import CHANNELS_FIRST, FIRST, Samples, Shape, samples_axis
-from geophone.record.capture import ActivationCapture, first_tensor
+from geophone.record.axes import CHANNELS_FIRST, FIRST, ROUTED, Samples, Shape, is_routed, samples_axis
+from geophone.record.capture import ActivationCapture
 from geophone.record.distributed import is_sharded
+from geophone.record.experts import Expert, unheard
 from geophone.record.head import Head, head_of
 from geophone.record.naming import canonical
 from geophone.record.probe import Probe, as_probe, bare
 from geophone.record.scoring import Scorer, concepts_of, scorer
 from geophone.record.selection import Selection, selection, some
 from geophone.record.state import Attribute, Snapshot, changed_by, snapshot
+from geophone.record.stream import Chain
 from geophone.record.views import View, is_meant, kind_of, size_of, view_of
 from geophone.record.what import Views, What
 from geophone.records import Layer
@@ -151,6 +152,11 @@ def _planned(model: nn.Module, probe: Probe, what: What) -> Plan:
         name: samples_axis(shape, head.samples, fewer.get(name), few.samples if few else 0)
         for name, shape in calls.shapes.items()
     }
+    for name, shape in calls.shapes.items():
+        there = fewer and axes[name] is None and not chosen.default and is_routed(shape, fewer.get(name))
+        axes[name] = ROUTED if there or isinstance(chosen.modules[_module(name)], Expert) else axes[name]
+    for name, shape in unheard(chosen.modules, [n for n in axes if axes[n] == ROUTED], calls.shapes).items():
+        calls.shapes[name], axes[name] = shape, ROUTED
     for name, place in axes.items():
         calls.shapes[name] = calls.shapes[name] if place is None else place.of(probe.samples, calls.shapes[name])
     mask = probe.mask_for(model)
@@ -165,7 +171,7 @@ def _planned(model: nn.Module, probe: Probe, what: What) -> Plan:
 
 
 def _called(model: nn.Module, probe: Probe, chosen: Selection) -> tuple[_Calls, Any]:
-    calls, before = _Calls(), _Chain()
+    calls, before = _Calls(), Chain()
 
     def keep(name: str, output: torch.Tensor) -> None:
         calls.shapes[name] = tuple(output.shape)
@@ -174,7 +180,7 @@ def _called(model: nn.Module, probe: Probe, chosen: Selection) -> tuple[_Calls, 
             calls.same |= {name} if bool((output == first).all()) else set()
 
     wanted = chosen.updates | chosen.blocks
-    capture = ActivationCapture(model, list(chosen.modules.values()), keep=keep, added=wanted)
+    capture = ActivationCapture(model, list(chosen.modules), keep=keep, added=wanted)
     hooks = [chosen.modules[name].register_forward_hook(before.hook(name), with_kwargs=True) for name in chosen.blocks]
     try:
         with capture:
@@ -193,49 +199,13 @@ def _called_again(model: nn.Module, few: Probe, chosen: Selection) -> dict[str, 
     def keep(name: str, output: torch.Tensor) -> None:
         shapes[name] = tuple(output.shape)
 
-    capture = ActivationCapture(model, list(chosen.modules.values()), keep=keep, added=chosen.updates | chosen.blocks)
+    capture = ActivationCapture(model, list(chosen.modules), keep=keep, added=chosen.updates | chosen.blocks)
     try:
         with capture:
             few.forward(model)
     except (RuntimeError, ValueError, TypeError, IndexError):
         return {}
     return shapes
-
-
-class _Chain:
-    """Follows the stream from block to block."""
-
-    def __init__(self) -> None:
-        self._last: tuple[str, weakref.ref[torch.Tensor]] | None = None
-        self._called: list[str] = []
-        self._handed_on: set[str] = set()
-
-    def hook(self, name: str) -> Callable[..., None]:
-        parent = _parent(name)
-
-        def follow(module: nn.Module, args: object, kwargs: object, output: object) -> None:
-            given, made = first_tensor((args, kwargs)), first_tensor(output)
-            before = self._last
-            if before is not None and given is not None and before[1]() is given and _parent(before[0]) == parent:
-                self._handed_on.add(before[0])
-            self._last = None if made is None else (name, weakref.ref(made))
-            self._called.append(name)
-
-        return follow
-
-    def streams(self) -> set[str]:
-        """The blocks of those lists in which most blocks hand their output on as it is."""
-        parents = {name: _parent(name) for name in self._called}
-        streams: set[str] = set()
-        for parent in set(parents.values()):
-            blocks = [name for name in parents if parents[name] == parent]
-            if len(blocks) > 1 and 2 * len(self._handed_on & set(blocks)) >= len(blocks) - 1:
-                streams |= set(blocks)
-        return streams
-
-
-def _parent(name: str) -> str:
-    return name.rpartition(".")[0]
 
 
 def settled(
@@ -269,11 +239,13 @@ def settled(
         depth, place = depths[name.removesuffix(ADDED)], axes[name] or FIRST
         shape = tuple(View("flat", place).arranged(torch.empty(shapes[name], device="meta")).shape)
         kind = kind_of(named[name], chosen.modules[_module(name)], shape, what.views)
+        kind = "routed" if place == ROUTED else kind
         if " " in kind:
             shape, place = shapes[name], FIRST
         rng = np.random.default_rng([_POSITIONS_SEED, depth])
         view = view_of(kind, shapes[name], rows=what.rows, rng=rng, samples=place, mask=mask)
         rows, features = size_of(view, shapes[name])
+        rows = what.rows if place == ROUTED else rows
         if rows < 2:
             left_out[name] = "has a single row on a probe of one sample"
             continue

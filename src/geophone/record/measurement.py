@@ -10,6 +10,7 @@ from geophone.dimensions import Reading, read_each
 from geophone.record.layers import Plan
 from geophone.record.readers import Caught, Rows
 from geophone.record.what import What
+from geophone.rows.series import ROUTED
 from geophone.signals import CHANGES, LayerChanges, decodability
 from geophone.store.writer import Row, series_row
 
@@ -35,19 +36,23 @@ class Measurer:
     def __init__(self, plan: Plan, what: What, *, steady: bool) -> None:
         # Values alone: a measurer can go to another process.
         self._layers, self._samples, self._names = plan.layers, plan.samples, what.names
-        comparable = steady and what.signals
-        self._changes = {v.name: LayerChanges() for v in plan.layers if comparable and v.rows >= _COMPARABLE}
+        self._routed = {v.name for v in plan.layers if v.view == "routed"}
+        alike = [v for v in plan.layers if steady and what.signals and v.name not in self._routed]
+        self._changes = {v.name: LayerChanges() for v in alike if v.rows >= _COMPARABLE}
         self._concepts = plan.concepts
         self._sketch = None if plan.scorer is None else plan.scorer.sketch
 
     @property
     def signals(self) -> tuple[str, ...]:
         """The columns besides dimensions that the series gets from here."""
-        return CHANGES if self._changes else ()
+        return (*(CHANGES if self._changes else ()), *((ROUTED,) if self._routed else ()))
 
     def rows(self, index: int, step: int, caught: Caught, norms: Sequence[Mapping[str, float]]) -> Rowset:
         """The rows of measurement `index`; `norms`, one for each layer or none, go with those of the series."""
         series = self._series(index, step, "main", caught.rows, norms)
+        if self._routed:
+            counts = {name: caught.routed.get(name, 0) for name in self._routed}
+            series = [{**row, ROUTED: counts.get(row["layer"], math.nan)} for row in series]
         if caught.noise is not None:
             series += self._series(index, step, "noise", caught.noise, [])
         scored = caught.scored
@@ -88,6 +93,8 @@ class Measurer:
     def _readability(self, step: int, rows: Rows) -> list[Row]:
         made: list[Row] = []
         for layer, matrix in rows.items() if self._concepts else ():
+            if layer in self._routed:
+                continue
             # Rows of one sample stand side by side; where a mask left some out, their number differs.
             if len(matrix) % self._samples:
                 continue

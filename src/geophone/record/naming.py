@@ -40,8 +40,11 @@ def matches(pattern: str, name: str) -> bool:
 
 
 def canonical(layer: str, names: Mapping[str, str]) -> str:
-    """The canonical name of a layer such as "h.3@2+" by `canonical_names`; "" where its module has none."""
+    """The canonical name of a layer such as "h.3@2+" by `canonical_names`, of an expert that of the mixture with
+    ".experts.0"; "" where its module has none."""
     module = layer.removesuffix(ADDED).partition("@")[0]
+    if module not in names:
+        module = module.partition(".experts.")[0]
     return names[module] + layer[len(module) :] if module in names else ""
 
 

@@ -1,7 +1,7 @@
 """Where a measurement's activations come from: a probe's forward pass, or the training's own."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,6 +11,7 @@ from torch import nn
 from geophone.errors import InputError
 from geophone.record.axes import FIRST
 from geophone.record.capture import ActivationCapture
+from geophone.record.experts import thinned
 from geophone.record.layers import Plan, plan, settled
 from geophone.record.probe import Probe, as_probe, bare, is_compiled, is_lazy, model_device, second_probe
 from geophone.record.scoring import Scored
@@ -25,11 +26,13 @@ Rows = Mapping[str, torch.Tensor]
 @dataclass(frozen=True, slots=True, eq=False)
 class Caught:
     """What was read at one measurement: rows by layer, those of the noise batch where it was read too, and what the
-    model's output said."""
+    model's output said. `routed` is the number of rows before they were thinned, of layers that get what is routed to
+    them."""
 
     rows: Rows
     noise: Rows | None = None
     scored: Scored | None = None
+    routed: Mapping[str, int] = field(default_factory=dict)
 
 
 # From the number of a measurement to what it caught.
@@ -81,7 +84,7 @@ class ProbeReader:
     def reading(self, plan: Plan) -> Reading:
         parts = self._probe.parts(self._what.batch)
         captures = [(part, plan.part(part).capture(self._model)) for part in parts]
-        scorer = plan.scorer
+        scorer, routed = plan.scorer, {v.name: v.rows for v in plan.layers if v.view == "routed"}
 
         def passes(probe: Probe, rows: dict[str, list[torch.Tensor]]) -> Iterator[tuple[slice, Any]]:
             """Forward, part by part: every output, while the rows of the layers gather in `rows`."""
@@ -94,16 +97,18 @@ class ProbeReader:
                 capture.clear()
                 yield part, output
 
-        def rows_of(probe: Probe, score: Callable[[Iterator[tuple[slice, Any]]], Scored]) -> tuple[Rows, Scored]:
+        def rows_of(probe: Probe, score: Callable[[Iterator[tuple[slice, Any]]], Scored]) -> Caught:
             caught: dict[str, list[torch.Tensor]] = {}
             scored = score(passes(probe, caught))
-            return _joined(caught, len(parts)), scored
+            rows = _joined(caught, len(parts), routed)
+            counts = {name: len(rows[name]) for name in routed if name in rows}
+            return Caught(rows | {name: thinned(rows[name], routed[name]) for name in counts}, None, scored, counts)
 
         def read(measurement: int) -> Caught:
-            rows, scored = rows_of(self._probe, _unscored if scorer is None else scorer)
+            caught = rows_of(self._probe, _unscored if scorer is None else scorer)
             if self._noise is None or measurement % self._what.noise_every:
-                return Caught(rows, None, scored)
-            return Caught(rows, rows_of(self._noise, _unscored)[0], scored)
+                return caught
+            return replace(caught, noise=rows_of(self._noise, _unscored).rows)
 
         return read
 
@@ -115,13 +120,14 @@ class ProbeReader:
         """Nothing: hooks are gone after each pass."""
 
 
-def _joined(caught: dict[str, list[torch.Tensor]], parts: int) -> Rows:
-    """The rows of every layer that ran in all parts, and `caught` empty."""
+def _joined(caught: dict[str, list[torch.Tensor]], parts: int, routed: Mapping[str, int]) -> dict[str, torch.Tensor]:
+    """The rows of every layer that ran in all parts, or in some of them where rows are `routed`; `caught` is empty
+    then."""
     rows: dict[str, torch.Tensor] = {}
     for name in list(caught):
         pieces = caught.pop(name)
-        if len(pieces) == parts:
-            rows[name] = pieces[0] if parts == 1 else torch.cat(pieces)
+        if len(pieces) == parts or name in routed:
+            rows[name] = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
     return rows
 
 
@@ -151,7 +157,7 @@ class BatchReader:
             raise InputError("probe='batch' needs hooks, which compiled code does not run; give a probe batch instead.")
         self._model, self._what = bare(model), what
         self._chosen = selection(self._model, what)
-        modules = list(self._chosen.modules.values())
+        modules = list(self._chosen.modules)
         self._capture = ActivationCapture(self._model, modules, keep=self._keep, added=self._chosen.updates)
         self._hooks: list[torch.utils.hooks.RemovableHandle] = []
         self._listening = self._whole = self._measured = False

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from geophone.errors import InputError
-from geophone.record.naming import blocks_of, canonical_names, is_weight_layer, matches
+from geophone.record.experts import experts_in
+from geophone.record.naming import blocks_of, canonical, canonical_names, is_weight_layer, matches
 from geophone.record.what import Selector, What
 from geophone.signals import ADDED
 
@@ -52,16 +53,21 @@ def is_scripted(module: nn.Module) -> bool:
 
 def select_modules(model: nn.Module, select: Iterable[Selector] | Selector) -> dict[str, nn.Module]:
     """Modules of `model` by path, in the model's own order. Text that fits no path is a canonical name, or a glob over
-    them. Raises InputError for a selector that matches none."""
-    named = {name: module for name, module in model.named_modules() if name}
+    them. "path.experts.3" is a single expert also where the model holds all in one tensor; a pattern that fits some
+    names no other module, and one that ends in "**" no expert. Raises InputError for a selector that matches none."""
+    experts = experts_in(model)
+    named = {name: module for name, module in model.named_modules() if name} | experts
+    known = canonical_names(model)
     wanted: set[str] = set()
     for selector in [select] if isinstance(select, str | type | nn.Module) else select:
         hits = {name for name, module in named.items() if _matches(selector, name, module)}
         if not hits and isinstance(selector, str):
-            hits = {name for name, said in canonical_names(model).items() if matches(selector, said)}
+            hits = {name for name in named if matches(selector, canonical(name, known))}
+        several = isinstance(selector, str) and selector.endswith("**")
+        hits = hits - set(experts) if several else hits & set(experts) or hits
         if not hits:
             label = selector if isinstance(selector, str) else getattr(selector, "__name__", type(selector).__name__)
-            also = f" Under canonical names: {some(list(said))}." if (said := canonical_names(model).values()) else ""
+            also = f" Under canonical names: {some(list(known.values()))}." if known else ""
             raise InputError(f"no module matches {label!r}; the model has {some(list(named)) or 'no parts'}.{also}")
         wanted |= hits
     return {name: module for name, module in named.items() if name in wanted}
@@ -86,8 +92,7 @@ def _named(model: nn.Module, selectors: Iterable[Selector]) -> Selection:
     whole = [s for s in several if not (isinstance(s, str) and s.endswith(ADDED))]
     outputs = frozenset(select_modules(model, whole)) if whole else frozenset()
     updates = frozenset(select_modules(model, added)) if added else frozenset()
-    modules = {name: module for name, module in model.named_modules() if name in outputs | updates}
-    return Selection(modules, outputs, updates)
+    return Selection(select_modules(model, outputs | updates), outputs, updates)
 
 
 def _default(model: nn.Module) -> Selection:

@@ -40,6 +40,8 @@ class View:
 
     def __call__(self, output: torch.Tensor) -> torch.Tensor:
         x = self.arranged(output)
+        if self.kind == "routed":
+            return x
         if self.kind == "flat":
             return x.flatten(1)
         if self.kind == "pooled":
@@ -60,7 +62,9 @@ class View:
         return output if self.samples.axis == 0 else output.movedim(self.samples.axis, 0)
 
     def fits(self, output: torch.Tensor, samples: int) -> bool:
-        """Whether `output` is of `samples` samples."""
+        """Whether `output` is of `samples` samples; of what is routed, whether it is rows x features."""
+        if self.kind == "routed":
+            return output.ndim == 2
         axis = self.order[0] if self.order is not None else self.samples.axis
         return axis < output.ndim and output.shape[axis] == samples * self.samples.fold
 

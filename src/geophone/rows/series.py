@@ -12,5 +12,7 @@ CHANGES = (
     "readable_gain",
     "readable_gain_fine",
 )
+# How many positions of the probe were routed to an expert.
+ROUTED = "routed"
 # Of these single precision is enough.
-SINGLE = (*CHANGES, *LAYER_NORMS)
+SINGLE = (*CHANGES, *LAYER_NORMS, ROUTED)

@@ -143,7 +143,8 @@ class Run:
 
     def signals(self, *, probe: str = "main") -> dict[str, pd.DataFrame]:
         """What else was recorded of every layer, by name: changes (`geophone.signals.CHANGES`; stored at the later of
-        the two measurements) and norms ("layer_gradient_norm" and its like). Each is laid out as `series`."""
+        the two measurements), norms ("layer_gradient_norm" and its like) and, of experts, how many positions of the
+        probe were "routed" to each. Each is laid out as `series`."""
         names = self.manifest.signals
         return {name: wide.astype(float) for name, wide in self._wide(names, probe).items()} if names else {}
 
