@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from geophone.cli.options import Json, Quiet, RunFolder, Table
+from geophone.cli.options import Json, Quiet, Ray, RunFolder, Table
 from geophone.errors import InputError
 from geophone.terminal.voice import Voice
 
@@ -40,6 +40,8 @@ def measure(
     batch: Annotated[int | None, typer.Option(min=1, help="Samples that go forward at a time.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto.")] = "cpu",
     dtype: Annotated[str, typer.Option(help="Of revisions: float32, bfloat16, float16.")] = "auto",
+    workers: Annotated[int, typer.Option(min=1, help="Checkpoints at a time, a process each.")] = 1,
+    ray: Ray = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -55,6 +57,7 @@ def measure(
     from geophone.ingest import checkpoints as ingest
     from geophone.ingest import probes, sources
     from geophone.record.what import What
+    from geophone.workers import Workers
 
     if revisions:
         task = "base" if text is None else "causal-lm"
@@ -62,6 +65,7 @@ def measure(
     else:
         source = sources.checkpoint_files(checkpoints, model or "", key=key, step_pattern=step_pattern)
     what = What(layers=layers or None, rows=rows, batch=batch)
+    several = Workers(workers, ray) if workers > 1 or ray else None
     if text is None:
         samples = probes.read_probe(probe or "")
     else:
@@ -70,7 +74,7 @@ def measure(
         what = replace(what, labels="next-token", texts=lambda ids: [str(tokenizer.decode([one])) for one in ids])
     _measured(
         lambda on_step: ingest.measure(
-            source, samples, out=out, what=what, device=sources.device_of(device), on_step=on_step
+            source, samples, out=out, what=what, device=sources.device_of(device), on_step=on_step, workers=several
         ),
         as_json=as_json,
         quiet=quiet,

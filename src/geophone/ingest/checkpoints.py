@@ -1,5 +1,6 @@
 """A series from checkpoints that were saved earlier: a folder of files, or revisions of a Hugging Face model."""
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from torch import nn
 
 from geophone.errors import InputError, StoreError
 from geophone.ingest.misplaced import misplaced, weight_rows
+from geophone.ingest.several import in_stretches, joined, stretches
 from geophone.ingest.sources import Source
 from geophone.record.heads import HeadReader
 from geophone.record.probe import Probe, as_probe
@@ -23,6 +25,7 @@ from geophone.store.places import is_run
 from geophone.store.run import Run
 from geophone.store.tables import parts
 from geophone.store.writer import RunWriter, new_manifest
+from geophone.workers import Workers, cores
 
 # What a layer looked like is compared with up to so many measurements ago.
 _REMEMBERED = 8
@@ -51,12 +54,18 @@ def measure(
     what: What | None = None,
     device: str | torch.device | None = None,
     on_step: Callable[[int, int], None] = lambda done, total: None,
+    workers: Workers | None = None,
+    before: Sequence[tuple[int, str]] = (),
+    first: str | None = None,
 ) -> Measured:
     """Measure every network of `source` on `probe` into the run folder `out`.
 
     `layers`, `views` and `rows` are fields of `What`; `what` gives it whole, with labels and concepts. `device` is
     where the network is read (default: where it is loaded). One network is in memory at a time, and every checkpoint is
-    on disk before the next is read.
+    on disk before the next is read. With `workers` several checkpoints are measured at a time, each process with a
+    network of its own beside the one here; the tables are the same. `before` are checkpoints that come before those of
+    `source`, in order, which its first ones are compared with, and `first` is the one that the network is built of
+    (default: the first that can be read).
 
     Run again on the same folder it goes on where it stopped: steps that are there are not measured again, but those
     after one that is added now are, since the change of a layer is said against the measurements before. A
@@ -69,7 +78,12 @@ def measure(
     what = what or What(layers=layers, views=views, rows=rows)
     networks = _Networks(source, device)
     kept, todo = _division(folder, source, networks)
-    recalled = [pair for pair in source.keys if pair[0] in kept][-_REMEMBERED:] if todo else []
+    if workers is not None and len(todo) > 1:
+        return _several(workers, source, networks, batch, folder, what, kept=kept, todo=todo, on_step=on_step)
+    if first is not None:
+        networks.read(first)
+    there = [pair for pair in source.keys if pair[0] in kept]
+    recalled = networks.last([*before, *there], _REMEMBERED) if todo else []
     steps: list[int] = []
     work: _Work | None = None
     end = "failed"
@@ -92,7 +106,7 @@ def measure(
     finally:
         if work is not None:
             work.close(end, networks.failures)
-    if not steps and not kept:
+    if not steps and not kept and not before:
         why = next(iter(networks.failures.values()))
         raise StoreError(f"not one of {len(todo)} checkpoint(s) could be measured; the first: {why}")
     if work is None:
@@ -108,7 +122,7 @@ class _Networks:
 
     def __init__(self, source: Source, device: str | torch.device | None) -> None:
         self.failures = dict.fromkeys(source.left_out, "its name says no training step")
-        self._load, self._device = source.load, device
+        self._load, self.device = source.load, device
         self._network: nn.Module | None = None
 
     def read(self, key: str) -> nn.Module | None:
@@ -124,8 +138,23 @@ class _Networks:
                 raise
             self.failures[key] = str(error)
             return None
+        return self.network
+
+    @property
+    def network(self) -> nn.Module | None:
+        """The network that was read last, in eval mode and on the device; None before there is one."""
+        if self._network is None:
+            return None
         network = self._network.eval()
-        return network if self._device is None else network.to(self._device)
+        return network if self.device is None else network.to(self.device)
+
+    def last(self, pairs: Sequence[tuple[int, str]], count: int) -> list[tuple[int, str]]:
+        """The last `count` of `pairs` that can be read, in order."""
+        found: list[tuple[int, str]] = []
+        for pair in reversed(pairs):
+            if len(found) < count and self.read(pair[1]) is not None:
+                found.append(pair)
+        return found[::-1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,6 +183,47 @@ class _Work:
         last = max(_steps_there(self.writer.folder), default=0)
         note = _judged(self.writer, failures)
         self.session.close(last, status, note, {})
+
+
+def _several(
+    workers: Workers,
+    source: Source,
+    networks: "_Networks",
+    probe: Probe,
+    folder: Path,
+    what: What,
+    *,
+    kept: set[int],
+    todo: Sequence[tuple[int, str]],
+    on_step: Callable[[int, int], None],
+) -> Measured:
+    """As `measure`, with a process for each stretch of what is `todo`."""
+    if what.noise is not None:
+        raise InputError("noise= is read at every so many measurements of one process; leave workers away.")
+    first = next((key for _, key in source.keys if networks.read(key) is not None), None)
+    network = networks.network
+    if first is None or network is None:
+        why = next(iter(networks.failures.values()))
+        raise StoreError(f"not one of {len(todo)} checkpoint(s) could be measured; the first: {why}")
+    # Begun here, so that a probe that cannot be read and a folder of another run are said at once.
+    work = _begun(folder, network, probe, what, source, after=max(kept, default=None))
+    aside = folder.parent / f".{folder.name}.stretches"
+    there = [pair for pair in source.keys if pair[0] in kept]
+    count = workers.count or cores()
+    these = stretches(todo, there, count=count, first=first, folder=aside)
+    failures, steps, end = dict(networks.failures), [], "failed"
+    try:
+        failures |= in_stretches(workers, these, source, probe, what, device=networks.device, on_step=on_step)
+        steps = joined(work.writer, these)
+        end = "incomplete" if failures else "finished"
+        shutil.rmtree(aside)
+    except KeyboardInterrupt:
+        end = "interrupted"
+        raise
+    finally:
+        work.close(end, failures)
+    out_of_place = tuple(read_manifest(folder).misplaced.items())
+    return Measured(folder, tuple(steps), tuple(sorted(kept)), tuple(failures.items()), out_of_place)
 
 
 def _judged(writer: RunWriter, failures: Mapping[str, str]) -> str:
