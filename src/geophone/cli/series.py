@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ from geophone.terminal.voice import Voice
 
 if TYPE_CHECKING:
     from geophone.ingest.checkpoints import Measured
+    from geophone.workers import Workers
 
 
 def measure(
@@ -57,7 +59,6 @@ def measure(
     from geophone.ingest import checkpoints as ingest
     from geophone.ingest import probes, sources
     from geophone.record.what import What
-    from geophone.workers import Workers
 
     if revisions:
         task = "base" if text is None else "causal-lm"
@@ -65,20 +66,20 @@ def measure(
     else:
         source = sources.checkpoint_files(checkpoints, model or "", key=key, step_pattern=step_pattern)
     what = What(layers=layers or None, rows=rows, batch=batch)
-    several = Workers(workers, ray) if workers > 1 or ray else None
     if text is None:
         samples = probes.read_probe(probe or "")
     else:
         tokenizer = probes.tokenizer_of(checkpoints[0], source.keys[-1][1])
         samples = probes.text_probe(text, tokenizer, samples=sequences, length=length)
         what = replace(what, labels="next-token", texts=lambda ids: [str(tokenizer.decode([one])) for one in ids])
-    _measured(
-        lambda on_step: ingest.measure(
-            source, samples, out=out, what=what, device=sources.device_of(device), on_step=on_step, workers=several
-        ),
-        as_json=as_json,
-        quiet=quiet,
-    )
+    work = partial(ingest.measure, source, samples, out=out, what=what, workers=_several(workers, ray))
+    _measured(partial(work, device=sources.device_of(device)), as_json=as_json, quiet=quiet)
+
+
+def _several(workers: int, ray: str | None) -> "Workers | None":
+    from geophone.workers import Workers
+
+    return Workers(workers, ray) if workers > 1 or ray else None
 
 
 def _check_asked(*, probe: str | None, text: Path | None, revisions: str | None, model: str | None) -> None:
@@ -91,13 +92,13 @@ def _check_asked(*, probe: str | None, text: Path | None, revisions: str | None,
         raise InputError("--text needs the tokenizer of a Hugging Face model: give it with --revisions.")
 
 
-def _measured(work: "Callable[[Callable[[int, int], None]], Measured]", *, as_json: bool, quiet: bool) -> None:
+def _measured(work: "Callable[..., Measured]", *, as_json: bool, quiet: bool) -> None:
     """Do the work of `measure` with its progress shown, and say what came of it."""
     from geophone.terminal.progress import StageProgress
 
     with Voice(as_json=as_json, quiet=quiet) as voice:
         with StageProgress(quiet=quiet) as progress:
-            measured = work(lambda step, of: progress.training("measure", step, of))
+            measured = work(on_step=lambda step, of: progress.training("measure", step, of))
         there = f"{len(measured.steps)} checkpoints measured, {len(measured.skipped)} there already"
         failures = [{"checkpoint": key, "why": why} for key, why in measured.failures]
         voice.say(
