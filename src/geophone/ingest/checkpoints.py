@@ -78,21 +78,54 @@ def measure(
     what = what or What(layers=layers, views=views, rows=rows)
     networks = _Networks(source, device)
     kept, todo = _division(folder, source, networks)
-    if workers is not None and len(todo) > 1:
-        return _several(workers, source, networks, batch, folder, what, kept=kept, todo=todo, on_step=on_step)
     if first is not None:
         networks.read(first)
-    there = [pair for pair in source.keys if pair[0] in kept]
-    recalled = networks.last([*before, *there], _REMEMBERED) if todo else []
+    asked = _Asked(source, networks, batch, folder, what, kept)
+    if workers is not None and len(todo) > 1:
+        steps = _several(workers, asked, todo, on_step)
+    else:
+        there = [pair for pair in source.keys if pair[0] in kept]
+        steps = _in_order(asked, networks.last([*before, *there], _REMEMBERED) if todo else [], todo, on_step)
+    if not steps and not kept and not (before and is_run(folder)):
+        why = next(iter(networks.failures.values()))
+        raise StoreError(f"not one of {len(todo)} checkpoint(s) could be measured; the first: {why}")
+    out_of_place = tuple(read_manifest(folder).misplaced.items())
+    failures = tuple(networks.failures.items())
+    return Measured(folder, tuple(steps), tuple(sorted(kept)), failures, out_of_place)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """What `measure` was asked for; the steps `kept` are in `folder` already."""
+
+    source: Source
+    networks: "_Networks"
+    probe: Probe
+    folder: Path
+    what: What
+    kept: set[int]
+
+    def begun(self, network: nn.Module) -> "_Work":
+        after = max(self.kept, default=None)
+        return _begun(self.folder, network, self.probe, self.what, self.source, after=after)
+
+
+def _in_order(
+    asked: _Asked,
+    recalled: Sequence[tuple[int, str]],
+    todo: Sequence[tuple[int, str]],
+    on_step: Callable[[int, int], None],
+) -> list[int]:
+    """Measure what is `todo`, one after the other, after the steps `recalled` were read again; the steps."""
     steps: list[int] = []
     work: _Work | None = None
-    end = "failed"
+    end, networks = "failed", asked.networks
     try:
         for number, (step, key) in enumerate((*recalled, *todo), start=1 - len(recalled)):
             if (network := networks.read(key)) is None:
                 continue
             # A probe that the model cannot read is wrong for every checkpoint: it is said at the first.
-            work = work or _begun(folder, network, batch, what, source, after=max(kept, default=None))
+            work = work or asked.begun(network)
             if number <= 0:
                 work.recall(step, network)
                 continue
@@ -106,14 +139,9 @@ def measure(
     finally:
         if work is not None:
             work.close(end, networks.failures)
-    if not steps and not kept and not before:
-        why = next(iter(networks.failures.values()))
-        raise StoreError(f"not one of {len(todo)} checkpoint(s) could be measured; the first: {why}")
-    if work is None:
-        _ended(folder, source, end, networks.failures)
-    out_of_place = tuple(read_manifest(folder).misplaced.items())
-    failures = tuple(networks.failures.items())
-    return Measured(folder, tuple(steps), tuple(sorted(kept)), failures, out_of_place)
+    if work is None and asked.kept:
+        _ended(asked.folder, asked.source, end, networks.failures)
+    return steps
 
 
 class _Networks:
@@ -186,44 +214,35 @@ class _Work:
 
 
 def _several(
-    workers: Workers,
-    source: Source,
-    networks: "_Networks",
-    probe: Probe,
-    folder: Path,
-    what: What,
-    *,
-    kept: set[int],
-    todo: Sequence[tuple[int, str]],
-    on_step: Callable[[int, int], None],
-) -> Measured:
-    """As `measure`, with a process for each stretch of what is `todo`."""
-    if what.noise is not None:
+    workers: Workers, asked: _Asked, todo: Sequence[tuple[int, str]], on_step: Callable[[int, int], None]
+) -> list[int]:
+    """As `_in_order`, with a process for each stretch of what is `todo`."""
+    if asked.what.noise is not None:
         raise InputError("noise= is read at every so many measurements of one process; leave workers away.")
-    first = next((key for _, key in source.keys if networks.read(key) is not None), None)
+    networks, folder = asked.networks, asked.folder
+    first = next((key for _, key in asked.source.keys if networks.read(key) is not None), None)
     network = networks.network
     if first is None or network is None:
-        why = next(iter(networks.failures.values()))
-        raise StoreError(f"not one of {len(todo)} checkpoint(s) could be measured; the first: {why}")
+        return []
     # Begun here, so that a probe that cannot be read and a folder of another run are said at once.
-    work = _begun(folder, network, probe, what, source, after=max(kept, default=None))
+    work = asked.begun(network)
     aside = folder.parent / f".{folder.name}.stretches"
-    there = [pair for pair in source.keys if pair[0] in kept]
-    count = workers.count or cores()
-    these = stretches(todo, there, count=count, first=first, folder=aside)
-    failures, steps, end = dict(networks.failures), [], "failed"
+    there = [pair for pair in asked.source.keys if pair[0] in asked.kept]
+    these = stretches(todo, there, count=workers.count or cores(), first=first, folder=aside)
+    end = "failed"
     try:
-        failures |= in_stretches(workers, these, source, probe, what, device=networks.device, on_step=on_step)
+        networks.failures |= in_stretches(
+            workers, these, asked.source, asked.probe, asked.what, device=networks.device, on_step=on_step
+        )
         steps = joined(work.writer, these)
-        end = "incomplete" if failures else "finished"
+        end = "incomplete" if networks.failures else "finished"
         shutil.rmtree(aside)
+        return steps
     except KeyboardInterrupt:
         end = "interrupted"
         raise
     finally:
-        work.close(end, failures)
-    out_of_place = tuple(read_manifest(folder).misplaced.items())
-    return Measured(folder, tuple(steps), tuple(sorted(kept)), tuple(failures.items()), out_of_place)
+        work.close(end, networks.failures)
 
 
 def _judged(writer: RunWriter, failures: Mapping[str, str]) -> str:
