@@ -23,7 +23,7 @@ Pair = tuple[int, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class Share:
     """What is measured in one process: the checkpoints `keys`, into a run of their own in `folder`. The first of them
     are compared with those `before`; `first` is the checkpoint that the network is built of."""
 
@@ -38,19 +38,19 @@ class Stretch:
         return self.folder.with_suffix(".json")
 
 
-def stretches(todo: Sequence[Pair], kept: Sequence[Pair], *, count: int, first: str, folder: Path) -> list[Stretch]:
+def stretches(todo: Sequence[Pair], kept: Sequence[Pair], *, count: int, first: str, folder: Path) -> list[Share]:
     """`todo`, in order, in `count` stretches of nearly the same length, or fewer where there are fewer checkpoints."""
     count = min(count, len(todo))
     cuts = [round(i * len(todo) / count) for i in range(count + 1)]
     return [
-        Stretch(folder / f"{todo[a][0]}-{todo[b - 1][0]}", tuple(todo[a:b]), (*kept, *todo[:a]), first)
+        Share(folder / f"{todo[a][0]}-{todo[b - 1][0]}", tuple(todo[a:b]), (*kept, *todo[:a]), first)
         for a, b in itertools.pairwise(cuts)
     ]
 
 
 def in_stretches(
     workers: Workers,
-    these: Sequence[Stretch],
+    these: Sequence[Share],
     source: Source,
     probe: Probe,
     what: What,
@@ -93,7 +93,7 @@ def _check(ended: Sequence[Outcome]) -> None:
 
 def measure_stretch(
     *,
-    it: Stretch,
+    it: Share,
     load: Any,
     probe: Probe,
     what: What,
@@ -118,7 +118,7 @@ def measure_stretch(
     replace_file(it.said, lambda path: Path(path).write_text(text, encoding="utf-8"))
 
 
-def joined(writer: RunWriter, these: Sequence[Stretch]) -> list[int]:
+def joined(writer: RunWriter, these: Sequence[Share]) -> list[int]:
     """Put the rows of every stretch behind those of `writer`, step by step and in order, as one process would have
     written them; the steps."""
     steps: list[int] = []
