@@ -102,6 +102,36 @@ def test_the_series_around_a_transition_reach_half_a_window_beyond_it_and_its_co
     assert [(b["start"], b["stop"], b["name"]) for b in bands] == [(300, 400, "transition"), (500, 600, "control")]
 
 
+def panels(chart):
+    """What is drawn in each panel of a chart: the shapes of its marks."""
+    scene = vl_convert.vegalite_to_scenegraph(specification(chart))["scenegraph"]
+    found = []
+
+    def look(item):
+        if item.get("name") == "cell" and item.get("marktype") == "group":
+            for cell in item["items"]:
+                found.append(json.dumps(cell["items"], sort_keys=True))
+        for each in item.get("items", []):
+            look(each)
+
+    look(scene)
+    return found
+
+
+def test_every_panel_draws_its_own_rows():
+    rows = pd.DataFrame(
+        [{"role": r, "moment": m, "unit": u, "d": u + 5 * (r == "control") + i}
+         for r in ("target", "control") for i, m in enumerate(MOMENTS) for u in range(4)]
+    )  # fmt: skip
+    both = [curves(3), curves(3).assign(moment="after", accuracy=0.5 + curves(3)["accuracy"] / 9)]
+    bands = recovery_bands(pd.concat(both))
+    # Pearson and partial correlations are the same at all moments, causal links are not: 1 + 1 + 3 of 9 panels differ.
+    for chart, count, kinds in ((units(rows, "d", "d", title=""), 2, 2), (recovery(bands, title=""), 2, 2),
+                                (dependency(composition(), LAYERS, title=""), 9, 5)):  # fmt: skip
+        made = panels(chart)
+        assert (len(made), len(set(made))) == (count, kinds)
+
+
 def test_every_chart_draws_and_its_title_is_the_finding():
     table = pd.DataFrame({"role": "target", "moment": ["before", "after"] * 5, "selectivity": np.linspace(0, 1, 10)})
     charts = (

@@ -5,13 +5,17 @@ from pathlib import Path
 
 import pytest
 from atlas_study import NAUGHTY
+from boxes import FAULTS
+from made_proof import made_tables
 
+from geophone.findings.lines import benchmark_lines
 from geophone.report.live import LiveAtlas, listening
+from geophone.report.prove_page import write_prove_page
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = "no-sandbox disable-gpu disable-quic no-first-run disable-background-networking disable-component-update"
 READY = "document.documentElement.dataset.ready"
-pytestmark = pytest.mark.browser
+pytestmark, SLOW = pytest.mark.browser, pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -278,34 +282,50 @@ def test_a_chart_can_be_saved_as_svg_png_and_its_rows_as_csv(page, atlas):
         assert Path(download.value.path()).read_bytes().startswith(start)
 
 
-LABELS = """n => {
-  const drawn = document.querySelector(`[data-chart="${n}"] svg`);
-  const edges = (e) => { const b = e.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom] };
-  const seen = (t) => t.textContent.trim() && t.getAttribute('opacity') !== '0';
-  return [[...drawn.querySelectorAll('text')].filter(seen).map(t => [t.textContent, ...edges(t)]), edges(drawn)];
-}"""
-
-
-@pytest.mark.parametrize("width", [420, 760, 1400])
-def test_no_label_of_a_chart_is_cut_or_printed_over_another(page, atlas, width):
+def fault_free(page, path, width: int) -> None:
+    """No word of the page is cut or printed over another, in light and in dark, and it is as wide as the window."""
     page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme="light")
+    page.goto(path.as_uri())
+    for shade in ("light", "dark"):
+        page.emulate_media(color_scheme=shade)
+        page.wait_for_timeout(60)
+        page.wait_for_function(f"{READY} || !document.body.dataset.data")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert page.evaluate(FAULTS) == [], f"{path.name}, {width}, {shade}"
+
+
+@pytest.mark.parametrize("width", [420, pytest.param(1000, marks=SLOW), pytest.param(1400, marks=SLOW)])
+def test_no_word_of_the_atlas_is_cut_or_printed_over_another(page, atlas, width):
+    """On the overview, every run, a transition that was dug and one that was not."""
     targets = sorted((atlas / "targets").glob("*.html"), key=lambda p: "Dig again" not in p.read_text())
     for path in (atlas / "index.html", *sorted((atlas / "runs").glob("*.html")), targets[0], targets[-1]):
-        opened(page, path)
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        for chart in page.evaluate("[...document.querySelectorAll('[data-chart]')].map(e => e.dataset.chart)"):
-            if chart == "composition":  # names along arcs are turned, so that their boxes overlap and they do not
-                continue
-            labels, edges = page.evaluate(LABELS, chart)
-            for words, left, top, right, bottom in labels:
-                inside = (
-                    left >= edges[0] - 1 and right <= edges[2] + 1 and top >= edges[1] - 1 and bottom <= edges[3] + 1
-                )
-                assert inside, f"{path.name} {chart} {width}: {words!r} is cut"
-            for i, a in enumerate(labels):
-                for b in labels[i + 1 :]:
-                    apart = a[3] <= b[1] + 1 or b[3] <= a[1] + 1 or a[4] <= b[2] + 1.5 or b[4] <= a[2] + 1.5
-                    assert apart, f"{path.name} {chart} {width}: {a[0]!r} is printed over {b[0]!r}"
+        fault_free(page, path, width)
+
+
+@pytest.mark.slow
+def test_no_word_of_the_proving_ground_is_cut_or_printed_over_another(page, tmp_path):
+    tables = made_tables(-0.2)
+    path = write_prove_page(tables, benchmark_lines(tables), out=tmp_path)
+    for width in (420, 1400):
+        fault_free(page, path, width)
+
+
+@pytest.mark.parametrize(
+    ("what", "harm"),
+    [
+        ("is cut by svg", "document.querySelectorAll('[data-chart=map] text').forEach(e => e.setAttribute('x', -300))"),
+        ("is printed over", "document.querySelectorAll('.card p').forEach(e => { e.style.lineHeight = '.2' })"),
+        ("is printed over", "document.querySelectorAll('[data-chart=map] .mark-text text').forEach(e => {"
+         " e.setAttribute('transform', 'translate(20, 20)'); e.textContent = 'one over another' })"),
+        ("is cut by P", "document.querySelectorAll('.card p').forEach(e => Object.assign(e.style,"
+         " { whiteSpace: 'nowrap', width: '3rem', overflow: 'hidden' }))"),
+    ],
+)  # fmt: skip
+def test_a_word_that_is_cut_or_printed_over_is_seen(page, atlas, what, harm):
+    opened(page, atlas / "index.html")
+    page.evaluate(f"() => {{ {harm} }}")
+    assert any(what in fault for fault in page.evaluate(FAULTS))
 
 
 def test_the_first_screen_shows_the_map_a_flag_and_the_three_cards(page, atlas):

@@ -89,7 +89,7 @@ def units(table: pd.DataFrame, column: str, label: str, *, title: str) -> AnyCha
     rows = table[["role", "moment", column]].rename(columns={column: "value"}).dropna(subset="value")
     value = alt.X("value:Q", title=f"{label} of a unit", axis=alt.Axis(tickCount=5))
     place = alt.Y("moment:N", sort=list(MOMENTS), title=None)
-    base = alt.Chart(data(rows))
+    base = alt.Chart()  # rows of its own would stand in every panel
     ticks = base.mark_tick(thickness=1, size=14, opacity=0.45, color=PALETTE[0]).encode(x=value, y=place)
     middle = base.mark_tick(thickness=3, size=20, color=ACCENT).encode(x=alt.X("median(value):Q"), y=place)
     facet = alt.Column("role:N", sort=["target", "control"], title=None)
@@ -118,7 +118,7 @@ def dependency(composition: pd.DataFrame, layers: Sequence[str], *, title: str) 
     y = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[-0.35 * len(layers) / 2, len(layers) / 2]))
     width = alt.StrokeWidth("share:Q", scale=alt.Scale(domain=[0, 1], range=[0.3, 12]), title="share of unit pairs")
     rows = data([*arcs, *nodes])
-    base = alt.Chart(rows)
+    base = alt.Chart()
     curves = base.transform_filter("isValid(datum.pair)").mark_line(opacity=0.6, color=PALETTE[0], strokeCap="round")
     tips = [alt.Tooltip("pair:N"), alt.Tooltip("share:Q", format=".1%", title="share of unit pairs")]
     there = base.transform_filter("isValid(datum.layer)")
@@ -169,7 +169,7 @@ def recovery(bands: pd.DataFrame, *, title: str) -> AnyChart:
     legend = alt.Legend(title="arm", symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=2.5)
     palette = alt.Scale(domain=arms, range=[ARMS[a] for a in arms])
     words = "accuracy on held-out samples"
-    base = alt.Chart(data(bands)).encode(x=x, color=alt.Color("arm:N", sort=arms, scale=palette, legend=legend))
+    base = alt.Chart().encode(x=x, color=alt.Color("arm:N", sort=arms, scale=palette, legend=legend))
     tips = ["arm:N", "since:Q", alt.Tooltip("accuracy:Q", format=".3f"), alt.Tooltip("runs:Q")]
     spread = base.transform_filter("isValid(datum.low)").mark_area(opacity=0.2)
     chart = alt.layer(

@@ -41,7 +41,8 @@ class Theme:
 
 
 # For a ground that the drawing cannot know (light or dark): words and lines of one grey.
-BLANK = Theme(ink=GREY, soft=GREY, line="#80808040", paper=None)
+# It is measured where it is drawn and set where it is read: in a font whose letters are as wide on both.
+BLANK = Theme(ink=GREY, soft=GREY, line="#80808040", paper=None, font="Arial, Liberation Sans, Arimo, sans-serif")
 PAGE = Theme(ink="#1a1e23", soft="#59636e", line="#dfe3e8", paper="#ffffff")
 PRINT = Theme(ink="#222222", soft="#222222", line="#e4e4e4", paper=None, font="sans-serif", size=9.5, title_size=10)
 
