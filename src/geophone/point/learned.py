@@ -10,7 +10,7 @@ from geophone.point import score as scores
 from geophone.point.kernels import Kernel, operators
 from geophone.point.null import NoiseNull, noise_null
 from geophone.point.rule import Rule, ScorePart
-from geophone.point.scene import Scene, described, edges, ratio
+from geophone.point.scene import MEAN, Scene, described, edges, ratio
 from geophone.point.signals import Behaviour, RunSignals, filled
 from geophone.point.stretch import (
     Stretch,
@@ -27,7 +27,6 @@ from geophone.signals import components
 Series = npt.NDArray[np.float64]
 PACES = (Kernel("step", 4.0), Kernel("step", 8.0), Kernel("step", 16.0))
 TINY = 1e-9
-COLLAPSING = ("participation_ratio_unbiased", "stable_rank")
 COURSE = Kernel("step", 16.0)  # what is slower than this is no transition
 _PARTS = {
     function.__name__: function
@@ -104,8 +103,8 @@ def _rises(scene: Scene, behaviour: Behaviour, kind: str, strength: Series) -> l
 
 
 def _outputs(scene: Scene, yields: dict[str, float]) -> list[Transition]:
-    """Where nothing is known of behaviour, the outputs' own movement. It is *lost* where they collapse: the dimensions
-    of the last layer fall to less than half; otherwise *learned*. The loss does not tell these apart: it rises where
+    """Where nothing is known of behaviour, the outputs' own movement. It is *lost* where they collapse: samples are
+    answered more and more alike; otherwise *learned*. The loss does not tell these apart: it rises where
     new data arrive to be learned, and falls where the objective loses a term."""
     run = scene.run
     if run.outputs is None:
@@ -129,19 +128,19 @@ def _outputs(scene: Scene, yields: dict[str, float]) -> list[Transition]:
                 strength=ratio(speed, null.threshold),
                 size=speed,
                 listed=speed > null.threshold and share >= scene.rule.share,
-                signals=("outputs", *COLLAPSING) if fallen else ("outputs",),
+                signals=("outputs", MEAN) if fallen else ("outputs",),
             )
         )
     return listing
 
 
 def _collapsed(run: RunSignals, stretch: Stretch) -> bool:
-    """Whether the last layer uses less than half as many directions after the stretch as before it, by every dimension
-    of COLLAPSING (medians of 3 measurements)."""
-    if not run.streams or any(name not in run.series for name in COLLAPSING):
+    """Whether less than half as much of what the last layer puts out differs between samples after the stretch as
+    before it: 1 - mean_fraction, medians of 3 measurements."""
+    if not run.streams or MEAN not in run.series:
         return False
-    moves = [edges(filled(run.series[name][:, run.streams[-1]]), stretch) for name in COLLAPSING]
-    return all(after < before / 2 for before, after in moves)
+    before, after = edges(filled(run.series[MEAN][:, run.streams[-1]]), stretch)
+    return 1 - after < (1 - before) / 2
 
 
 def calm(moved: Sequence[Transition], shocks: Sequence[Transition]) -> list[Transition]:

@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from geophone.errors import InputError
-from geophone.point.scene import HEADLINE
+from geophone.point.scene import HEADLINE, MEAN
 from geophone.point.signals import LAGS, Behaviour, RunSignals
 from geophone.store.run import Run
 from geophone.store.tables import parts
@@ -14,14 +14,16 @@ Series = npt.NDArray[np.float64]
 
 
 def run_signals(run: Run, *, dimensions: tuple[str, ...] = HEADLINE) -> RunSignals:
-    """All that was recorded of `run` beside what it is described by, `dimensions` (those that it has).
+    """All that was recorded of `run` beside what it is described by, `dimensions` (those that it has), and its layers'
+    mean fraction.
 
     Loss is the mean over the steps since the measurement before, every other scalar its value at the measured step.
     Steps whose weights are not their own are left out, and so is a change that is said against one of them. Raises
     StoreError where the run has no measurement.
     """
     known = tuple(name for name in dimensions if name in run.dimensions) or run.dimensions[:1]
-    series = run.all_series(list(known))
+    also = [name for name in (MEAN,) if name in run.dimensions and name not in known]
+    series = run.all_series([*known, *also])
     every = series[known[0]].index
     at = run.placed(series[known[0]]).index
     steps = at.to_numpy(dtype=np.float64)

@@ -18,6 +18,7 @@ Index = npt.NDArray[np.intp]
 MOST = 20  # transitions of one kind that are described
 FIRST = 5  # measurements that belong to the initial transient
 HEADLINE = ("participation_ratio_unbiased", "stable_rank", "effective_rank")
+MEAN = "mean_fraction"  # how much of what a layer puts out is the same for every sample
 
 
 @dataclass(frozen=True, slots=True, eq=False)
