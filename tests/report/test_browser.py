@@ -219,6 +219,58 @@ def test_the_dimension_and_the_form_switch_all_charts_and_their_words(page, atla
     page.wait_for_function("document.querySelector('[data-word=colour]').textContent.includes('one scale')")
 
 
+# Everything on a run's page that says or lists something, by what it depends on.
+SAID = """() => {
+  const text = (q) => [...document.querySelectorAll(q)].map(e => e.hidden ? "" : e.textContent.trim()).join(" | ");
+  const label = (n) => document.querySelector(`[data-chart="${n}"]`).getAttribute('aria-label');
+  const drawn = (n) => text(`[data-chart="${n}"] svg text`);
+  const captions = text('figcaption');
+  return { change: text('#change'), formula: text('.formula'), map: label('map'), map_caption: captions.split(' | ')[0],
+    series_title: text('#series-title'), series: label('series'), series_caption: captions.split(' | ')[1],
+    series_axis: drawn('series'), marks_title: text('#marks-title'), order: text('[data-form=order]'),
+    marks: label('marks'), marks_caption: captions.split(' | ')[2], numbers: text('#numbers'),
+    numbers_caption: text('details caption'), flags: text('.flags li'), listed: text('table.stack tbody tr'),
+    listed_caption: text('table.stack caption'), readout: text('#readout'), legend: drawn('map'),
+    series_ticks: text('[data-chart="series"] .role-axis-label text') };
+}"""
+OF_VALUES = {"map", "map_caption", "series", "series_caption", "series_axis", "series_ticks"}
+OF_STEPS = {"map", "map_caption", "series", "series_caption", "marks", "flags", "listed", "listed_caption", "readout"}
+DEPENDS = {
+    "dimension": OF_VALUES | {"change", "formula", "series_title", "marks_title", "order", "marks", "numbers",
+                              "numbers_caption", "readout"},
+    "mode": {"marks_title", "order", "marks", "marks_caption", "numbers", "numbers_caption"},
+    "colour": {"map_caption", "legend"},
+    "share": OF_VALUES | {"readout"},
+    "range": OF_STEPS,
+    "zoom": {"series_axis", "series_ticks", "legend"},
+}  # fmt: skip
+
+
+def test_a_switch_changes_every_title_caption_and_list_that_depends_on_it_and_no_other(page, atlas):
+    opened(page, atlas / "runs" / "plain-run.html")
+
+    def switched(act) -> set[str]:
+        before = page.evaluate(SAID)
+        act()
+        page.wait_for_timeout(150)
+        page.wait_for_function(READY)
+        after = page.evaluate(SAID)
+        return {name for name in before if before[name] != after[name]}
+
+    assert switched(lambda: steps(page, "60", "120")) == DEPENDS["range"]
+    inside = page.evaluate("[...document.querySelectorAll('[data-peak]:not([hidden])')].map(e => +e.dataset.peak)")
+    every = page.evaluate("[...document.querySelectorAll('[data-peak]')].map(e => +e.dataset.peak)")
+    assert inside == [peak for peak in every if 60 <= peak <= 120] and len(inside) < len(every)
+    assert switched(lambda: page.check("#share")) == DEPENDS["share"]
+    assert switched(lambda: page.uncheck("#share")) == DEPENDS["share"]
+    assert switched(lambda: page.select_option("#colour", "map_all")) == DEPENDS["colour"]
+    assert switched(lambda: page.select_option("#mode", "naive")) == DEPENDS["mode"]
+    assert switched(lambda: page.check("#zoom")) == DEPENDS["zoom"]
+    assert switched(lambda: page.uncheck("#zoom")) == DEPENDS["zoom"]
+    assert switched(lambda: page.select_option("#dimension", "mean_fraction")) >= DEPENDS["dimension"] - {"order"}
+    assert switched(lambda: page.click("#clear")) == DEPENDS["range"]
+
+
 def flagged(page, chart: str) -> list[dict]:
     """Where the flags of a chart are drawn and what each opens."""
     return page.evaluate(

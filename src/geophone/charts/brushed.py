@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import altair as alt
 
 from geophone.charts.maps import (
+    VALUE,
     Look,
     extent,
     flagged,
@@ -86,7 +87,9 @@ def _series(names: Sequence[str]) -> AnyChart:
     legend = alt.Legend(title=None, orient="bottom", symbolType="stroke", symbolSize=300, labelLimit=0, symbolLimit=0,
                         columns=alt.ExprRef("columns"), labelExpr=label_words(names))  # fmt: skip
     lines = alt.Chart(alt.NamedData("cells")).transform_filter("datum.stop >= low && datum.start <= high")
-    lines = lines.transform_calculate(value="datum[dimension]").mark_line(strokeWidth=1.6, clip=True)
+    lines = lines.transform_calculate(value=f"datum[dimension] == null ? null : ({VALUE})").mark_line(
+        strokeWidth=1.6, clip=True
+    )
     drawn = lines.encode(
         x=steps_axis("stop:Q"),
         y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False)),

@@ -29,6 +29,9 @@ BINS = 160
 LANE = 18  # pixels between two rows of flags
 _SELECTED = "(span_from == null || (datum.stop >= span_from && datum.start <= span_to))"
 _INSIDE = "datum.{} >= low && datum.{} <= high"
+_FRACTION = " || ".join(f"dimension == '{name}'" for name in FRACTIONS)
+# The value that is shown of a cell: as it is, or as a share of what n and d allow, where it counts directions.
+VALUE = f"({_FRACTION}) || !share ? datum[dimension] : datum[dimension] / datum.cap"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +135,11 @@ def shades(
     """The cells of a map. Reads the parameters `dimension` (the column drawn), `share`, `low` and `high` (the steps
     shown), `span_from` and `span_to` (those selected, or null): colours span what is selected, or else shown, so that a
     closer look has colours of its own."""
-    fractions = " || ".join(f"dimension == '{name}'" for name in FRACTIONS)
-    value = f"({fractions}) || !share ? datum[dimension] : datum[dimension] / datum.cap"
     base = (
         alt.Chart(source)
-        .transform_calculate(value=f"datum[dimension] == null ? null : ({value})")
+        .transform_calculate(value=f"datum[dimension] == null ? null : ({VALUE})")
         .transform_filter("datum.stop >= low && datum.start <= high")
-        .transform_calculate(level=f"({fractions}) ? datum.value : (datum.value > 0 ? log(datum.value) : null)")
+        .transform_calculate(level=f"({_FRACTION}) ? datum.value : (datum.value > 0 ? log(datum.value) : null)")
         .transform_calculate(seen=f"{_SELECTED} ? datum.level : null")
         .transform_joinaggregate(
             least="min(seen)", most="max(seen)", groupby=["layer"] if look.colour == "layer" else []
@@ -153,7 +154,7 @@ def shades(
                             gradientThickness=8, offset=4)  # fmt: skip
         colour = alt.Color("shade:Q", scale=alt.Scale(scheme="viridis", domain=[0, 1]), legend=legend)
     else:
-        label = f"format(({fractions}) ? datum.value : exp(datum.value), '.2~g')"
+        label = f"format(({_FRACTION}) ? datum.value : exp(datum.value), '.2~g')"
         legend = alt.Legend(labelExpr=label, title=None, orient="bottom", direction="horizontal", gradientLength=190,
                             gradientThickness=8, offset=4, tickCount=4)  # fmt: skip
         colour = alt.Color("level:Q", scale=alt.Scale(scheme="viridis"), legend=legend)

@@ -34,7 +34,9 @@
     ground: getComputedStyle(document.documentElement).getPropertyValue("--paper").trim(),
   });
 
-  const unit = () => share.checked && run.words[dimension.value].unit === "directions" ? "share of min(n − 1, d)" : run.words[dimension.value].unit;
+  const shares = () => share.checked && run.words[dimension.value].unit === "directions";
+  const unit = () => shares() ? "share of min(n − 1, d)" : run.words[dimension.value].unit;
+  const shown = (r) => shares() && r[dimension.value] !== null ? r[dimension.value] / r.cap : r[dimension.value];
 
   // Titles are filled in before a chart is drawn: Vega-Lite cannot change a title afterwards.
   const filled = (chart) => {
@@ -47,13 +49,19 @@
 
   const caption = () => {
     const words = run.words[dimension.value], form = words.forms[mode.value];
-    const said = { ...words, unit: unit(), colour: colour.value === "map" ? "from each layer's lowest value to its greatest" : "one scale for all layers" };
+    const within = span ? ` in steps ${span[0]} to ${span[1]}` : "";
+    const colours = colour.value === "map" ? "from each layer's lowest value to its greatest" : "one scale for all layers";
+    const said = { ...words, own: words.unit, unit: unit(), colour: colours + within, within };
     for (const element of document.querySelectorAll("[data-word]")) element.textContent = said[element.dataset.word];
     for (const element of document.querySelectorAll("[data-form]")) element.textContent = { ...form, mode: mode.value }[element.dataset.form];
     for (const element of document.querySelectorAll(".formula")) element.hidden = element.dataset.dimension !== dimension.value;
+    // Of the transitions those are listed that lie in the selected steps.
+    for (const entry of document.querySelectorAll("[data-peak]")) {
+      entry.hidden = span !== null && (entry.dataset.peak < span[0] || entry.dataset.peak > span[1]);
+    }
     if (by("map-not-finding")) by("map-not-finding").hidden = mode.value !== "naive";
-    const labels = { map: `Map: a row per layer, colour is the ${words.name}. ${words.change}`,
-      series: `Series: a line per layer, the ${words.name} by training step.`, marks: `Marks of the ${mode.value} form. ${form.jumps}` };
+    const labels = { map: `Map: a row per layer, colour is the ${words.name} (${unit()})${within}. ${words.change}`,
+      series: `Series: a line per layer, the ${words.name} (${unit()}) by training step${within}.`, marks: `Marks of the ${mode.value} form${within}. ${form.jumps}` };
     for (const [name, text] of Object.entries(labels)) document.querySelector(`[data-chart="${name}"]`)?.setAttribute("aria-label", text);
     by("numbers")?.replaceChildren(...form.numbers.map((cells) => {
       const row = document.createElement("tr");
@@ -67,7 +75,7 @@
     const now = settings();
     const inside = (r) => now.span_from === null || (r.step >= now.span_from && r.step <= now.span_to);
     if (name === "map" || name === "series") {
-      return run.data.cells.filter(inside).map((r) => ({ layer: r.layer, step: r.step, [now.dimension]: r[now.dimension] }));
+      return run.data.cells.filter(inside).map((r) => ({ layer: r.layer, step: r.step, [now.dimension]: shown(r) }));
     }
     if (name === "marks") return run.data.marks.filter((r) => r.dimension === now.dimension && r.mode === now.mode);
     return run.data[name].filter(inside).map((r) => ({ step: r.step, [name]: r.value }));
@@ -98,7 +106,7 @@
     if (!span) return "Drag over a chart, or type two steps, to select them in all charts.";
     const changes = new Map();
     for (const r of run.data.cells) {
-      const value = r[dimension.value];
+      const value = shown(r);
       if (r.step < span[0] || r.step > span[1] || value === null) continue;
       const known = changes.get(r.layer);
       changes.set(r.layer, known ? [known[0], value] : [value, value]);
@@ -120,6 +128,7 @@
   };
 
   const show = () => {
+    caption();
     if (by("readout")) by("readout").textContent = readout();
     const now = settings();
     for (const view of views.values()) {
@@ -171,7 +180,7 @@
     if (dimension.absent) return;
     document.querySelectorAll("[data-chart]").forEach(brush);
     for (const input of [dimension, colour, share]) input.addEventListener("change", () => draw().then(show));
-    mode.addEventListener("change", () => { caption(); show(); });
+    mode.addEventListener("change", show);
     zoom.addEventListener("change", show);
     by("clear").addEventListener("click", () => { select(0, 0); ends[0].focus(); });
     for (const input of ends) {
