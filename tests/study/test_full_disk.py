@@ -34,6 +34,7 @@ def tables(folder):
     return {p.relative_to(folder): p.read_bytes() for p in files}
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_sentence_and_the_study_goes_on_with_more_room(small_disk, tmp_path):
     study = parse_study(TEXT, where="here")
     with pytest.raises(StoreError) as caught:

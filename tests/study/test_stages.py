@@ -27,7 +27,10 @@ def loaded_by(module):
     return {Path(find_spec(name).origin) for name in names}
 
 
-@pytest.mark.parametrize("name", ENTRIES)
+# Each starts Python twice: two of them by default, the others when somebody has the time.
+@pytest.mark.parametrize("name", [
+    name if name in ("detect", "paper") else pytest.param(name, marks=pytest.mark.slow) for name in ENTRIES
+])  # fmt: skip
 def test_what_python_loads_for_a_stage_counts_as_its_code(name):
     there = loaded_by(ENTRIES[name])
     assert len(there) > 5

@@ -129,7 +129,7 @@ def unfinish(folder, *, to):
     (folder / "series" / ".part-00009.parquet.77.tmp").write_bytes(b"half")
 
 
-@pytest.mark.parametrize("to", [0, 200])
+@pytest.mark.parametrize("to", [pytest.param(0, marks=pytest.mark.slow), 200])
 def test_an_interrupted_run_goes_on_from_its_last_checkpoint(study, whole, to):
     unfinish(study / "runs" / "mlp_1_parity-seed0", to=to)
     assert open_study(study).run("mlp_1_parity-seed0").status == "interrupted"
@@ -159,9 +159,10 @@ def test_a_damaged_file_of_a_finished_run_is_noticed(study, victim, harm):
     assert not is_done(*checked(run_plans(STUDY, study))[0])
 
 
-@pytest.mark.parametrize(
-    ("victim", "harm"), [("series/part-00001.parquet", "flip"), ("checkpoints/step-00000200.safetensors", "cut")]
-)
+@pytest.mark.parametrize(("victim", "harm"), [
+    ("series/part-00001.parquet", "flip"),
+    pytest.param("checkpoints/step-00000200.safetensors", "cut", marks=pytest.mark.slow),
+])  # fmt: skip
 def test_a_damaged_file_of_a_finished_run_is_made_again(study, whole, victim, harm):
     harmed(study / "runs" / "mlp_1_digits-seed0" / victim, harm)
     assert again(study).trained == ["mlp_1_digits-seed0"]
