@@ -1,5 +1,6 @@
 """Verbs over one run: made of checkpoints, made of a table, or looked at."""
 
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -42,6 +43,9 @@ def measure(
     batch: Annotated[int | None, typer.Option(min=1, help="Samples that go forward at a time.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto.")] = "cpu",
     dtype: Annotated[str, typer.Option(help="Of revisions: float32, bfloat16, float16.")] = "auto",
+    evict: Annotated[
+        str | None, typer.Option(help="Revisions fetched here leave a hub cache larger than that, such as 20GB.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Checkpoints at a time, a process each.")] = 1,
     ray: Ray = None,
     as_json: Json = False,
@@ -62,7 +66,9 @@ def measure(
 
     if revisions:
         task = "base" if text is None else "causal-lm"
-        source = sources.revisions(checkpoints[0], revisions, step_pattern=step_pattern, task=task, dtype=dtype)
+        source = sources.revisions(
+            checkpoints[0], revisions, step_pattern=step_pattern, task=task, dtype=dtype, cache=_bytes(evict)
+        )
     else:
         source = sources.checkpoint_files(checkpoints, model or "", key=key, step_pattern=step_pattern)
     what = What(layers=layers or None, rows=rows, batch=batch)
@@ -74,6 +80,16 @@ def measure(
         what = replace(what, labels="next-token", texts=lambda ids: [str(tokenizer.decode([one])) for one in ids])
     work = partial(ingest.measure, source, samples, out=out, what=what, workers=_several(workers, ray))
     _measured(partial(work, device=sources.device_of(device)), as_json=as_json, quiet=quiet)
+
+
+def _bytes(said: str | None) -> int | None:
+    """Raises InputError for what is no amount of memory."""
+    if said is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) *([KMGT]?)(i?)B?", said.strip(), re.IGNORECASE)
+    if not found:
+        raise InputError(f"--evict {said!r} is no amount of memory; write it such as 20GB or 500 MiB.")
+    return int(float(found[1]) * (1024 if found[3] else 1000) ** " KMGT".index(found[2].upper() or " "))
 
 
 def _several(workers: int, ray: str | None) -> "Workers | None":

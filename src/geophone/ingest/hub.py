@@ -1,9 +1,10 @@
 """What the revisions of a Hugging Face model are, and whether one is of the same architecture as the others."""
 
 import re
+import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,10 @@ from geophone.errors import StoreError, first_line
 from geophone.store.documents import read_json
 
 _MOST = 2_000
+# The file that weights are in, or that says in which; the first that a revision has is read.
+_WEIGHTS = (
+    "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
+)  # fmt: skip
 # What a configuration may say otherwise without another network: how it was written, trained, or is called in a loop.
 _ASIDE = re.compile(
     r"_.*|architectures|transformers_version|(torch_)?dtype|use_cache|.*_token_ids?|.*dropout.*|.*pdrop|initializer_.*"
@@ -31,6 +36,76 @@ def revisions_on_hub(model: str) -> list[str]:
         if not folder.is_dir():
             raise StoreError(f"the hub does not say which revisions {model} has: {first_line(error)}.") from error
         return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+class Fetching:
+    """Revisions of a hub model on their way into the cache: the next one of `keys` is fetched while one is measured.
+
+    With `most` bytes, revisions that were fetched here are taken out of the cache again, the oldest first, where the
+    whole cache is larger; never the one that was read last or is being fetched, and nothing that was there before.
+    What cannot be fetched is left to whoever reads it, who says why.
+    """
+
+    def __init__(self, model: str, keys: Sequence[str], most: int | None = None) -> None:
+        self._model, self._keys, self._most = model, tuple(keys), most
+        self._own: dict[str, None] = {}
+        self._coming: tuple[str, threading.Thread] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """In another process it begins anew; a thread stays where it is."""
+        return self.__dict__ | {"_coming": None, "_own": {}}
+
+    def awaited(self, key: str) -> None:
+        """Wait for `key` where it is on its way; where it is not in the cache, whoever reads it next fetches it."""
+        if self._coming is not None and self._coming[0] == key:
+            self._coming[1].join()
+            self._coming = None
+        elif not self._is_there(key):
+            self._own[key] = None
+
+    def was_read(self, key: str) -> None:
+        """`key` has been read: make room, and fetch the one after it."""
+        place = self._keys.index(key) + 1
+        if self._most is not None:
+            self._make_room(key)
+        if place < len(self._keys) and self._coming is None and not self._is_there(self._keys[place]):
+            self._own[self._keys[place]] = None
+            thread = threading.Thread(target=self._fetch, args=(self._keys[place],), daemon=True)
+            thread.start()
+            self._coming = (self._keys[place], thread)
+
+    def _is_there(self, key: str) -> bool:
+        from huggingface_hub import try_to_load_from_cache
+
+        return any(isinstance(try_to_load_from_cache(self._model, name, revision=key), str) for name in _WEIGHTS)
+
+    def _fetch(self, key: str) -> None:
+        from huggingface_hub import HfApi, snapshot_download
+
+        with suppress(Exception):  # said by whoever reads this revision
+            files = HfApi().list_repo_files(self._model, revision=key)
+            kind = next(name for name in _WEIGHTS if name in files)
+            weights = kind.removesuffix(".index.json").rpartition(".")
+            wanted = [kind, f"{weights[0]}-*.{weights[2]}", "*.json"]
+            snapshot_download(self._model, revision=key, allow_patterns=wanted)
+
+    def _make_room(self, key: str) -> None:
+        from huggingface_hub import scan_cache_dir
+
+        cache = scan_cache_dir()
+        mine = next((repo for repo in cache.repos if (repo.repo_id, repo.repo_type) == (self._model, "model")), None)
+        commits = {ref: each.commit_hash for each in (mine.revisions if mine else ()) for ref in each.refs}
+        size, going = cache.size_on_disk, list[str]()
+        busy = {key} | ({self._coming[0]} if self._coming else set())
+        kept = {commit for ref, commit in commits.items() if ref not in self._own or ref in busy}
+        for each in [each for each in self._own if each not in busy and commits.get(each) not in kept]:
+            if size <= (self._most or 0) or each not in commits:
+                continue
+            going.append(commits[each])
+            size = cache.size_on_disk - cache.delete_revisions(*going).expected_freed_size
+            del self._own[each]
+        if going:
+            cache.delete_revisions(*going).execute()
 
 
 @contextmanager

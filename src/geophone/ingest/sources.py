@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from geophone.errors import InputError, StoreError, first_line
-from geophone.ingest.hub import agreed, configuration, difference, quiet, revisions_on_hub
+from geophone.ingest.hub import Fetching, agreed, configuration, difference, quiet, revisions_on_hub
 from geophone.ingest.steps import steps_of
 from geophone.ingest.weights import FSDP, INDEXES, METADATA, SINGLE, SUFFIXES, read_weights
 from geophone.store.inside import is_inside
@@ -137,7 +137,13 @@ def _is_checkpoint(folder: Path) -> bool:
 
 
 def revisions(
-    model: str, names: str | Sequence[str], *, step_pattern: str | None = None, task: str = "base", dtype: str = "auto"
+    model: str,
+    names: str | Sequence[str],
+    *,
+    step_pattern: str | None = None,
+    task: str = "base",
+    dtype: str = "auto",
+    cache: int | None = None,
 ) -> Source:
     """Revisions of a Hugging Face model: of a hub id (from the local cache where there is no network), or of a local
     folder with a sub-folder per revision.
@@ -145,8 +151,10 @@ def revisions(
     `names` are names of revisions, "all", "log" (about 8 per factor of ten in the step) or a glob; text is split at
     commas. `task` says which of Transformers' Auto classes reads them: "base" (no head) or "causal-lm". A single
     revision without a step in its name is step 0. One whose configuration is not that of the others cannot be read;
-    what is theirs, the first, the middle and the last say. Raises InputError where transformers is missing, where no
-    name says a step or two say the same, and for one that leads out of the folder.
+    what is theirs, the first, the middle and the last say. The next revision is fetched while one is measured; with
+    `cache`, those that were fetched are taken out of the hub's cache again where that holds more bytes. Raises
+    InputError where transformers is missing, where no name says a step or two say the same, and for one that leads out
+    of the folder.
     """
     _auto_class(task), _dtype(dtype)
     local = Path(model).is_dir()
@@ -158,22 +166,32 @@ def revisions(
     keys, left_out = _ordered({name: name for name in chosen}, step_pattern)
     if asked == ["log"]:
         keys = _log_spaced(keys)
-    load = _Revisions(model, local, tuple(key for _, key in keys), task, dtype)
+    names = tuple(key for _, key in keys)
+    load = _Revisions(model, names, task, dtype, None if local else Fetching(model, names, cache))
     return Source(keys, load, {"model": model, "source": REVISIONS, "task": task}, left_out)
 
 
 @dataclass(slots=True)
 class _Revisions:
-    """Loads revisions `keys` of `model`, a hub id or a folder (`local`)."""
+    """Loads revisions `keys` of `model`, a hub id, or a folder where nothing is `fetching`."""
 
     model: str
-    local: bool
     keys: tuple[str, ...]
     task: str
     dtype: str
+    fetching: Fetching | None
     _theirs: Mapping[str, Any] | None = None
 
     def __call__(self, key: str, into: nn.Module | None = None, /) -> nn.Module:
+        if self.fetching is not None:
+            self.fetching.awaited(key)
+        try:
+            return self._read(key, into)
+        finally:
+            if self.fetching is not None:
+                self.fetching.was_read(key)
+
+    def _read(self, key: str, into: nn.Module | None) -> nn.Module:
         place, revision = self._place(key)
         try:
             with quiet():
@@ -191,7 +209,7 @@ class _Revisions:
         return into
 
     def _place(self, key: str) -> tuple[str, dict[str, str]]:
-        return (str(Path(self.model) / key), {}) if self.local else (self.model, {"revision": key})
+        return (str(Path(self.model) / key), {}) if self.fetching is None else (self.model, {"revision": key})
 
     def _agreed(self) -> Mapping[str, Any]:
         """The configuration of all, by that of three; of those that cannot be read nothing is known."""
