@@ -65,10 +65,8 @@ def measure(
     from geophone.record.what import What
 
     if revisions:
-        task = "base" if text is None else "causal-lm"
-        source = sources.revisions(
-            checkpoints[0], revisions, step_pattern=step_pattern, task=task, dtype=dtype, cache=_bytes(evict)
-        )
+        how = partial(sources.revisions, step_pattern=step_pattern, dtype=dtype, cache=_bytes(evict))
+        source = how(checkpoints[0], revisions, task="base" if text is None else "causal-lm")
     else:
         source = sources.checkpoint_files(checkpoints, model or "", key=key, step_pattern=step_pattern)
     what = What(layers=layers or None, rows=rows, batch=batch)
@@ -77,7 +75,7 @@ def measure(
     else:
         tokenizer = probes.tokenizer_of(checkpoints[0], source.keys[-1][1])
         samples = probes.text_probe(text, tokenizer, samples=sequences, length=length)
-        what = replace(what, labels="next-token", texts=lambda ids: [str(tokenizer.decode([one])) for one in ids])
+        what = replace(what, labels="next-token", texts=probes.texts_by(tokenizer))
     work = partial(ingest.measure, source, samples, out=out, what=what, workers=_several(workers, ray))
     _measured(partial(work, device=sources.device_of(device)), as_json=as_json, quiet=quiet)
 

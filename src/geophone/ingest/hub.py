@@ -12,6 +12,7 @@ from geophone.errors import StoreError, first_line
 from geophone.store.documents import read_json
 
 _MOST = 2_000
+QUANTISED = "its weights are quantised, and dimensions of rounded weights are not the network's own"
 # The file that weights are in, or that says in which; the first that a revision has is read.
 _WEIGHTS = (
     "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
@@ -135,7 +136,7 @@ def configuration(model: str, **revision: str) -> dict[str, Any]:
 
     config = read_json(Path(cached_file(model, "config.json", **revision) or "config.json"))
     if config.get("quantization_config"):
-        raise StoreError("its weights are quantised, and dimensions of rounded weights are not the network's own")
+        raise StoreError(QUANTISED)
     for key, value in config.items():
         if re.search(r"layer|labels", key) and isinstance(value, int | float) and value > _MOST:
             raise StoreError(f"{key} is {value}; more than {_MOST} are not believed")

@@ -1,6 +1,6 @@
 """Probes out of files: arrays, functions of the user's own, and text."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -74,6 +74,11 @@ def _packed(text: str, tokenizer: Tokenizer) -> Iterator[int]:
         yield from tokenizer.encode(document, add_special_tokens=False)
         if tokenizer.eos_token_id is not None:
             yield tokenizer.eos_token_id
+
+
+def texts_by(tokenizer: Tokenizer) -> Callable[[Sequence[int]], list[str]]:
+    """What gives the text of each of some tokens."""
+    return lambda ids: [str(tokenizer.decode([one])) for one in ids]
 
 
 def tokenizer_of(model: str, revision: str) -> Tokenizer:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from geophone.errors import InputError, StoreError, first_line
-from geophone.ingest.hub import Fetching, agreed, configuration, difference, quiet, revisions_on_hub
+from geophone.ingest.hub import QUANTISED, Fetching, agreed, configuration, difference, quiet, revisions_on_hub
 from geophone.ingest.steps import steps_of
 from geophone.ingest.weights import FSDP, INDEXES, METADATA, SINGLE, SUFFIXES, read_weights
 from geophone.store.inside import is_inside
@@ -82,8 +82,12 @@ class _Files:
 
     def __call__(self, place: str, into: nn.Module | None = None, /) -> nn.Module:
         network = self._built() if into is None else into
-        shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
-        weights = read_weights(Path(place), key=self.key, shapes=shapes)
+        there = network.state_dict()
+        weights = read_weights(Path(place), key=self.key, shapes={name: tensor.shape for name, tensor in there.items()})
+        if rounded := next((n for n, t in weights.items() if n in there and _is_rounded(t, there[n])), None):
+            raise StoreError(
+                f"{place}: {QUANTISED} ({rounded} is {str(weights[rounded].dtype).removeprefix('torch.')})"
+            )
         try:
             network.load_state_dict(weights)
         except RuntimeError as error:
@@ -95,6 +99,11 @@ class _Files:
         if not isinstance(network, nn.Module):
             raise InputError(f"{self.model} must return a torch.nn.Module; it returned {type(network).__name__}.")
         return network
+
+
+def _is_rounded(weight: torch.Tensor, meant: torch.Tensor) -> bool:
+    """Whether a weight that is `meant` as a floating number is stored in eight bits or as whole numbers."""
+    return meant.is_floating_point() and (not weight.is_floating_point() or weight.element_size() == 1)
 
 
 def _ordered(names: Mapping[str, str], pattern: str | None) -> tuple[tuple[tuple[int, str], ...], tuple[str, ...]]:
