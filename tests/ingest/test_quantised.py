@@ -1,12 +1,12 @@
 """Weights that are stored in fewer bits than they stand for are refused, each in a sentence."""
 
 import json
+import re
 
 import pytest
 import torch
 from torch import nn
 
-from geophone.errors import StoreError
 from geophone.ingest.checkpoints import measure
 from geophone.ingest.sources import checkpoint_files, revisions
 
@@ -55,12 +55,7 @@ def test_files_of_rounded_weights_are_named_and_left_out(tmp_path, change, why):
     assert made.steps == (1,)
     ((place, said),) = made.failures
     assert place.endswith("step-2.pt")
-    pytest.raises(StoreError, _again, said).match(why)
-    assert "\n" not in said
-
-
-def _again(said):
-    raise StoreError(said)
+    assert re.search(why, said) and "\n" not in said
 
 
 def test_whole_numbers_that_are_meant_so_are_read(tmp_path):
