@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from geophone.charts.compared import difference_map
 from geophone.charts.dig import around
 from geophone.charts.maps import Look, map_grid, overlay, training_map
 from geophone.charts.pictures import thumbnail
@@ -89,17 +90,25 @@ def _known(listed: Sequence["Transition"], row: Mapping[Hashable, Any]) -> "Tran
     return min(near, key=lambda each: abs(each.peak - row["peak"]), default=None)
 
 
-def plot_run(run: Run, what: str | None = None, *, colour: str = "layer", share: bool = False) -> AnyChart:
+def plot_run(
+    run: Run, what: str | None = None, *, colour: str = "layer", share: bool = False, against: Run | None = None
+) -> AnyChart:
     """The chart behind `Run.plot`."""
     scalars = run.scalars()
     dimension = what or first_dimension(run)
     if what is not None and what in scalars and what not in run.dimensions:
-        return overlay({run.name: scalars[what].dropna()}, y=plain(what), title=f"{plain(what)} of {run.name}")
+        both = [run] if against is None else [run, against]
+        curves = {
+            name: each.scalars().get(what, pd.Series(dtype=float)).dropna() for name, each in _named(both).items()
+        }
+        return overlay(curves, y=plain(what), title=f"{plain(what)} of {' and '.join(curves)}")
     if dimension not in run.dimensions:
         there = ", ".join([*run.dimensions, *(c for c in scalars if c != "index")])
         raise InputError(f"{run.name} has no {dimension!r} to plot; it has {there}.")
     if colour not in ("layer", "all"):
         raise InputError(f"colour is 'layer' (each layer's own) or 'all' (of all together); got {colour!r}.")
+    if against is not None:
+        return _against(run, against, dimension)
     series, words = run.series(dimension), f"the {plain(dimension)} of {len(run.layers)} layers"
     if share and dimension not in FRACTIONS:
         series = series / [min(layer.rows - 1, layer.features) for layer in run.layers]
@@ -112,6 +121,24 @@ def plot_run(run: Run, what: str | None = None, *, colour: str = "layer", share:
         look=Look(colour=colour),
         title=f"{run.name}: {words}",
     )
+
+
+def _named(runs: Sequence[Run]) -> dict[str, Run]:
+    """Runs by name; two of one name, in different studies, by their folders."""
+    twins = len({run.name for run in runs}) < len(runs)
+    return {str(run.folder) if twins else run.name: run for run in runs}
+
+
+def _against(run: Run, other: Run, dimension: str) -> AnyChart:
+    """The difference of two runs' maps. Raises InputError where they have no layer, step or dimension in common."""
+    if dimension not in other.dimensions:
+        raise InputError(f"{other.name} has no {dimension!r} to compare; it has {', '.join(other.dimensions)}.")
+    first, second = run.series(dimension), other.series(dimension)
+    for what, a, b in (("layer", first.columns, second.columns), ("step", first.index, second.index)):
+        if a.intersection(b).empty:
+            raise InputError(f"{run.name} and {other.name} have no {what} in common, so their maps have no difference.")
+    names = list(_named([run, other]))
+    return difference_map(first, second, dimension=dimension, names=(names[0], names[-1]))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ import vl_convert
 import geophone
 from geophone.errors import InputError
 from geophone.store.run import Run
+from geophone.store.tables import read_table, write_table
 
 STUDY = __import__("pathlib").Path(__file__).parents[1] / "archives" / "format-1" / "study"
 
@@ -34,6 +36,35 @@ def test_a_dimension_a_scalar_and_all_runs_can_be_asked_for():
     assert study.plot().to_dict()["vconcat"]
     layer = run.layers[0].name
     assert layer in json.dumps(study.plot(layer=layer).to_dict())
+
+
+def other_run(folder, factor):
+    """The archived run under another name, its stable rank `factor` times as great in the first layer."""
+    copied = shutil.copytree(STUDY / "runs" / "mlp_1_parity-seed0", folder / "runs" / "other")
+    document = json.loads((copied / "run.json").read_text())
+    (copied / "run.json").write_text(json.dumps(document | {"name": "other"}))
+    for part in (copied / "series").glob("*.parquet"):
+        table = read_table(part)
+        table.loc[table["depth"] == 0, "stable_rank"] *= factor
+        write_table(part, table)
+    return geophone.open(copied)
+
+
+def test_two_runs_stand_on_one_axis_and_the_difference_of_their_maps_is_that_of_their_values(tmp_path):
+    run, other = geophone.open(STUDY).runs[0], other_run(tmp_path, 4.0)
+    curves = run.plot("loss", against=other).to_dict()["data"]["values"]
+    assert {row["name"] for row in curves} == {run.name, "other"}
+    spec = run.plot("stable_rank", against=other).to_dict()
+    first = run.layers[0].name
+    rows = spec["data"]["values"]
+    assert {row["layer"] for row in rows} == {layer.name for layer in run.layers}
+    for row in rows:
+        assert row["apart"] == (None if row["apart"] is None else pytest.approx(-2 if row["layer"] == first else 0))
+    assert spec["encoding"]["color"]["scale"]["domain"] == [-2, 2]
+    assert f"stable rank of {run.name} as a multiple of that of other" in str(spec["title"])
+    assert "<svg" in vl_convert.vegalite_to_svg(json.dumps(spec))
+    with pytest.raises(InputError, match="has no 'rank'"):
+        run.plot("rank", against=other)
 
 
 def test_what_is_not_there_is_named_with_what_is():

@@ -1,5 +1,6 @@
 """The atlas in a real browser, from disk: every page opens, and brushing, clicking and keys do what they say."""
 
+import socket
 import threading
 from pathlib import Path
 
@@ -447,6 +448,8 @@ def test_an_open_page_loads_itself_again_when_the_study_changes(chromium, study,
         tab.on("console", lambda message: said.append(message.text))
         tab.goto(f"http://127.0.0.1:{server.server_address[1]}/runs/plain-run.html")
         tab.wait_for_function(READY)
+        port = server.server_address[1]
+        assert f"ssh -L {port}:localhost:{port} {socket.gethostname()}" in tab.locator("#from-afar").inner_text()
         tab.evaluate("window.old = true")
         tab.wait_for_timeout(300)
         live.version = 2

@@ -15,7 +15,7 @@ import pytest
 from atlas_study import write_run
 
 from geophone.errors import StoreError
-from geophone.report.live import LiveAtlas, file_at, listening, serve
+from geophone.report.live import LiveAtlas, file_at, from_afar, listening, serve
 from geophone.store.study import Study
 
 
@@ -58,6 +58,7 @@ def test_the_pages_are_handed_out_with_a_watcher_that_their_files_have_not(live)
         assert answer.getheader("Cache-Control") == "no-store"
         assert answer.getheader("X-Content-Type-Options") == "nosniff"
     assert b"_version.json" in asked(port, "/_live.js")[1]
+    assert f"ssh -L 8123:localhost:8123 {socket.gethostname()}," in from_afar("http://127.0.0.1:8123/")
     head, body = asked(port, "/", method="HEAD")
     assert head.status == 200 and body == b"" and int(head.getheader("Content-Length")) > 1000
 

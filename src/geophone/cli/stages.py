@@ -201,12 +201,12 @@ def report(
     if live:
         if as_json:
             raise InputError("--live serves until Ctrl-C and has no result: leave out --json.")
-        from geophone.report.live import serve
+        from geophone.report.live import from_afar, serve
 
         serve(
             folder,
             port=port,
-            on_ready=lambda url: print(f"The page: {url} (Ctrl-C ends it)", flush=True),
+            on_ready=lambda url: print(f"The page: {url} (Ctrl-C ends it)\n{from_afar(url)}", flush=True),
             on_trouble=lambda said: print(f"geophone: {said}", file=sys.stderr),
         )
         return

@@ -7,7 +7,9 @@ import webbrowser
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
 from pathlib import Path
+from socket import gethostname
 from urllib.parse import unquote, urlsplit
 
 from geophone.errors import StoreError
@@ -25,20 +27,6 @@ KINDS = {
 }
 # Vega compiles its expressions, hence eval; nothing from elsewhere is ever loaded.
 _POLICY = "default-src 'self'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
-_SCRIPT = b""""use strict";
-(() => {
-  let known = null;
-  const look = async () => {
-    try {
-      const { version } = await (await fetch("/_version.json", { cache: "no-store" })).json();
-      if (known !== null && version !== known) location.reload();
-      known = version;
-    } catch { /* the server has ended; the page stays */ }
-  };
-  look();
-  setInterval(look, 2000);
-})();
-"""
 
 
 class LiveAtlas:
@@ -114,6 +102,12 @@ def serve(
             thread.join()
 
 
+def from_afar(address: str) -> str:
+    """How to look at what this machine serves at `address` from another one, over SSH."""
+    port = urlsplit(address).port
+    return f"From another machine: ssh -L {port}:localhost:{port} {gethostname()}, then http://localhost:{port}/ there."
+
+
 def listening(atlas: LiveAtlas, port: int) -> ThreadingHTTPServer:
     """A server on the loopback address that hands out the pages of `atlas`. StoreError when the port is taken."""
 
@@ -149,7 +143,9 @@ class _Handler(BaseHTTPRequestHandler):
             said = json.dumps({"version": self.shown.version}).encode()
             return self._send(HTTPStatus.OK, said, kind="application/json", body=body)
         if place == WATCHER:
-            return self._send(HTTPStatus.OK, _SCRIPT, kind=KINDS[".js"], body=body)
+            script = (files("geophone.report") / "templates" / "live.js").read_text(encoding="utf-8")
+            script = script.replace('"{host}"', json.dumps(gethostname()))
+            return self._send(HTTPStatus.OK, script.encode(), kind=KINDS[".js"], body=body)
         path = file_at(self.shown.folder, place)
         try:
             data = path.read_bytes() if path else None

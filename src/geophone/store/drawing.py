@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 class Drawing(Protocol):
     """Charts of runs and studies, and what a notebook shows of them."""
 
-    def plot_run(self, run: "Run", what: str | None, *, colour: str, share: bool) -> "alt.TopLevelMixin": ...
+    def plot_run(
+        self, run: "Run", what: str | None, *, colour: str, share: bool, against: "Run | None"
+    ) -> "alt.TopLevelMixin": ...
 
     def plot_study(self, study: "Study", what: str | None, *, layer: str | None) -> "alt.TopLevelMixin": ...
 

@@ -263,15 +263,18 @@ class Run:
         found = ranking(self._ranker).transition(self, number)
         return replace(found, drawn=self._drawer().drawn(self, number, found)) if self._drawer else found
 
-    def plot(self, what: str | None = None, *, colour: str = "layer", share: bool = False) -> "alt.TopLevelMixin":
+    def plot(
+        self, what: str | None = None, *, colour: str = "layer", share: bool = False, against: "Run | None" = None
+    ) -> "alt.TopLevelMixin":
         """The map of the run, or of one of its dimensions; of a scalar (such as "loss") its curve. An altair chart.
 
         Layers by training step on a log axis. `colour` "layer": each layer's own from its lowest to its highest value,
         "all": of all layers together; `share`: as a share of min(n - 1, d). The first transitions of the ranking are
-        numbered flags where the run lies in a study with targets; the loss is beneath. Raises InputError for a name
-        that the run does not have.
+        numbered flags where the run lies in a study with targets; the loss is beneath. `against` another run: how many
+        times as great the dimension is here as there, over the layers and steps that both have; of a scalar, both
+        curves on one axis. Raises InputError for a name that the run does not have, and for two runs that share none.
         """
-        return drawing(self._drawer).plot_run(self, what, colour=colour, share=share)
+        return drawing(self._drawer).plot_run(self, what, colour=colour, share=share, against=against)
 
     def _repr_html_(self) -> str | None:
         return self._drawer().run_html(self) if self._drawer else None
