@@ -11,6 +11,7 @@ from geophone.dig.features import (
     Thresholds,
     Tuning,
     hill,
+    no_thresholds,
     preferred_angle,
     thresholds,
     tuned,
@@ -179,3 +180,11 @@ def test_a_type_needs_both_halves_of_the_bank_and_the_greatest_lead():
     halves[:, :, curved] = [[0.9, 0.9, 0.1, 0.1, 0.9], [0.9, 0.1, 0.9, 0.1, 0.9]]
     untyped = [UNTYPED] * 4
     assert list(types(Tuning(np.eye(5), indices, halves), against)) == ["curvature", *untyped]
+
+
+def test_without_thresholds_no_unit_has_a_type():
+    """Untrained units that answer to nothing set no measure: nothing is called an edge detector for lack of one."""
+    rng = np.random.default_rng(0)
+    indices = rng.uniform(size=(30, len(TYPES)))
+    made = Tuning(rng.normal(size=(30, 9)), indices, rng.uniform(size=(2, 30, len(TYPES))))
+    assert set(types(made, no_thresholds(len(TYPES)))) == {"untyped"}

@@ -52,6 +52,11 @@ class Thresholds:
         return np.nan_to_num((indices - self.whole) / (1 - self.whole), nan=-np.inf)
 
 
+def no_thresholds(indices: int) -> Thresholds:
+    """What says nothing of any unit: each is "untyped"."""
+    return Thresholds(np.full(indices, np.nan), np.full((2, indices), np.nan), np.inf)
+
+
 def tuning(model: nn.Module, layers: Sequence[str], stimuli: Stimuli) -> dict[str, Tuning]:
     """How the units of `layers` answer to the bank: a channel's strongest answer in the middle half of the image."""
     found = answers(model, layers, torch.from_numpy(stimuli.images), reduce="centre")

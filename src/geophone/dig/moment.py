@@ -24,7 +24,8 @@ _GROUPED = 1000
 @dataclass(frozen=True)
 class UntrainedReference:
     """What every moment of a layer is held against: the bank (None without images), the untrained thresholds of its
-    types, and the untrained 95th percentile of d'; of a layer with attention also untrained heads."""
+    types (none where hardly an untrained unit answers to anything: every unit is "untyped" then), and the untrained
+    95th percentile of d'; of a layer with attention also untrained heads."""
 
     layer: str
     stimuli: Stimuli | None
@@ -78,11 +79,19 @@ def untrained_references(
         wanting = [layer for layer in wanting if sum(len(t.vectors) for t in tunings[layer]) < least]
     return {
         layer: UntrainedReference(
-            layer, stimuli, names, features.thresholds(tunings[layer]), _quantile(np.concatenate(d_primes[layer])),
+            layer, stimuli, names, _thresholds(tunings[layer]), _quantile(np.concatenate(d_primes[layer])),
             _heads(first, layer, specimen, rng),
         )
         for layer in layers
     }  # fmt: skip
+
+
+def _thresholds(untrained: Sequence[Tuning]) -> Thresholds:
+    """Those of untrained units, where enough of them answer to anything; else no unit has a type (of a discriminator's
+    last layers nearly all answer to nothing before training)."""
+    live = sum(int(t.live.sum()) for t in untrained)
+    enough = live >= features.FEWEST_UNTRAINED
+    return features.thresholds(untrained) if enough else features.no_thresholds(untrained[0].indices.shape[1])
 
 
 def _quantile(reached: np.ndarray) -> float:

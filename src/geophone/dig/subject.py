@@ -12,6 +12,7 @@ from geophone._train import replays
 from geophone.dig.samples import PER_CLASS, SampleSet, balanced, samples_of
 from geophone.dig.scoring import SampleScoring, Score, Scoring, default_score
 from geophone.errors import InputError
+from geophone.ingest.hub import hub_answers
 from geophone.ingest.sources import REVISIONS, revision_folder, revisions
 from geophone.ingest.weights import read_weights
 from geophone.record.anatomy import Anatomy, anatomy_of
@@ -225,14 +226,16 @@ def _untrained(build: Callable[[], nn.Module], first: int) -> Callable[[int], nn
 
 def _kept(run: Run, shapes: Mapping[str, torch.Size]) -> tuple[tuple[int, ...], Callable[[int], Weights]]:
     """The steps whose weights there are, and how to read them for a network of `shapes`: the run's own checkpoints, or
-    those that it was measured on. Raises InputError where there are none."""
+    those that it was measured on, of a hub's revisions also such as have left the cache since. Raises InputError where
+    there are none."""
     about = run.manifest.about
     names = {int(step): str(place) for step, place in about.get("checkpoints", {}).items()}
     hub = about.get("source") == REVISIONS
+    fetched = hub and not Path(about["model"]).is_dir() and hub_answers()
     folders = {step: revision_folder(about["model"], name) if hub else Path(name) for step, name in names.items()}
     own = {step: checkpoint_path(run.folder, step) for step in run.manifest.checkpoints}
     there = {step: place for step, place in (folders | own).items() if place is not None and place.exists()}
-    if not there:
+    if not there and not fetched:
         raise InputError(
             f"{run.name} kept no weights that are still there: pass weights=, a function that gives the state dict "
             "after a step (--weights module:function), or record with snapshots."
@@ -244,9 +247,10 @@ def _kept(run: Run, shapes: Mapping[str, torch.Size]) -> tuple[tuple[int, ...], 
             loaded = revisions(about["model"], [names[step]], task=about.get("task", "base")).load(names[step])
             if loaded.state_dict().keys() == shapes.keys():
                 return loaded.state_dict()
-        return read_weights(there[step], shapes=shapes)
+        place = there.get(step) or revision_folder(about["model"], names[step])
+        return read_weights(place or Path(names[step]), shapes=shapes)
 
-    return tuple(sorted(there)), read
+    return tuple(sorted({*there, *(names if fetched else ())})), read
 
 
 def _load(model: nn.Module, weights: Weights, where: str) -> None:

@@ -39,6 +39,15 @@ def revisions_on_hub(model: str) -> list[str]:
         return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
 
 
+def hub_answers() -> bool:
+    """Whether the hub may be asked: it is, unless HF_HUB_OFFLINE says otherwise or its library is missing."""
+    try:
+        from huggingface_hub import constants
+    except ModuleNotFoundError:
+        return False
+    return not constants.HF_HUB_OFFLINE
+
+
 class Fetching:
     """Revisions of a hub model on their way into the cache: the next one of `keys` is fetched while one is measured.
 
