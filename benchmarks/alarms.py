@@ -13,29 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
-from geophone.point.causal import CausalRanker
-from geophone.point.signals import FADED, RunSignals
+from geophone.point.heard import heard
 from geophone.prove.trials import TrialRun, read_run
 from geophone.prove.truth import TRUTH
 
 BEFORE, AFTER = 20, 12
 
 
-def alarms(signals: RunSignals) -> list[int]:
-    """The measurements at which an alarm sounds."""
-    ranker, heard = CausalRanker(), []
-    gains, losses = signals.layered("readable_gain"), signals.layered(FADED)
-    for t in range(len(signals)):
-        came = dict(zip(signals.layers, gains[t], strict=True))
-        went = dict(zip(signals.layers, losses[t], strict=True))
-        skill = None if signals.behaviour is None else signals.behaviour.skill[t]
-        heard += [t for _ in ranker.update(skill, came, went)]
-    return heard
-
-
 def judged(run: TrialRun) -> Counter[str]:
     """How many alarms and events a run has, how many of the alarms are right and of the events heard."""
-    at = run.truth.steps[alarms(run.signals)]
+    at = run.truth.steps[[t for t, _ in heard(run.signals)]]
     away = at[:, None] - np.array([event.t50 for event in run.truth.events])
     reach, every = np.asarray(run.truth.reach), float(np.median(np.diff(run.truth.steps)))
     near = (away >= -reach - BEFORE * every) & (away <= reach + AFTER * every)

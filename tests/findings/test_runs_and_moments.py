@@ -149,3 +149,16 @@ def test_the_median_unit_is_said_for_target_and_control():
     assert moments.units(table, "d", "d′").sentence == (
         "Median d′ 2 to 4 at the target, 1 to 2 at the control (n = 1 of 2 units)"
     )
+
+
+def test_alarms_are_told_in_groups():
+    groups = pd.DataFrame(
+        {"first": [56, 120, 1300], "last": [58, 120, 1340], "kinds": [["learned", "hidden"], ["lost"], ["learned"]],
+         "layers": [["a", "b", "c"], ["a", "b"], []]}
+    )  # fmt: skip
+    said = runs.alarms(groups, source="x")
+    assert said.sentence == (
+        "So far 3 alarms sounded: learned and hidden in 3 layers, steps 56 to 58; lost in a and b, step 120; learned "
+        "in no layer of its own, steps 1,300 to 1,340. An alarm knows the past alone; no target is ranked yet."
+    )
+    assert said.n == 3 and runs.alarms(groups.iloc[:0], source="x") is None

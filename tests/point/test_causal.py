@@ -4,15 +4,7 @@ import numpy as np
 from planted_runs import STEPS, run
 
 from geophone.point.causal import DEAF, CausalRanker
-
-
-def heard(signals):
-    """(measurement, alarm) of a run played back."""
-    ranker, alarms = CausalRanker(), []
-    for t in range(len(signals)):
-        gains = dict(zip(signals.layers, signals.series["readable_gain"][t], strict=True))
-        alarms += [(t, alarm) for alarm in ranker.update(signals.behaviour.skill[t], gains)]
-    return alarms
+from geophone.point.heard import grouped, heard
 
 
 def test_what_is_learned_and_lost_is_heard_soon_after_it_began():
@@ -67,3 +59,17 @@ def test_without_behaviour_the_outputs_are_listened_to():
         out = out + 0.01 + 0.02 * rng.normal(size=64) + (2.0 if t == 50 else 0.0)
         alarms += [(t, alarm.kind) for alarm in ranker.update(None, {}, outputs=out)]
     assert alarms == [(50, "learned")]
+
+
+def test_alarms_that_follow_each_other_are_one_group():
+    signals = run(learned=[(400, range(40)), (1000, range(40, 80))], lost=[(700, range(80, 120))])
+    alarms, groups = heard(signals), grouped(signals)
+    assert len(groups) < len(alarms)
+    steps = [int(signals.steps[t]) for t, _ in alarms]
+    inside = [[step for step in steps if row.first <= step <= row.last] for row in groups.itertuples()]
+    assert sorted(step for part in inside for step in part) == steps and all(inside)
+    assert {kind for kinds in groups["kinds"] for kind in kinds} == {alarm.kind for _, alarm in alarms}
+    ends = list(zip(groups["last"], groups["first"][1:], strict=False))
+    every = int(np.median(np.diff(signals.steps)))
+    assert all(later - earlier > 11 * every for earlier, later in ends)
+    assert grouped(run()).empty or len(grouped(run())) <= len(heard(run()))

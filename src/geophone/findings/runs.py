@@ -75,6 +75,27 @@ def jumps(detection: pd.DataFrame, mode: str, label: str, *, source: str) -> Fin
     return finding(f"run/jumps/{mode}", said, value=count, null=null, n=len(rows), source=source)
 
 
+def alarms(groups: pd.DataFrame, *, source: str) -> Finding | None:
+    """Where alarms sounded while the run went on, grouped (`geophone.point.heard.grouped`: first, last, kinds, layers);
+    None where none did."""
+    if groups.empty:
+        return None
+    parts = []
+    for row in groups.itertuples():
+        layers, ends = list(row.layers), [Quantity(int(step), "", source) for step in (row.first, row.last)]
+        where = phrase("in {n} layers", n=Quantity(len(layers), "", source)) if len(layers) > 2 else phrase(
+            "in {names}", names=listed(layers)) if layers else Phrase("in no layer of its own")  # fmt: skip
+        when = (
+            phrase("steps {a} to {b}", a=ends[0], b=ends[1]) if row.first != row.last else phrase("step {a}", a=ends[0])
+        )
+        parts.append(phrase("{kinds} {where}, {when}", kinds=listed(row.kinds), where=where, when=when))
+    said = phrase(
+        "So far {alarms} sounded: {parts}. An alarm knows the past alone; no target is ranked yet.",
+        alarms=counted(Quantity(len(parts), "", source), "alarm"), parts=joined(parts, "; "),
+    )  # fmt: skip
+    return finding("run/alarms", said, value=len(parts), n=len(parts), source=source)
+
+
 def gaps(statuses: pd.DataFrame, *, source: str) -> Finding | None:
     """Which measurements are missing, and why; None where none is."""
     counts = statuses.stack().value_counts()

@@ -12,6 +12,8 @@ from geophone.charts.pictures import thumbnail
 from geophone.charts.theme import plain, records, unit
 from geophone.findings import ranking
 from geophone.findings import runs as said
+from geophone.point.heard import grouped
+from geophone.point.reading import has_signals, run_signals
 from geophone.report.script import columns, script
 from geophone.report.sources import RunTables, Sources
 from geophone.store.run import Run
@@ -54,6 +56,7 @@ def run_page(measured: RunTables, sources: Sources) -> RunPage:
         "gaps": gaps.sentence if gaps else "", "words": words[first], "first": first, "dimensions": list(series),
         "scalars": list(scalars), "layers": run.layers, "last": int(last), "picture": picture,
         "pending": "" if "jumps" in sources.phenomena else ranking.none_yet().sentence, "transitions": listed,
+        "alarms": "" if sources.ranked else _alarms(run),
         "ranked": ranking.ranked(ranked, listed=len(listed), of="of this run").sentence, "rows": len(names),
     }  # fmt: skip
     row = {
@@ -72,6 +75,12 @@ def _data(run: Run, series: Mapping[str, pd.DataFrame], sources: Sources) -> dic
     rows = pd.concat([tables[0], *(table.iloc[:, -1] for table in tables[1:])], axis=1)
     rows["cap"] = rows["layer"].map({layer.name: min(layer.rows - 1, layer.features) for layer in run.layers})
     return {"cells": rows, "marks": marks(run.name, sources)}
+
+
+def _alarms(run: Run) -> str:
+    """What the causal ranker has heard so far of a run that nothing is ranked of yet; empty where it heard nothing."""
+    heard = said.alarms(grouped(run_signals(run)), source=f"runs/{run.name}") if has_signals(run) else None
+    return heard.sentence if heard else ""
 
 
 def marks(run: str, sources: Sources) -> pd.DataFrame:
