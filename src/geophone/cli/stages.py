@@ -14,6 +14,7 @@ from geophone.terminal.voice import Voice
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from geophone.store.run import Run
     from geophone.store.study import Study
     from geophone.study.options import DigSettings
 
@@ -75,7 +76,9 @@ def targets(
 
 def dig(
     folder: Folder,
-    target: Annotated[int | None, typer.Option(min=1, help="The rank of one target; default: a selection.")] = None,
+    target: Annotated[
+        int | None, typer.Option(min=1, help="The rank of one target; of a run, among its own. Default: a selection.")
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every target.")] = False,
     units: Annotated[
         str | None, typer.Option(metavar="0,3,7", help="With --target: show these units, not 20 at random.")
@@ -127,7 +130,7 @@ def dig(
         options = options_of(settings)
         options = options if units is None else replace(options, units=_numbers(units))
         options = replace(options, per_class=10) if naive or seed_mode else options
-        chosen = _chosen(study, settings, target, place.name if isinstance(place, Run) else None)
+        chosen = _chosen(study, settings, target, place if isinstance(place, Run) else None)
         with StageProgress(quiet=quiet) as progress:
             digs = dig_stage(
                 study, options, chosen, subject=subject, workers=Workers(workers, ray), on_progress=progress.training
@@ -135,15 +138,19 @@ def dig(
         voice.say(lambda: say_digs(digs), lambda: digs_document(folder, digs))
 
 
-def _chosen(study: "Study", settings: "DigSettings", target: int | None, run: str | None) -> "DataFrame":
-    """A target that the study file selects is dug as it says; any other by its rank. With `run` those of that run."""
+def _chosen(study: "Study", settings: "DigSettings", target: int | None, run: "Run | None") -> "DataFrame":
+    """A target that the study file selects is dug as it says; any other by its rank. With `run` those of that run, the
+    number among its own."""
+    from geophone.dig.run import target_of
     from geophone.dig.select import selected
     from geophone.study.digging import chosen_targets
 
     chosen = chosen_targets(study, settings)
+    if run is not None and target is not None:
+        target = target_of(run, target).rank
     chosen = chosen if target is None or chosen.empty else chosen[chosen["rank"] == target]
     chosen = selected(study, every=settings.every, number=target) if chosen.empty else chosen
-    return chosen if run is None else chosen[chosen["run"] == run]
+    return chosen if run is None else chosen[chosen["run"] == run.name]
 
 
 def _numbers(units: str) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ from geophone.dig.subject import Specimen, Subject, moments_had, specimen_of
 from geophone.dig.swap import swap_table
 from geophone.dig.visualize import units_of
 from geophone.errors import InputError, StoreError
+from geophone.point.study import run_targets
 from geophone.records import DigOptions, Target
 from geophone.rows import DUG
 from geophone.signals import ADDED
@@ -44,7 +45,8 @@ def dig(
     subject: Subject | None = None,
     on_moment: Callable[[int, int], None] = lambda done, of: None,
 ) -> Dig:
-    """Dig at `target` (a Target, or its rank) of a study, or of a run in one, and at its control: leaves digs/TARGET/.
+    """Dig at `target` and at its control: a Target, or a number, which is a rank in a study and, of a run in one, a
+    place among the run's own targets. Leaves digs/TARGET/.
 
     A run of your own loop wants a `subject`: its network, what to show it, and how well it answers. A dig that is
     there, made by the same code with the same options, is returned as it is. Raises InputError for a rank that is not
@@ -53,7 +55,7 @@ def dig(
     """
     options = options or DigOptions()
     study = place if isinstance(place, Study) else study_of(place)
-    target = study.target(target) if isinstance(target, int) else target
+    target = target_of(place, target) if isinstance(target, int) else target
     folder = study.places.dig(target.name)
     about = _about(target, options)
     if (there := _finished(folder)) is not None and there.about == about:
@@ -84,6 +86,18 @@ def dig(
         write_text(made / "notes.md", field_notes(target, found.moments, found.tables, shown))
         write_document(made / DIG, about)
     return Dig(folder)
+
+
+def target_of(place: Study | Run, number: int) -> Target:
+    """The target of that rank of a study; of a run the one in that place among its own, in the order of the study where
+    this was ranked, of the run's transitions where it was not. Raises InputError where there are fewer."""
+    if isinstance(place, Study):
+        return place.target(number)
+    study = study_of(place)
+    own = [t for t in study.ranked() if t.run == place.name] if study.is_ranked else run_targets(place)
+    if not 1 <= number <= len(own):
+        raise InputError(f"{place.name} has {len(own)} targets; there is no number {number}.")
+    return own[number - 1]
 
 
 def study_of(run: Run) -> Study:
