@@ -76,9 +76,7 @@ def targets(
 
 def dig(
     folder: Folder,
-    target: Annotated[
-        int | None, typer.Option(min=1, help="The rank of one target; of a run, among its own. Default: a selection.")
-    ] = None,
+    target: Annotated[int | None, typer.Option(min=1, help="The rank of one target; default: a selection.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every target.")] = False,
     units: Annotated[
         str | None, typer.Option(metavar="0,3,7", help="With --target: show these units, not 20 at random.")
@@ -101,9 +99,9 @@ def dig(
 ) -> None:
     """Look at what units do before, during and after a target.
 
-    And at its control. DIR is a study, or one run in its runs/. Needs `geophone targets` first; a run of your own loop
-    wants --model and --data too. Writes digs/TARGET/ with tables, pictures and notes.md; what is dug already is left
-    alone.
+    And at its control. DIR is a study, or one run in its runs/, of which --target counts its own. Needs
+    `geophone targets` first; a run of your own loop wants --model and --data too. Writes digs/TARGET/ with tables,
+    pictures and notes.md; what is dug already is left alone.
 
     Example: geophone dig geophone-demo --target 1
     """
