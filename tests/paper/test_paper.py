@@ -53,6 +53,7 @@ def figures(text):
 def test_a_study_with_nothing_in_it_reads_correctly(study):
     assert (study.folder / "paper" / "paper.pdf").read_bytes().startswith(b"%PDF")
     said = {name: each["sentence"] for name, each in document(study)["findings"].items()}
+    assert said["summary/cases"] == "No dug target fits a case study."
     assert "None of the three founding claims passed its calibrated criterion" in said["summary/claims"]
     assert "Nothing could be shown to be specific to one architecture" in said["architectures/specific"]
     assert "none could be shown to change otherwise at targets than at controls." in said["changes"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from geophone.findings.finding import Finding, Phrase, Quantity, finding, joined, listed, phrase
+from geophone.findings.finding import Finding, Phrase, Quantity, finding, fragment, joined, listed, phrase
 from geophone.records import MOMENTS
 from geophone.rows.measures import label
 from geophone.store.dig import Dig
@@ -74,7 +74,18 @@ def cases(digs: Mapping[str, Dug | None]) -> list[Finding]:
         source = f"digs/{dug.dig.name}"
         parts = [("place", _place(dug)), ("cause", _cause(dug)), *told[kind](dug)]
         made += [finding(f"case/{kind}/{name}", said, source=source) for name, said in parts if said.text]
-    return made
+    return [fragment("summary/cases", _told(digs), "digs/*/dig.json"), *made]
+
+
+def _told(digs: Mapping[str, Dug | None]) -> Phrase:
+    """Which case studies there are, for the abstract; or that there is none."""
+    names = {"cnn": "a convolutional network", "transformer": "a transformer", "mlp": "a deep perceptron"}
+    there = [names[kind] for kind, dug in digs.items() if dug is not None]
+    if not there:
+        return Phrase("No dug target fits a case study.")
+    studies, show = ("Case studies", "show") if len(there) > 1 else ("A case study", "shows")
+    return phrase("{studies} of {there}, chosen by rule, {show} what lies at such moments.", studies=studies,
+                  there=listed(there), show=show)  # fmt: skip
 
 
 def _place(dug: Dug) -> Phrase:
