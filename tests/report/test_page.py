@@ -14,7 +14,7 @@ from geophone.charts.brushed import SHOWN, run_charts
 from geophone.errors import InputError, StoreError
 from geophone.findings import sections
 from geophone.report import page as page_module
-from geophone.report.cards import marked
+from geophone.report.cards import marked, plain_notes
 from geophone.report.names import file_names
 from geophone.report.page import write_page
 from geophone.report.runs import marks
@@ -259,3 +259,8 @@ def test_a_scored_token_is_marked_in_its_text_and_is_the_one_that_was_to_be_said
     spaced = tokens.assign(text=[f" w{i}" for i in range(20)])
     assert marked({"sample": 3, "position": 1, "label": 52}, spaced) == (" w0 w1", " w2", " w3 w4 w5…")
     assert marked({"sample": 3, "label": 2}, tokens) is None and marked({"sample": 3, "position": 4}, None) is None
+
+
+def test_field_notes_are_plain_text():
+    notes = "# Layer\n\n## Step 5 (before)\n\n- Units # 0\n\n| a | b |\n![x](y.png)\nHidden: 1\n\n\n### Last\n"
+    assert plain_notes(notes, ("Hidden:",)) == "Step 5 (before)\n\n- Units # 0\n\nLast"

@@ -89,9 +89,11 @@ def noted(notes: str, start: str) -> str:
 
 
 def plain_notes(notes: str, hidden: tuple[str, ...]) -> str:
-    """The field notes without what the page shows beside them: table, pictures and lines that begin as `hidden`."""
+    """The field notes without what the page shows beside them (table, pictures, lines that begin as `hidden`) and
+    without the marks of Markdown before headings."""
     lines = [line for line in notes.splitlines() if not line.startswith(("|", "![", "# ", *hidden))]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+    plain = (re.sub(r"^#+ ", "", line) for line in lines)
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(plain)).strip()
 
 
 def _pictures(dug: Dig | None, file: str) -> list[dict[str, str]]:
