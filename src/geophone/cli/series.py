@@ -40,7 +40,9 @@ def measure(
     ] = None,
     layers: Annotated[list[str] | None, typer.Option(help="Module path, canonical name or glob; several.")] = None,
     rows: Annotated[int, typer.Option(min=2, help="Rows of a layer with positions.")] = 1024,
-    batch: Annotated[int | None, typer.Option(min=1, help="Samples that go forward at a time.")] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Samples that go forward at a time; default: all, of --text 8.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto.")] = "cpu",
     dtype: Annotated[str, typer.Option(help="Of revisions: float32, bfloat16, float16.")] = "auto",
     evict: Annotated[
@@ -69,13 +71,12 @@ def measure(
         source = how(checkpoints[0], revisions, task="base" if text is None else "causal-lm")
     else:
         source = sources.checkpoint_files(checkpoints, model or "", key=key, step_pattern=step_pattern)
-    what = What(layers=layers or None, rows=rows, batch=batch)
-    if text is None:
-        samples = probes.read_probe(probe or "")
-    else:
+    what, samples = What(layers=layers or None, rows=rows, batch=batch or (8 if text else None)), None
+    if text is not None:
         tokenizer = probes.tokenizer_of(checkpoints[0], source.keys[-1][1])
         samples = probes.text_probe(text, tokenizer, samples=sequences, length=length)
         what = replace(what, labels="next-token", texts=probes.texts_by(tokenizer))
+    samples = samples or probes.read_probe(probe or "")
     work = partial(ingest.measure, source, samples, out=out, what=what, workers=_several(workers, ray))
     _measured(partial(work, device=sources.device_of(device)), as_json=as_json, quiet=quiet)
 
