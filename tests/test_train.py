@@ -34,7 +34,8 @@ def test_any_step_comes_back_bit_for_bit(run, step):
     assert weights_digest(run.at(step)) == weights_digest(straight(step))
 
 
-@pytest.mark.parametrize("name", ["cnn_4_mnist", pytest.param("vit_2_mnist", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["cnn_4_mnist", "vit_2_mnist"])
 def test_replay_crosses_checkpoints_in_other_families(tmp_path, name):
     made = train(name, out=tmp_path / "run", steps=105, every=50, probe_samples=32)
     assert weights_digest(made.at(103)) == weights_digest(straight(103, name, seed=0))

@@ -225,6 +225,7 @@ def test_forks_share_the_past_and_differ_by_their_minibatches_alone(whole):
     assert weights_digest(gp.open(plan.folder).at(230)) == group[1].manifest.checkpoints[230]
 
 
+@pytest.mark.slow
 def test_the_number_of_workers_changes_nothing(study, whole):
     shutil.rmtree(study / "runs" / "mlp_1_parity-seed0")
     shutil.rmtree(study / "forks" / "mlp_1_digits-seed0" / "step100-fork1")
