@@ -84,8 +84,9 @@ def measure(
     if workers is not None and len(todo) > 1:
         steps = _several(workers, asked, todo, on_step)
     else:
-        there = [pair for pair in source.keys if pair[0] in kept]
-        steps = _in_order(asked, networks.last([*before, *there], _REMEMBERED) if todo else [], todo, on_step)
+        there = [pair for pair in source.keys if pair[0] in kept][-_REMEMBERED:]
+        recalled = [*networks.last(before, _REMEMBERED - len(there)), *there] if todo else []
+        steps = _in_order(asked, recalled, todo, on_step)
     if not steps and not kept and not (before and is_run(folder)):
         why = next(iter(networks.failures.values()))
         raise StoreError(f"not one of {len(todo)} checkpoint(s) could be measured; the first: {why}")
@@ -105,10 +106,6 @@ class _Asked:
     what: What
     kept: set[int]
 
-    def begun(self, network: nn.Module) -> "_Work":
-        after = max(self.kept, default=None)
-        return _begun(self.folder, network, self.probe, self.what, self.source, after=after)
-
 
 def _in_order(
     asked: _Asked,
@@ -125,7 +122,7 @@ def _in_order(
             if (network := networks.read(key)) is None:
                 continue
             # A probe that the model cannot read is wrong for every checkpoint: it is said at the first.
-            work = work or asked.begun(network)
+            work = work or _begun(asked, network)
             if number <= 0:
                 work.recall(step, network)
                 continue
@@ -225,7 +222,7 @@ def _several(
     if first is None or network is None:
         return []
     # Begun here, so that a probe that cannot be read and a folder of another run are said at once.
-    work = asked.begun(network)
+    work = _begun(asked, network)
     aside = folder.parent / f".{folder.name}.stretches"
     there = [pair for pair in asked.source.keys if pair[0] in asked.kept]
     these = stretches(todo, there, count=workers.count or cores(), first=first, folder=aside)
@@ -291,9 +288,10 @@ def _steps_there(folder: Path) -> set[int]:
     return set(run.table(columns=["step"])["step"]) if run.has_series else set()
 
 
-def _begun(folder: Path, network: nn.Module, probe: Probe, what: What, source: Source, *, after: int | None) -> _Work:
-    """The work on a new run, or on the one in `folder` of which the steps up to `after` stay."""
-    reader = ProbeReader(network, probe, what)
+def _begun(asked: _Asked, network: nn.Module) -> _Work:
+    """The work on a new run, or on the one that is there, of which the steps up to the last one kept stay."""
+    source, folder, what = asked.source, asked.folder, asked.what
+    reader = ProbeReader(network, asked.probe, what)
     plan = reader.plan()
     if plan is None:
         raise InputError("the network has no weights before its first forward pass; build it so that it has.")
@@ -304,7 +302,7 @@ def _begun(folder: Path, network: nn.Module, probe: Probe, what: What, source: S
         manifest = read_manifest(folder)
         check_same(manifest, what, reader, folder)
         check_layers(manifest, plan, folder)
-        writer = RunWriter.resume(folder, after=-1 if after is None else after)
+        writer = RunWriter.resume(folder, after=max(asked.kept, default=-1))
         about = writer.manifest.about
         writer.update(about={**about, "checkpoints": {**about.get("checkpoints", {}), **places}})
     else:
@@ -320,7 +318,7 @@ def _begun(folder: Path, network: nn.Module, probe: Probe, what: What, source: S
         )
         writer = RunWriter(folder, manifest)
     desk = Desk(network, what, Watch(alarms=False, on_error="raise", sync=True), Pace(schedule), reader, writer)
-    return _Work(Session(desk, plan), writer, HeadReader(network, probe))
+    return _Work(Session(desk, plan), writer, HeadReader(network, asked.probe))
 
 
 def _schedule(source: Source) -> Schedule:

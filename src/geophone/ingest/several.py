@@ -133,7 +133,6 @@ def joined(writer: RunWriter, these: Sequence[Share]) -> list[int]:
                     rows = table[table["step"] == step]
                     if len(rows):
                         moved = rows.assign(index=rows["index"] + start) if "index" in rows else rows
-                        folder = writer.folder / kind
-                        write_table(folder / f"part-{len(parts(folder)):05d}.parquet", moved.reset_index(drop=True))
+                        write_table(writer.next_part(kind), moved.reset_index(drop=True))
             steps.append(step)
     return steps

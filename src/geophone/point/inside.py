@@ -135,10 +135,10 @@ def shock_transitions(scene: Scene, risen: Sequence[Transition], yields: dict[st
     """Where the loss jumps up, best first, but not while something is learned (`risen`: its listed transitions): what
     falls meanwhile is the shock's doing and does not explain it."""
     run = scene.run
-    heard, score = _heard(run), shock_score(run)
-    if heard is None or score is None:
+    if (heard := _heard(run)) is None:
         return []
     name, level = heard
+    score = _jump(level)
     rest = (level - median_filter(level, size=min(BASELINE, len(level)), mode="nearest"))[:, None]
     null = noise_null(rest, lambda y: _jump(y[:, 0]), apart=scene.apart, rng=scene.rng)
     noise = 1.4826 * float(np.median(np.abs(rest)))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 
 from torch import nn
 
@@ -57,17 +58,17 @@ def select_modules(model: nn.Module, select: Iterable[Selector] | Selector) -> d
     names no other module, and one that ends in "**" no expert. Raises InputError for a selector that matches none."""
     experts = experts_in(model)
     named = {name: module for name, module in model.named_modules() if name} | experts
-    known = canonical_names(model)
+    known = cache(lambda: canonical_names(model))  # asked for only where a path is not enough
     wanted: set[str] = set()
     for selector in [select] if isinstance(select, str | type | nn.Module) else select:
         hits = {name for name, module in named.items() if _matches(selector, name, module)}
         if not hits and isinstance(selector, str):
-            hits = {name for name in named if matches(selector, canonical(name, known))}
+            hits = {name for name in named if matches(selector, canonical(name, known()))}
         several = isinstance(selector, str) and selector.endswith("**")
         hits = hits - set(experts) if several else hits & set(experts) or hits
         if not hits:
             label = selector if isinstance(selector, str) else getattr(selector, "__name__", type(selector).__name__)
-            also = f" Under canonical names: {some(list(known.values()))}." if known else ""
+            also = f" Under canonical names: {some(list(said))}." if (said := known().values()) else ""
             raise InputError(f"no module matches {label!r}; the model has {some(list(named)) or 'no parts'}.{also}")
         wanted |= hits
     return {name: module for name, module in named.items() if name in wanted}

@@ -155,7 +155,7 @@ class RunWriter:
         """Write what has gathered. Rows stay in memory until their part has its name."""
         waiting = {kind: rows for kind, rows in self._rows.items() if rows}
         if waiting:
-            write_tables({self._next_part(kind): _frame(rows) for kind, rows in waiting.items()})
+            write_tables({self.next_part(kind): _frame(rows) for kind, rows in waiting.items()})
         for rows in waiting.values():
             rows.clear()
         self._unwritten = 0
@@ -167,7 +167,8 @@ class RunWriter:
         if tokens:
             write_table(self.folder / TOKENS, pd.DataFrame(dict(tokens)))
 
-    def _next_part(self, kind: str) -> Path:
+    def next_part(self, kind: str) -> Path:
+        """Where the next part of a kind of rows goes."""
         folder = self.folder / kind
         return folder / f"part-{len(parts(folder)):05d}.parquet"
 
