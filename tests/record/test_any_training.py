@@ -407,8 +407,9 @@ with gp.Recorder(wrapped, probe, out=out, every=5) as recorder:
         loss = nn.functional.cross_entropy(wrapped(mine), (mine[:, 0] > 0).long())
         optimizer.zero_grad(); loss.backward(); optimizer.step()
         recorder.step(loss=loss.item())
+del wrapped, recorder  # a wrapped model that outlives its process group can end the interpreter with SIGABRT
 if world > 1:
-    dist.destroy_process_group()
+    dist.barrier(); dist.destroy_process_group()
 """
 
 
