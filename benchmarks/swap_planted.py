@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from geophone.dig.swap import movers
+from geophone.dig.swap import moved
 from geophone.point.swap import Pair, SwapTest, Weights, mixed, parts_of, swap_test
 from geophone.prove.bed import Setting
 from geophone.prove.testbeds.private import layered
@@ -70,7 +70,7 @@ def transitions(seed: int) -> Iterator[dict]:
         parts = parts_of(setting.layers, pair.after)
         truth = setting.layers[list(tasks).index(task)]
         told = swap_test(pair, answers, parts, own=np.flatnonzero(own))
-        found = swap_test(pair, answers, parts, own=movers(before, after)[0])
+        found = swap_test(pair, answers, parts, own=moved(before, after))
         without = answers(mixed(pair.after, pair.before, [part for part in parts if part.name == told.named.part]))
         known = [mask for name, mask in tasks.items() if name != task and after[mask].mean() > 0.8]
         yield {

@@ -6,7 +6,7 @@ order in which they run, from 0.
 
 import re
 from dataclasses import dataclass, field
-from math import log
+from math import isnan, log
 from typing import TYPE_CHECKING, Protocol
 
 from geophone.errors import InputError
@@ -214,6 +214,20 @@ class Move:
     after: float
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the samples of a transition have in common, in words that end "most of them are ..." ("second occurrences",
+    "of label 3 or 5"): the share of them that have it, and of all other samples (NaN where there is no other)."""
+
+    what: str
+    own: float
+    others: float
+
+    def __str__(self) -> str:
+        beside = "" if isnan(self.others) else f" ({100 * self.others:.0f} % of the others)"
+        return f"{100 * self.own:.0f} % of them {self.what}{beside}"
+
+
 class Drawn(Protocol):
     """What draws one transition; the run that it was asked of knows the series."""
 
@@ -241,7 +255,8 @@ class Transition:
 
     `layers` are in the order of their own peaks; `named` has the greatest share. `samples` has the columns sample,
     before, after, change, the ones that moved most first, and is empty where there is no behaviour; `own` counts those
-    that moved by at least half as much as the most. `signals` are those that define it.
+    that moved by at least half as much as the most, and `shared` says what those have in common, where something tells
+    them from the others. `signals` are those that define it.
     `drawn` is what `plot` asks; a transition that `run.transition` gave has it.
     """
 
@@ -259,6 +274,7 @@ class Transition:
     layers: tuple[LayerShare, ...] = ()
     dimensions: tuple[Move, ...] = ()
     own: int = 0
+    shared: Shared | None = None
     signals: tuple[str, ...] = ()
     concept: str = ""
     samples: "pd.DataFrame" = field(default_factory=_no_samples)

@@ -10,7 +10,7 @@ from torch import nn
 from geophone.dig.samples import SampleSet
 from geophone.dig.scoring import SampleScoring, default_score
 from geophone.dig.subject import Specimen
-from geophone.dig.swap import movers, swap_sentence, swap_table
+from geophone.dig.swap import carried, moved, swap_table, swapped_parts
 from geophone.record.anatomy import anatomy_of
 from geophone.rows import DUG
 from geophone.rows.model import misfit
@@ -94,15 +94,16 @@ def test_the_halves_of_the_window_say_when_it_was_learned(planted):
 
 
 def test_the_first_line_says_whether_it_was_this_layer(planted):
-    assert swap_sentence(planted, "blocks.2") == (
-        "32 samples gained 0.50 in score: with the weights that blocks.2 had before, 1.00 of it is gone, "
-        "more than with any other layer, at the control moment 0.00, and other samples lose 0.00. "
-        "The other layers: blocks.0 0.00, blocks.1 0.00, blocks.3 0.00. "
+    assert carried(planted, "blocks.2") == (
+        "With the weights that blocks.2 had before, 1.00 of that is gone, more than with any other layer "
+        "(blocks.0 0.00, blocks.1 0.00, blocks.3 0.00), at the control moment 0.00, and other samples lose 0.00."
+    )
+    assert swapped_parts(planted) == [
         "Two layers together: blocks.2 and blocks.0 1.00, blocks.2 and blocks.1 1.00, blocks.2 and blocks.3 1.00, "
         "blocks.0 and blocks.1 0.00."
-    )
-    other = swap_sentence(planted, "blocks.1")
-    assert "blocks.1 had before, 0.00 of it is gone" in other and "most goes with blocks.2 (1.00)" in other
+    ]
+    other = carried(planted, "blocks.1")
+    assert "blocks.1 had before, 0.00 of that is gone" in other and "most goes with blocks.2 (1.00;" in other
     assert misfit(planted, DUG["swap"]) is None
 
 
@@ -146,7 +147,7 @@ def test_a_layer_of_long_ago_that_fits_its_neighbours_no_longer_is_told():
     curve = table[table["kind"] == "apart"]
     named = curve.iloc[0]["part"]
     assert named == "first" and (curve["spill"] > 0.9).any()
-    assert "no longer fits its neighbours" in swap_sentence(table, "first")
+    assert "no longer fits its neighbours" in " ".join(swapped_parts(table))
 
 
 def test_where_nothing_moved_there_is_no_share():
@@ -154,16 +155,14 @@ def test_where_nothing_moved_there_is_no_share():
     still = {step: skills(9, 0, 0, 0) for step in TARGET.values()}
     subject = specimen(still[0], x, y, ("blocks.0", "blocks.1"))
     table = swap_table(subject, still, {"target": TARGET}, "blocks.0")
-    assert table.empty and "nothing to take a share of" in swap_sentence(table, "blocks.0")
+    assert table.empty and carried(table, "blocks.0") == ""
     assert misfit(table, DUG["swap"]) is None
 
 
-def test_movers_are_those_of_the_greater_side():
+def test_those_that_moved_are_those_of_the_greater_side():
     before, after = np.zeros(10), np.array([0.0] * 6 + [0.9, 1.0, 0.8, 0.1])
-    own, gain = movers(before, after)
-    assert own.tolist() == [6, 7, 8] and gain == pytest.approx(0.9)
-    lost, fall = movers(after, before)
-    assert lost.tolist() == [6, 7, 8] and fall == pytest.approx(-0.9)
+    assert moved(before, after).tolist() == moved(after, before).tolist() == [6, 7, 8]
+    assert not len(moved(before, before + 0.01))  # too little to take a share of
 
 
 def test_attention_is_swapped_in_parts_and_head_by_head():
@@ -190,5 +189,6 @@ def test_attention_is_swapped_in_parts_and_head_by_head():
         weights = after.state_dict() | {k: v for k, v in before.state_dict().items() if k.startswith("blocks.1.mlp.")}
         p = [default_score(y)(torch.func.functional_call(after, w, (tokens,)), y).numpy()
              for w in (before.state_dict(), after.state_dict(), weights)]  # fmt: skip
-    own, gain = movers(p[0], p[1])
+    own = moved(p[0], p[1])
+    gain = (p[1] - p[0])[own].mean()
     assert whole.loc["blocks.1.mlp", "share"] == pytest.approx((p[1] - p[2])[own].mean() / gain, rel=1e-4)

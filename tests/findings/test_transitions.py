@@ -4,8 +4,8 @@ import math
 
 import pandas as pd
 
-from geophone.findings.transitions import beyond, happened
-from geophone.records import KINDS, LayerShare, Transition
+from geophone.findings.transitions import beyond, happened, on_what
+from geophone.records import KINDS, LayerShare, Shared, Transition
 
 
 def transition(kind="learned", **about):
@@ -28,6 +28,19 @@ def test_what_was_learned_names_its_samples_and_its_layers():
     assert (said.n, said.value) == (2, 7.5)
     first = happened(transition(layers=(LayerShare("b", 140, 0.5), LayerShare("a", 150, 0.2))))
     assert first.sentence.endswith("first and most of all in b.")
+
+
+def test_what_the_samples_share_is_said_with_the_share_of_the_others():
+    alike = transition(shared=Shared("of label 3", 1.0, 0.25))
+    assert "(0.20 to 0.80 on average), 100 % of them of label 3 (25 % of the others), most of all in b" in (
+        happened(alike).sentence
+    )
+    what = on_what(alike)
+    assert what.sentence == "2 of 3 samples (0.20 to 0.80 on average), 100 % of them of label 3 (25 % of the others)."
+    assert what.value == 2 and 25.0 in [q.value for q in what.quantities]
+    alone = on_what(transition(shared=Shared("second occurrences", 1.0, math.nan)))
+    assert alone.sentence.endswith("100 % of them second occurrences.")
+    assert on_what(transition("hidden")) is None and on_what(transition(own=0)) is None
 
 
 def test_every_kind_has_a_sentence():

@@ -14,7 +14,7 @@ from geophone.charts.brushed import SHOWN, run_charts
 from geophone.errors import InputError, StoreError
 from geophone.findings import sections
 from geophone.report import page as page_module
-from geophone.report.cards import marked, plain_notes
+from geophone.report.cards import marked, rendered
 from geophone.report.names import file_names
 from geophone.report.page import write_page
 from geophone.report.runs import marks
@@ -261,6 +261,10 @@ def test_a_scored_token_is_marked_in_its_text_and_is_the_one_that_was_to_be_said
     assert marked({"sample": 3, "label": 2}, tokens) is None and marked({"sample": 3, "position": 4}, None) is None
 
 
-def test_field_notes_are_plain_text():
-    notes = "# Layer\n\n## Step 5 (before)\n\n- Units # 0\n\n| a | b |\n![x](y.png)\nHidden: 1\n\n\n### Last\n"
-    assert plain_notes(notes, ("Hidden:",)) == "Step 5 (before)\n\n- Units # 0\n\nLast"
+def test_field_notes_are_rendered_and_what_looks_like_html_in_them_stays_text():
+    notes = "# Layer\n\nFive *sentences*.\n\n## Step 5\n\n- Units # 0\n\n| a | b |\n![x](y.png)\nHidden: 1\n\n"
+    html = rendered(notes + "`<b>a</b>` <img src=x onerror=alert(1)> [x](javascript:alert(1))\n", ("Hidden:",))
+    assert html.startswith("<p>Five <em>sentences</em>.</p>\n<h3>Step 5</h3>\n<ul>\n<li>Units # 0</li>")
+    assert "Hidden" not in html and "Layer" not in html and "|" not in html and "y.png" not in html
+    assert "<code>&lt;b&gt;a&lt;/b&gt;</code>" in html and "&lt;img src=x" in html
+    assert "<img" not in html and "<a" not in html

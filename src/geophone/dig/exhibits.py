@@ -8,25 +8,30 @@ import numpy as np
 from torch import nn
 
 from geophone.dig.attribution import attribution
+from geophone.dig.learned import Learned
 from geophone.dig.moment import Moment
 from geophone.dig.pictures import contact_sheet, heatmap, write_png
+from geophone.dig.prose import turned_units
 from geophone.dig.samples import answers
 from geophone.dig.subject import Specimen
 from geophone.dig.visualize import Canvas, Style, chosen_units, top_inputs, units_of, visualize
 from geophone.records import Target
 
 _TOP = 9
+_ROW = 10
 _SNIPPETS = 3
 _AROUND = 12
 
 
 @dataclass(frozen=True)
 class Exhibits:
-    """The units shown, the image files by title (relative to the dig), and the top snippets a unit, Markdown."""
+    """The units shown, the image files by title (relative to the dig), the top snippets a unit, Markdown, and the
+    examples of each group of samples that moved."""
 
     units: list[int]
     images: dict[str, str]
     snippets: dict[int, list[str]]
+    examples: dict[int, list[str]]
 
 
 def exhibits(
@@ -34,15 +39,22 @@ def exhibits(
     target: Target,
     models: Mapping[str, nn.Module],
     moments: Mapping[str, Moment],
+    found: Learned,
     *,
     out: Path,
     units: int | Sequence[int],
     steps: int,
     rng: np.random.Generator,
 ) -> Exhibits:
-    """Make them for the moments in `models` (name -> network), in the folder `out`; `units` at random, or those."""
+    """Make them for the moments in `models` (name -> network), in the folder `out`; so many units, half of them those
+    whose tuning turned most, the others at random, or those of `units`."""
     layer, count = target.layer, len(next(iter(moments.values())).units)
-    shown = chosen_units(count, rng=rng, most=units) if isinstance(units, int) else list(units)
+    if isinstance(units, int):
+        turned = turned_units(moments["after"])[: units // 2]
+        others = np.setdiff1d(np.arange(count), turned)
+        shown = turned + [int(others[i]) for i in chosen_units(len(others), rng=rng, most=units - len(turned))]
+    else:
+        shown = list(units)
     images: dict[str, str] = {}
 
     def keep(title: str, name: str, pixels: np.ndarray) -> None:
@@ -60,10 +72,36 @@ def exhibits(
             best = top_inputs(model, layer, shown, specimen.samples.x, most=_TOP)
             own = specimen.samples.x.numpy()[best.reshape(-1)]
             keep(f"top images a unit, {name}", f"top-{name}.png", contact_sheet(own, columns=_TOP, tile=32))
+    if specimen.kind == "image" and len(found.movers):
+        keep("samples that moved, a row per group", "learned.png", _moved_images(specimen, found))
     if specimen.samples.y.ndim == 1 and specimen.samples.classes > 1:
         _by_class(specimen, layer, models, keep)
     snippets = _snippets(specimen, layer, models["after"], shown) if specimen.kind == "sequence" else {}
-    return Exhibits(shown, images, snippets)
+    return Exhibits(shown, images, snippets, _examples(specimen, found))
+
+
+def _moved_images(specimen: Specimen, found: Learned) -> np.ndarray:
+    """The ten samples of each group that moved most, those of fewer followed by blanks."""
+    rows = []
+    for _, own in found.movers.groupby("group"):
+        images = specimen.samples.x.numpy()[own["sample"].head(_ROW)]
+        rows.append(np.concatenate([images, np.zeros((_ROW - len(images), *images.shape[1:]), images.dtype)]))
+    return contact_sheet(np.concatenate(rows), columns=_ROW)
+
+
+def _examples(specimen: Specimen, found: Learned) -> dict[int, list[str]]:
+    """Of each group the places in the text that moved most, the right token in [brackets]."""
+    if specimen.kind != "sequence" or not (found.movers["position"] >= 0).all():
+        return {}
+    x = specimen.samples.x.numpy()
+    return {
+        int(group): [
+            f"`{_snippet(np.append(x[row.sample, : row.position + 1], row.label), row.position + 1, specimen.names)}` "
+            f"{row.before:.2f} to {row.after:.2f}"
+            for row in own.head(_SNIPPETS).itertuples()
+        ]
+        for group, own in found.movers.groupby("group")
+    }
 
 
 def _by_class(specimen: Specimen, layer: str, models: Mapping[str, nn.Module], keep) -> None:

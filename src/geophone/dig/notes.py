@@ -7,8 +7,10 @@ import pandas as pd
 
 from geophone.dig.exhibits import Exhibits
 from geophone.dig.features import UNTYPED, wording
+from geophone.dig.learned import Learned
 from geophone.dig.moment import Moment
-from geophone.dig.swap import swap_sentence
+from geophone.dig.prose import five_sentences, shared_words
+from geophone.dig.swap import swapped_parts
 from geophone.records import Target
 from geophone.rows.measures import MEASURES
 
@@ -20,13 +22,21 @@ _GROUPED = 0.05
 
 
 def field_notes(
-    target: Target, moments: Mapping[str, Mapping[str, Moment]], tables: Mapping[str, pd.DataFrame], shown: Exhibits
+    target: Target,
+    moments: Mapping[str, Mapping[str, Moment]],
+    tables: Mapping[str, pd.DataFrame],
+    found: Learned,
+    shown: Exhibits,
 ) -> str:
-    """The notes in Markdown: units by what they answer to at each moment, one observation, the numbers
-    beside the control."""
-    mine = moments["target"]
+    """The notes in Markdown: the dig in five sentences, the samples that moved, units by what they answer to at each
+    moment, one observation, the numbers beside the control."""
+    mine, observed = moments["target"], observation(moments, heads=False)
     lines = [f"# Layer: {target.layer}, Experiment: {target.run}", ""]
-    lines += [f"Was it this layer? {swap_sentence(tables['swap'], target.layer)}", "", target.reason, ""]
+    lines += [" ".join(five_sentences(target, moments, tables["swap"], found, observed)), ""]
+    lines += ["## What was learned", "", *_learned(target, found, shown), ""]
+    if parts := swapped_parts(tables["swap"]):
+        lines += ["## Which part of it", "", " ".join(parts), ""]
+    lines += ["## Why here", "", target.reason, ""]
     for name, moment in mine.items():
         lines += [f"## Step {moment.step} ({_TITLES[name]})", "", *_unit_lines(moment), ""]
     lines += [f"**Observation:** {observation(moments)}", "", *_table(moments), ""]
@@ -39,8 +49,8 @@ def field_notes(
     return "\n".join(lines)
 
 
-def observation(moments: Mapping[str, Mapping[str, Moment]]) -> str:
-    """One sentence that follows from the numbers.
+def observation(moments: Mapping[str, Mapping[str, Moment]], *, heads: bool = True) -> str:
+    """One sentence that follows from the numbers, with what became of the layer's heads unless `heads` is false.
 
     New kinds are types that no unit had before. Selectivity (or d', where answers are signed) changed when its mean
     moved by 0.02 (d': 0.1) more than at the control over the same number of measurements. Classes "group only
@@ -50,9 +60,32 @@ def observation(moments: Mapping[str, Mapping[str, Moment]]) -> str:
     mine = moments["target"]
     control = moments.get("control")
     said = [_kinds(mine), _selective(mine, control), _cluster(mine)]
-    said += [_heads(mine)] if mine["after"].heads is not None else []
+    said += [_heads(mine)] if heads and mine["after"].heads is not None else []
     text = "; ".join(part for part in said if part) + "."
     return text[0].upper() + text[1:] + (" There is no control moment in this run." if control is None else "")
+
+
+def _learned(target: Target, found: Learned, shown: Exhibits) -> list[str]:
+    """The groups of samples, each with its examples, and what network and layer say of them before and after."""
+    rows = found.movers
+    if rows.empty:
+        return ["No sample's score moved."]
+    lines = []
+    for number, own in rows.groupby("group"):
+        course = " to ".join(f"{own[moment].mean():.2f}" for moment in ("before", "during", "after"))
+        name = f"Group {number}, {len(own)} samples" if len(found.groups) > 1 else f"{len(own)} samples"
+        lines.append(f"- {name} ({course} on average): {shared_words(found.groups[int(number)])}.")
+        lines += [f"  - {example}" for example in shown.examples.get(int(number), ())]
+    if "kl" in rows:
+        lines.append(f"- What the network answers to them moved by {rows['kl'].median():.2f} nats (KL, median).")
+    if "raised" in rows:
+        first = 100 * float((rows["raised"] == 1).mean())
+        lines.append(
+            f"- Read through the last norm and the head, {target.layer} gives the right token "
+            f"{rows['lens_before'].mean():.2f} before and {rows['lens_after'].mean():.2f} after on average; of all "
+            f"tokens its change raises the right one most in {first:.0f} %."
+        )
+    return lines
 
 
 def _unit_lines(moment: Moment) -> list[str]:
@@ -134,7 +167,14 @@ def _cluster(mine: Mapping[str, Moment]) -> str:
 
 def _heads(mine: Mapping[str, Moment]) -> str:
     before, after = (_head_types(mine[m]) for m in ("before", "after"))
-    formed = [f"head {h} became {b} from {a}" for h, (a, b) in enumerate(zip(before, after, strict=True)) if a != b]
+    turned: dict[tuple[str, str], list[int]] = {}
+    for head, (old, new) in enumerate(zip(before, after, strict=True)):
+        if old != new:
+            turned.setdefault((old, new), []).append(head)
+    formed = [
+        f"head{'s' if len(heads) > 1 else ''} {_runs(heads)} became {new} from {old}"
+        for (old, new), heads in turned.items()
+    ]
     position = "it copies by position, not by content" if "position" in after and "induction" not in after else ""
     return "; ".join(part for part in (*formed, position) if part) or "no head changed its kind"
 

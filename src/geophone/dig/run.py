@@ -13,6 +13,7 @@ from torch import nn
 from geophone.dig.ablation import ablation_impact
 from geophone.dig.composition import composition_table, edge_table, rungs
 from geophone.dig.exhibits import exhibits
+from geophone.dig.learned import learned
 from geophone.dig.moment import Moment, measure, untrained_reference
 from geophone.dig.notes import field_notes
 from geophone.dig.recovery import recover
@@ -75,15 +76,17 @@ def dig(
         units_of(options.units, few.shape[1])
     found = _measure(specimen, target, steps, models, rng=rng, on_moment=on_moment)
     found.tables["swap"] = swap_table(specimen, models, swapped, target.layer)
+    moved = learned(specimen, models, swapped, target.layer, rng=rng)
+    found.tables["movers"] = moved.movers
     with replace_folder(folder) as made:
         shown = exhibits(
-            specimen, target, {m: models[s] for m, s in steps["target"].items()}, found.moments["target"],
+            specimen, target, {m: models[s] for m, s in steps["target"].items()}, found.moments["target"], moved,
             out=made / "images", units=options.units, steps=options.steps, rng=rng,
         )  # fmt: skip
         recovered = _recovered(run, target, steps, options.horizons, rng) if options.recovery else {}
         for name, table in (found.tables | recovered).items():
             write_rows(made / f"{name}.parquet", table, DUG[name])
-        write_text(made / "notes.md", field_notes(target, found.moments, found.tables, shown))
+        write_text(made / "notes.md", field_notes(target, found.moments, found.tables, moved, shown))
         write_document(made / DIG, about)
     return Dig(folder)
 

@@ -76,9 +76,16 @@ def _squared(output: Any, y: torch.Tensor) -> torch.Tensor:
     return -((answer.reshape(len(y), -1) - y.reshape(len(y), -1)) ** 2).mean(1)
 
 
-def _position_probability(output: Any, y: torch.Tensor) -> torch.Tensor:
+def scored_places(y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sample and position of every answer of y (N, T) that is scored: at most 512 of those that count, evenly
+    spread."""
     sample, place = torch.nonzero(y >= 0, as_tuple=True)
-    chosen = np.unique(np.linspace(0, len(sample) - 1, POSITIONS).astype(int)) if len(sample) > POSITIONS else None
-    if chosen is not None:
-        sample, place = sample[torch.from_numpy(chosen)], place[torch.from_numpy(chosen)]
+    if len(sample) > POSITIONS:
+        chosen = torch.from_numpy(np.unique(np.linspace(0, len(sample) - 1, POSITIONS).astype(int)))
+        sample, place = sample[chosen], place[chosen]
+    return sample, place
+
+
+def _position_probability(output: Any, y: torch.Tensor) -> torch.Tensor:
+    sample, place = scored_places(y)
     return next_token_probability(answer_of(output), Positions(sample, place, y[sample, place]))

@@ -46,7 +46,7 @@ def swap_table(
     first = next(iter(models.values()))
     weights = {step: model.state_dict() for step, model in models.items()}
     groups = _parts(specimen, first, layer)
-    answers = _answers(first, specimen)
+    answers = answering(first, specimen)
     rows: Rows = []
     for start, end in WINDOWS:
         at = steps["target"]
@@ -55,10 +55,10 @@ def swap_table(
         pair = Pair(weights[at[start]], weights[at[end]])
         quiet = [Pair(weights[c[start]], weights[c[end]]) for role, c in steps.items() if role != "target"]
         before, after = answers(pair.before), answers(pair.after)
-        own, gain = movers(before, after)
-        unit = _unit(before, after)
-        if abs(gain) < LEAST_GAIN * unit:
+        unit, own = _unit(before, after), moved(before, after)
+        if not len(own):
             continue
+        gain = float((after - before)[own].mean())
         window = _Window(pair, quiet, own, lambda w: answers(w) / unit)  # noqa: B023
         about = {"window": f"{start} to {end}", "samples": len(own), "gain": gain, "apart": at[end] - at[start]}
         found = {kind: window.rows(parts, HALF if kind == HEAD else ENOUGH) for kind, parts in groups.items()}
@@ -118,14 +118,16 @@ def _both(first: Piece, second: Piece) -> Piece:
     return Piece(f"{first.name} and {second.name}", first.entries + second.entries)
 
 
-def movers(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, float]:
-    """The samples that a change moved, and the change of their mean score: those that moved towards the side of the
-    greater movement by half of its 95th percentile or more."""
-    moved = after - before
-    sign = 1.0 if np.quantile(moved, 0.95) >= -np.quantile(moved, 0.05) else -1.0
-    most = float(np.quantile(sign * moved, 0.95))
-    own = np.flatnonzero(sign * moved >= max(most / 2, 1e-12))
-    return own, float(moved[own].mean()) if len(own) else 0.0
+def moved(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """The samples that a change moved: those that moved towards the side of the greater movement by half of its 95th
+    percentile or more. None where their mean moved by less than .02 (of the scores' standard deviation before, where
+    these are no probabilities): nothing to take a share of."""
+    change = after - before
+    sign = 1.0 if np.quantile(change, 0.95) >= -np.quantile(change, 0.05) else -1.0
+    most = float(np.quantile(sign * change, 0.95))
+    own = np.flatnonzero(sign * change >= max(most / 2, 1e-12))
+    enough = len(own) and abs(float(change[own].mean())) >= LEAST_GAIN * _unit(before, after)
+    return own if enough else own[:0]
 
 
 def _unit(before: np.ndarray, after: np.ndarray) -> float:
@@ -135,8 +137,9 @@ def _unit(before: np.ndarray, after: np.ndarray) -> float:
     return 1.0 if (both.min() >= 0 and both.max() <= 1) or spread == 0 else spread
 
 
-def _answers(model: nn.Module, specimen: Specimen) -> Callable[[Weights], np.ndarray]:
-    """The score of every sample, by the weights that the network has."""
+def answering(model: nn.Module, specimen: Specimen) -> Callable[[Weights], np.ndarray]:
+    """The score of each of the first 512 samples (of tokens: of every scored position), by the weights that the network
+    has."""
     x, y = specimen.samples.x[:SAMPLES], specimen.samples.answers[:SAMPLES]
 
     def answers(weights: Weights) -> np.ndarray:
@@ -170,40 +173,60 @@ def _parts(specimen: Specimen, model: nn.Module, layer: str) -> dict[str, Sequen
     return {kind: parts for kind, parts in groups.items() if parts}
 
 
-def swap_sentence(table: pd.DataFrame, layer: str) -> str:
-    """Whether it was this layer, and which parts, heads and pairs carry it, from `swap_table`: a few sentences."""
-    whole = table[(table["window"] == "before to after") & (table["kind"] == LAYER)]
+def carried(table: pd.DataFrame, layer: str) -> str:
+    """Whether it was this layer, beside the others and the control, from `swap_table`; empty where nothing moved."""
+    whole = _whole(table, LAYER)
     if whole.empty:
-        return "No sample's score moved between before and after, so that there is nothing to take a share of."
-    best = whole.loc[whole["share"].idxmax()]
-    moved = f"{best['samples']} samples {'gained' if best['gain'] > 0 else 'lost'} {abs(best['gain']):.2f} in score"
-    mine = whole[whole["part"] == layer.partition("@")[0]]
-    said = [f"with the weights that {layer} had before, {row.share:.2f} of it is gone" for row in mine.itertuples()]
+        return ""
+    best, mine = whole.loc[whole["share"].idxmax()], whole[whole["part"] == layer.partition("@")[0]]
+    others = whole[~whole["part"].isin([best["part"], *mine["part"]])].nlargest(3, "share")
+    said = [f"With the weights that {layer} had before, {row.share:.2f} of that is gone" for row in mine.itertuples()]
     first = len(mine) and best["part"] == mine["part"].iloc[0]
-    said += ["more than with any other layer" if first else f"most goes with {best['part']} ({best['share']:.2f})"]
+    if first:
+        said += [f"more than with any other layer{f' ({_listed(others)})' if len(others) else ''}"]
+    else:
+        begin = "most goes" if len(mine) else "Most of that goes"
+        beside = f"; {_listed(others)}" if len(others) else ""
+        said += [f"{begin} with {best['part']} ({best['share']:.2f}{beside})"]
     said += [] if np.isnan(best["control"]) else [f"at the control moment {best['control']:.2f}"]
     said += [] if np.isnan(best["spill"]) else [f"and other samples lose {best['spill']:.2f}"]
-    return " ".join([f"{moved}: {', '.join(said)}.", *_more(table, whole, str(best["part"]))])
+    return ", ".join(said) + "."
 
 
-def _more(table: pd.DataFrame, whole: pd.DataFrame, named: str) -> list[str]:
-    """What the other kinds of row add, a sentence each where there is something to add."""
-    others = whole[whole["part"] != named].nlargest(3, "share")
-    said = [f"The other layers: {_listed(others)}."] if len(others) else []
+def set_of_heads(table: pd.DataFrame) -> str:
+    """The smallest set of heads that carries half of the gain; empty without heads."""
+    rows = _whole(table, HEAD)
+    chosen = rows[rows["together"].astype(bool)]["part"]
+    if rows.empty:
+        return ""
+    if not len(chosen):
+        return "all heads together carry less than half of the gain"
+    by_layer: dict[str, list[str]] = {}
+    for part in chosen:
+        layer, _, head = part.rpartition(", head ")
+        by_layer.setdefault(layer, []).append(head)
+    named = ", ".join(f"{layer} {'+'.join(heads)}" for layer, heads in by_layer.items())
+    return f"the smallest set of heads that carries half of the gain, found greedily, is {named}"
+
+
+def swapped_parts(table: pd.DataFrame) -> list[str]:
+    """What the other kinds of row of `swap_table` add, a sentence each where there is something to add."""
+    said = []
     for kind, begin in ((INSIDE, "Inside"), (HEAD, "Single heads"), (PAIR, "Two layers together")):
-        rows = table[(table["window"] == "before to after") & (table["kind"] == kind)]
+        rows = _whole(table, kind)
         said += [f"{begin}: {_listed(rows.nlargest(4, 'share'))}."] if len(rows) else []
-        if kind == HEAD and len(rows):
-            chosen = rows[rows["together"]]["part"]
-            carries = f"{', '.join(chosen)} carry half" if len(chosen) else "all heads together carry less than half"
-            said.append(f"Smallest set of heads, found greedily: {carries}.")
     far = table[(table["kind"] == APART) & (table["spill"] > MISFIT)]
     if len(far):
+        part = far["part"].iloc[0]
         said.append(
-            f"{named} of {far['apart'].min()} steps earlier no longer fits its neighbours (other samples lose "
+            f"{part} of {far['apart'].min()} steps earlier no longer fits its neighbours (other samples lose "
             f"{far.loc[far['apart'].idxmin(), 'spill']:.2f}): shares from so far apart say little."
         )
     return said
+
+
+def _whole(table: pd.DataFrame, kind: str) -> pd.DataFrame:
+    return table[(table["window"] == "before to after") & (table["kind"] == kind)]
 
 
 def _listed(rows: pd.DataFrame) -> str:

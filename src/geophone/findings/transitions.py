@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from geophone.findings.finding import Finding, Phrase, Quantity, counted, finding, joined, listed, phrase
-from geophone.records import Transition
+from geophone.records import Shared, Transition
 
 SOURCE = "behaviour, signals"
 HEADS = {
@@ -34,6 +34,14 @@ def happened(transition: Transition) -> Finding:
     return finding("transition/happened", said, value=transition.size, n=transition.own, source=SOURCE)
 
 
+def on_what(transition: Transition) -> Finding | None:
+    """The samples that moved, how far, and what most of them are; None where nothing is known of samples."""
+    if transition.kind not in ("learned", "lost") or not transition.own:
+        return None
+    said = joined([_samples(transition), Phrase(".")], "")
+    return finding("transition/on_what", said, value=transition.own, n=len(transition.samples), source=SOURCE)
+
+
 def _samples(transition: Transition) -> Phrase:
     """The samples that moved, and from where to where on average."""
     if not transition.own:
@@ -41,8 +49,18 @@ def _samples(transition: Transition) -> Phrase:
     own = transition.samples.head(transition.own)
     count = Quantity(transition.own, "", f"{SOURCE}: samples that moved by at least half as much as the most")
     ends = [Quantity(float(own[column].mean()), ".2f", f"{SOURCE}: {column}") for column in ("before", "after")]
-    return phrase("{count} of {total} ({a} to {b} on average)", count=count, a=ends[0], b=ends[1],
+    said = phrase("{count} of {total} ({a} to {b} on average)", count=count, a=ends[0], b=ends[1],
                   total=counted(Quantity(len(transition.samples), "", SOURCE), "sample"))  # fmt: skip
+    return said if transition.shared is None else joined([said, _alike(transition.shared)], ", ")
+
+
+def _alike(shared: Shared) -> Phrase:
+    """What most of those samples are, and how many of the others."""
+    source = "samples.parquet, tokens.parquet"
+    said = phrase("{own} % of them {what}", own=Quantity(100 * shared.own, ".0f", source), what=shared.what)
+    if math.isnan(shared.others):
+        return said
+    return joined([said, phrase("({others} % of the others)", others=Quantity(100 * shared.others, ".0f", source))])
 
 
 def beyond(transition: Transition, yields: float) -> Finding:

@@ -11,6 +11,7 @@ from geophone.point.kernels import Kernel, operators
 from geophone.point.null import NoiseNull, noise_null
 from geophone.point.rule import Rule, ScorePart
 from geophone.point.scene import MEAN, Scene, described, edges, ratio
+from geophone.point.shared import shared
 from geophone.point.signals import Behaviour, RunSignals, filled
 from geophone.point.stretch import (
     Stretch,
@@ -95,6 +96,7 @@ def _rises(scene: Scene, behaviour: Behaviour, kind: str, strength: Series) -> l
                 size=ratio(float(did.curve[stretch.stop] - did.curve[stretch.start]), did.noise),
                 listed=strong > 1 and share >= scene.rule.share and enough,
                 own=len(did.own),
+                shared=shared(behaviour.facts, did.own),
                 signals=("behaviour",),
                 samples=sample_table(behaviour, stretch, 1 if kind == "learned" else -1),
             )

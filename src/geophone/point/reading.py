@@ -6,6 +6,7 @@ import pandas as pd
 
 from geophone.errors import InputError
 from geophone.point.scene import HEADLINE, MEAN
+from geophone.point.shared import facts
 from geophone.point.signals import LAGS, Behaviour, RunSignals
 from geophone.store.run import Run
 from geophone.store.tables import parts
@@ -58,7 +59,8 @@ def _behaviour(run: Run, at: pd.Index) -> Behaviour | None:
     if not run.manifest.behaviour or not parts(run.folder / "behaviour"):
         return None
     values = run.behaviour().reindex(at).to_numpy(dtype=np.float64)
-    return Behaviour(values, bool(run.manifest.behaviour.get("falling", False)))
+    known = facts(run.samples(), run.tokens() if run.has_tokens else None)
+    return Behaviour(values, bool(run.manifest.behaviour.get("falling", False)), known)
 
 
 def _outputs(run: Run, at: pd.Index) -> Series | None:

@@ -1,7 +1,7 @@
 """All that the ranker may look at: the signals of one run, as arrays. It carries no truth."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +19,12 @@ LAGS = {**RECORDED_LAGS, FADED: RECORDED_LAGS["readable_change"]}
 @dataclass(frozen=True, slots=True, eq=False)
 class Behaviour:
     """How well each scored sample is answered: `values` (measurements, samples); `falling` where lower is better (the
-    error of a regression)."""
+    error of a regression). `facts`: what is known of the samples (`point.shared.facts`), to say what they share; the
+    score does not look at it."""
 
     values: Series
     falling: bool = False
+    facts: Mapping[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
 
     @property
     def skill(self) -> Series:
@@ -115,7 +117,7 @@ class RunSignals:
         if len(self) <= limit:
             return self
         kept = np.linspace(0, len(self) - 1, limit).round().astype(int)
-        behaviour = self.behaviour and Behaviour(self.behaviour.values[kept], self.behaviour.falling)
+        behaviour = self.behaviour and replace(self.behaviour, values=self.behaviour.values[kept])
         return RunSignals(
             name=self.name,
             steps=self.steps[kept],

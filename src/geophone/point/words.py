@@ -14,6 +14,8 @@ def sentence(transition: Transition, run: RunSignals) -> str:
     parts = [
         f"{_what(transition, run)} between steps {transition.start} and {transition.end}, fastest at {transition.peak}"
     ]
+    if transition.shared is not None:
+        parts.append(str(transition.shared))
     if np.isfinite(transition.size):
         parts.append(f"{transition.size:.1f} times the run's own noise")
     if transition.layers:

@@ -13,7 +13,7 @@ from geophone.record.capture import ActivationCapture
 from geophone.record.layers import CHANNELS_FIRST
 from geophone.record.probe import bare, model_device, undisturbed
 from geophone.zoo.mlp import Residual
-from geophone.zoo.transformer import Attention, Block, TokenEmbedding
+from geophone.zoo.transformer import Attention, Block, Decoder, TokenEmbedding
 
 Rows = tuple[tuple[str, slice | None], ...]
 # What a network is called with: one tensor, or several by name.
@@ -53,6 +53,11 @@ class Anatomy(Protocol):
         """The part f of a module that puts out x + f(x); None for any other."""
         ...
 
+    def unembedded(self, model: nn.Module, stream: torch.Tensor | None) -> torch.Tensor | None:
+        """The logits (..., V) that a language model's last norm and its head make of a residual stream (..., D) (the
+        logit lens: nostalgebraist 2020); None where that path is not known, or the stream has another width."""
+        ...
+
 
 class PlainAnatomy:
     """Networks of torch's own linear and convolutional modules, recurrent ones, and anything else that puts out a
@@ -80,6 +85,10 @@ class PlainAnatomy:
         return ()
 
     def around(self, module: nn.Module) -> nn.Module | None:
+        """Not known."""
+        return None
+
+    def unembedded(self, model: nn.Module, stream: torch.Tensor | None) -> torch.Tensor | None:
         """Not known."""
         return None
 
@@ -136,6 +145,10 @@ class ZooAnatomy(PlainAnatomy):
         """What is inside a `Residual`."""
         return module.inner if isinstance(module, Residual) else None
 
+    def unembedded(self, model: nn.Module, stream: torch.Tensor | None) -> torch.Tensor | None:
+        """Through a `Decoder`'s norm and head."""
+        return _read_out(stream, model.norm, model.head) if isinstance(model, Decoder) else None
+
 
 class HuggingFaceAnatomy(PlainAnatomy):
     """Models of transformers, also inside a module of your own: decoders, encoders and image models whose attention
@@ -182,6 +195,26 @@ class HuggingFaceAnatomy(PlainAnatomy):
         return tuple(
             tuple((entry, slice(head * each, (head + 1) * each)) for entry in entries) for head in range(count)
         )
+
+    def unembedded(self, model: nn.Module, stream: torch.Tensor | None) -> torch.Tensor | None:
+        """Through the norm that is the last of the decoder's own, and the output embeddings; nothing of encoders."""
+        inner = _pretrained(model)
+        head, base = inner.get_output_embeddings(), inner.base_model
+        if getattr(inner.config, "is_encoder_decoder", False):
+            return None
+        base = getattr(base, "decoder", base)
+        norms = [child for child in base.children() if "Norm" in type(child).__name__]
+        blocks = [child for child in base.children() if isinstance(child, nn.ModuleList)]
+        # A norm after the blocks: that of an embedding stands before them.
+        after = norms and blocks and list(base.children()).index(norms[-1]) > list(base.children()).index(blocks[-1])
+        return _read_out(stream, norms[-1], head) if after and isinstance(head, nn.Linear) else None
+
+
+def _read_out(stream: torch.Tensor | None, norm: nn.Module, head: nn.Linear) -> torch.Tensor | None:
+    if stream is None or stream.shape[-1] != head.in_features:
+        return None
+    with torch.no_grad():
+        return head(norm(stream.to(head.weight))).float().cpu()
 
 
 def anatomy_of(model: nn.Module) -> Anatomy:

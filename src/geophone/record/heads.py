@@ -16,6 +16,13 @@ from geophone.record.probe import Probe
 
 OFFSETS = (1, 2, 3, 4)
 LEAST = 0.3
+# The types of a head and the scores that name them.
+SCORES = {
+    "induction": "induction",
+    "previous token": "previous",
+    "duplicate token": "duplicate",
+    "position": "position",
+}
 _SEQUENCES = 64
 _LAGS = 32
 # Read at every checkpoint: little beside a probe of 64 x 256 tokens.
@@ -92,12 +99,7 @@ def head_types(scores: pd.DataFrame, untrained: pd.DataFrame) -> list[str]:
     Of the scores that are at least 0.3 and above the greatest of any head of the `untrained` network, the greatest
     names the head.
     """
-    kinds = {
-        "induction": "induction",
-        "previous": "previous token",
-        "duplicate": "duplicate token",
-        "position": "position",
-    }
+    kinds = {score: kind for kind, score in SCORES.items()}
     floors = {score: max(LEAST, float(untrained[score].max())) for score in kinds}
     found = []
     for row in scores.to_dict("records"):

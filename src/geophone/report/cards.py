@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 import pandas as pd
+from markdown_it import MarkdownIt
 
 from geophone.charts.theme import plain
 from geophone.findings import moments as said
@@ -29,6 +30,7 @@ def cards(row: Mapping[Hashable, Any], measured: RunTables, sources: Sources) ->
     meanwhile = said.meanwhile(measured.scalars, window)
     described = said.moved(series, row["layers"], window, plain(row["dimension"]))
     happened = happenings.happened(known) if known else described
+    on_what = happenings.on_what(known) if known else None
     if known:
         sure = [happenings.beyond(known, row["yields"]), happenings.compared(row["controls"])]
     else:
@@ -41,7 +43,7 @@ def cards(row: Mapping[Hashable, Any], measured: RunTables, sources: Sources) ->
         "meanwhile": meanwhile.sentence if meanwhile else "",
         "sure": " ".join(each.sentence for each in sure if each), "controls": row["controls"],
         "observation": noted(dug.notes, OBSERVATION) if dug else "", "samples": samples(known, measured.run),
-        "pictures": _pictures(dug, row["file"]), "dug": dug is not None,
+        "on_what": on_what.sentence if on_what else "", "pictures": _pictures(dug, row["file"]), "dug": dug is not None,
         "command": f"geophone dig {shlex.quote(sources.name)} --target {row['rank']}",
     }  # fmt: skip
 
@@ -88,12 +90,12 @@ def noted(notes: str, start: str) -> str:
     return next((line.removeprefix(start).strip() for line in notes.splitlines() if line.startswith(start)), "")
 
 
-def plain_notes(notes: str, hidden: tuple[str, ...]) -> str:
-    """The field notes without what the page shows beside them (table, pictures, lines that begin as `hidden`) and
-    without the marks of Markdown before headings."""
+def rendered(notes: str, hidden: tuple[str, ...]) -> str:
+    """The field notes as HTML, headings one level down, without what the page shows beside them: title, table,
+    pictures, lines that begin as `hidden`. What looks like HTML in them, as a token may, stays text."""
     lines = [line for line in notes.splitlines() if not line.startswith(("|", "![", "# ", *hidden))]
-    plain = (re.sub(r"^#+ ", "", line) for line in lines)
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(plain)).strip()
+    text = "\n".join(re.sub(r"^(#+) ", r"#\1 ", line) for line in lines)
+    return MarkdownIt("commonmark", {"html": False}).disable(["image", "link", "autolink"]).render(text)
 
 
 def _pictures(dug: Dig | None, file: str) -> list[dict[str, str]]:

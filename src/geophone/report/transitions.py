@@ -10,7 +10,7 @@ import pandas as pd
 from geophone.charts import dig as draw
 from geophone.charts.theme import AnyChart, plain, specification
 from geophone.findings import moments as said
-from geophone.report.cards import OBSERVATION, cards, noted, plain_notes
+from geophone.report.cards import OBSERVATION, cards, noted, rendered
 from geophone.report.script import script
 from geophone.report.sources import RunTables, Sources
 from geophone.rows.measures import BY_NAME, MEASURES, label
@@ -18,6 +18,7 @@ from geophone.store.dig import Dig
 
 MOMENTS = ("before", "during", "after")
 UNITS = "Units shown, in this order:"
+LEARNED = "learned"
 # Of each kind of picture: its title, and what it does not show.
 PICTURES = {
     "preferred": ("What excites units", "Images made to excite each unit; one tile per unit."),
@@ -59,11 +60,13 @@ def transition_page(rank: int, measured: RunTables, sources: Sources) -> Transit
     charts: dict[str, Titled] = {"around": (answer["described"], around)}
     shown: dict[str, Any] = {
         "answer": answer, "file": row["file"], "reason": row["reason"], "dimension": plain(row["dimension"]),
-        "controls": row["controls"], "changes": changes(series, row), "pictures": [], "dug": None,
+        "controls": row["controls"], "changes": changes(series, row), "pictures": [], "dug": None, "learned": None,
     }  # fmt: skip
     if dug is not None:
         charts |= _dug_charts(dug, [layer.name for layer in run.layers], run.name)
         shown |= {"pictures": _pictures(dug, row), "dug": _dug(dug)}
+        if dug.image(LEARNED).is_file():
+            shown["learned"] = f"../pictures/{row['file']}/{LEARNED}.png"
     payload = {name: specification(chart) for name, (_, chart) in charts.items()}
     shown["charts"] = {
         name: {"title": title, "alt": f"{payload[name]['description']} {title}", "caption": CAPTIONS[name]}
@@ -101,7 +104,8 @@ def _fold(first: float, last: float) -> str:
 
 def picture_files(dug: Dig | None) -> list[Path]:
     """The pictures of a dig that its page shows."""
-    paths = [dug.image(f"{kind}-{moment}") for kind in PICTURES for moment in MOMENTS] if dug else []
+    names = [LEARNED, *(f"{kind}-{moment}" for kind in PICTURES for moment in MOMENTS)]
+    paths = [dug.image(name) for name in names] if dug else []
     return [path for path in paths if path.is_file()]
 
 
@@ -110,7 +114,7 @@ def _dug(dug: Dig) -> dict[str, Any]:
     notes, moments = dug.notes, dug.get("moments")
     shown = [measure.name for measure in MEASURES if measure.noted and measure.name in moments]
     return {
-        "notes": plain_notes(notes, (OBSERVATION, UNITS)),
+        "notes": rendered(notes, (OBSERVATION, UNITS)),
         "types": _types(dug.get("units")),
         "heads": _heads(dug.get("heads")),
         "columns": [{"label": label(name), "says": BY_NAME[name].says} for name in shown],

@@ -210,8 +210,25 @@ class SwapRow(Row):
     apart: float = NAN
 
 
+class MoverRow(Row):
+    """A sample that moved between before and after at the target (see `dig.learned`)."""
+
+    group: int
+    sample: int
+    position: int
+    label: int
+    before: float
+    during: float
+    after: float
+    kl: float = NAN
+    lens_before: float = NAN
+    lens_after: float = NAN
+    raised: float = NAN
+
+
 DUG: dict[str, type[Row]] = {
     "swap": SwapRow,
+    "movers": MoverRow,
     "moments": MomentRow,
     "units": UnitRow,
     "composition": CompositionRow,

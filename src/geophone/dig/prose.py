@@ -1,0 +1,110 @@
+"""A dig in five sentences: what was learned, where, by what in there, beside the control, and what to look at."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from geophone.dig.features import UNTYPED
+from geophone.dig.learned import Learned
+from geophone.dig.moment import Moment
+from geophone.dig.swap import carried, set_of_heads
+from geophone.point.shared import SECOND
+from geophone.records import Shared, Target
+
+_HEADS = 4
+_UNITS = 5
+
+
+def five_sentences(
+    target: Target,
+    moments: Mapping[str, Mapping[str, Moment]],
+    swap: pd.DataFrame,
+    found: Learned,
+    observed: str,
+) -> list[str]:
+    """What a researcher would say of the dig, most important first; `observed` is the observation beside the control.
+    A sentence that has nothing to say is left out."""
+    said = [
+        what_was_learned(found, moments["target"]),
+        carried(swap, target.layer),
+        _inside(target, moments, swap, found),
+    ]
+    return [sentence for sentence in (*said, observed, _next(target, found)) if sentence]
+
+
+def what_was_learned(found: Learned, at: Mapping[str, Moment]) -> str:
+    """When, how many samples, from where to where, and what they have in common."""
+    rows, between = found.movers, f"Between steps {at['before'].step} and {at['after'].step}"
+    before, after = rows["before"].mean(), rows["after"].mean()
+    if not len(rows) or not np.isfinite(after - before) or before == after:
+        return f"{between} no sample's score moved."
+    noun = "tokens" if (rows["position"] >= 0).any() else "samples"
+    verb = "learned" if after > before else "lost"
+    text = f"{between} the network {verb} {len(rows)} of {found.scored} {noun} ({before:.2f} to {after:.2f} on average)"
+    if found.shared is not None:
+        text += f", {found.shared}"
+    if found.shared is not None and found.shared.what == SECOND:
+        text += ": induction, since the same pair of tokens came earlier in the sequence"
+    return text + "."
+
+
+def shared_words(group: Shared | None) -> str:
+    """What a group of samples has in common."""
+    return "nothing known tells them from the others" if group is None else str(group)
+
+
+def _inside(target: Target, moments: Mapping[str, Mapping[str, Moment]], swap: pd.DataFrame, found: Learned) -> str:
+    """The heads that became something and the smallest set that carries half; without heads the units that turned
+    most."""
+    parts = []
+    if formed := heads_formed(found.heads):
+        parts.append(formed)
+    if heads := set_of_heads(swap):
+        parts.append(heads)
+    if not parts:
+        turned = turned_units(moments["target"]["after"])[:_UNITS]
+        share = moments["target"]["after"].row["turnover"]
+        if not turned or not np.isfinite(share):
+            return ""
+        which = ", ".join(map(str, turned))
+        parts = [f"{100 * share:.0f} % of the units of {target.layer} answer to something else, most of all {which}"]
+    text = "; ".join(parts)
+    return text[0].upper() + text[1:] + "."
+
+
+def heads_formed(heads: pd.DataFrame) -> str:
+    """What became of heads, a clause per layer and kind, those of the greatest score first: "heads 3 (0.41) and 0
+    (0.37) of blocks.1.attention became induction heads"."""
+    clauses = []
+    formed = heads[heads["became"] != UNTYPED]
+    for (layer, became), own in formed.groupby(["layer", "became"], sort=False):
+        named = _and([f"{row.head} ({row.score:.2f})" for row in own.head(_HEADS).itertuples()])
+        more = f" and {len(own) - _HEADS} more" if len(own) > _HEADS else ""
+        one = len(own) == 1
+        kind = f"{'an' if became == 'induction' else 'a'} {became} head" if one else f"{became} heads"
+        clauses.append(f"head{'' if one else 's'} {named}{more} of {layer} became {kind}")
+    return ", ".join(clauses)
+
+
+def _and(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def turned_units(after: Moment) -> list[int]:
+    """The live units of a layer, those first whose tuning has least to do with that of before."""
+    units = after.units
+    known = units[units["own_correlation"].notna() & ~units["dead"].astype(bool)]
+    return known.sort_values("own_correlation", kind="stable")["unit"].astype(int).tolist()
+
+
+def _next(target: Target, found: Learned) -> str:
+    """Which samples to look at first, and which moment to hold them against."""
+    first = [f"{row.sample}{f' at position {row.position}' if row.position >= 0 else ''}"
+             for row in found.movers.head(3).itertuples()]  # fmt: skip
+    look = f"Look first at samples {', '.join(first)}" if first else ""
+    steps = [window.step for window in (target.earlier, target.later) if window is not None]
+    beside = f"steps {' and '.join(map(str, steps))}, where nothing of the kind happens" if steps else ""
+    if look and beside:
+        return f"{look}; compare with {beside}."
+    return f"{look}." if look else f"Compare with {beside}." if beside else ""
