@@ -61,6 +61,19 @@ def test_a_cubic_in_ln_step_leaves_nothing_of_a_cubic():
     assert np.isnan(beyond_time(windows, course)).all()
 
 
+def test_too_few_windows_of_networks_with_one_seed_are_told_with_the_number_that_is_wanted():
+    windows = made(PlantedAssociation(r=0.5), networks=12, seeds=1, windows=7)
+    found = association(windows, Random(0, 99))
+    (said,) = {n.status for n in found["numbers"]}
+    assert said.startswith("not enough data: a layer has 7 windows, and one of a network with one seed needs 8 ")
+    assert said.endswith("([census] moments = 9 or more)")
+    enough = association(made(PlantedAssociation(r=0.5), networks=12, seeds=1, windows=8), Random(0, 99))
+    assert number(enough).status == "ok"
+    assert (
+        number(association(made(PlantedAssociation(), networks=12, seeds=2, windows=7), Random(0, 99))).status == "ok"
+    )
+
+
 def test_planted_associations_are_found_where_they_are():
     nothing = association(made(PlantedAssociation(time=2.0), seed=1), Random(0, 99))
     everywhere = association(made(PlantedAssociation(time=2.0, r=0.3), seed=1), Random(0, 99))

@@ -48,8 +48,10 @@ class Thresholds:
     greatest: float
 
     def lead(self, indices: np.ndarray) -> np.ndarray:
-        """How far each index lies on the way from the untrained 95th percentile (0) to its ideal (1); -inf for NaN."""
-        return np.nan_to_num((indices - self.whole) / (1 - self.whole), nan=-np.inf)
+        """How far each index lies on the way from the untrained 95th percentile (0) to its ideal (1); -inf for NaN,
+        and for every index that untrained units have at its ideal already."""
+        room = np.where(self.whole < 1, 1 - self.whole, np.nan)
+        return np.nan_to_num((indices - self.whole) / room, nan=-np.inf)
 
 
 def no_thresholds(indices: int) -> Thresholds:

@@ -35,6 +35,7 @@ class Learned:
     groups: dict[int, Shared | None]
     heads: pd.DataFrame
     scored: int
+    layer: str
 
 
 def learned(
@@ -71,7 +72,7 @@ def learned(
     most = -(table["after"] - table["before"]).abs()
     order = pd.DataFrame({"group": table["group"], "most": most}).sort_values(["group", "most"], kind="stable").index
     heads = _turned_heads(specimen, models[at["before"]], models[at["after"]], rng)
-    return Learned(table.loc[order].reset_index(drop=True), shared(known, own), groups, heads, len(about))
+    return Learned(table.loc[order].reset_index(drop=True), shared(known, own), groups, heads, len(about), layer)
 
 
 def _turned_heads(specimen: Specimen, before: nn.Module, after: nn.Module, rng: np.random.Generator) -> pd.DataFrame:

@@ -33,7 +33,7 @@ def field_notes(
     mine, observed = moments["target"], observation(moments, heads=False)
     lines = [f"# Layer: {target.layer}, Experiment: {target.run}", ""]
     lines += [" ".join(five_sentences(target, moments, tables["swap"], found, observed)), ""]
-    lines += ["## What was learned", "", *_learned(target, found, shown), ""]
+    lines += ["## What was learned", "", *_learned(found, shown), ""]
     if parts := swapped_parts(tables["swap"]):
         lines += ["## Which part of it", "", " ".join(parts), ""]
     lines += ["## Why here", "", target.reason, ""]
@@ -65,7 +65,7 @@ def observation(moments: Mapping[str, Mapping[str, Moment]], *, heads: bool = Tr
     return text[0].upper() + text[1:] + (" There is no control moment in this run." if control is None else "")
 
 
-def _learned(target: Target, found: Learned, shown: Exhibits) -> list[str]:
+def _learned(found: Learned, shown: Exhibits) -> list[str]:
     """The groups of samples, each with its examples, and what network and layer say of them before and after."""
     rows = found.movers
     if rows.empty:
@@ -81,7 +81,7 @@ def _learned(target: Target, found: Learned, shown: Exhibits) -> list[str]:
     if "raised" in rows:
         first = 100 * float((rows["raised"] == 1).mean())
         lines.append(
-            f"- Read through the last norm and the head, {target.layer} gives the right token "
+            f"- Read through the last norm and the head, {found.layer} gives the right token "
             f"{rows['lens_before'].mean():.2f} before and {rows['lens_after'].mean():.2f} after on average; of all "
             f"tokens its change raises the right one most in {first:.0f} %."
         )

@@ -104,7 +104,11 @@ def _next(target: Target, found: Learned) -> str:
              for row in found.movers.head(3).itertuples()]  # fmt: skip
     look = f"Look first at samples {', '.join(first)}" if first else ""
     steps = [window.step for window in (target.earlier, target.later) if window is not None]
-    beside = f"steps {' and '.join(map(str, steps))}, where nothing of the kind happens" if steps else ""
+    beside = (
+        f"step{'s' if len(steps) > 1 else ''} {' and '.join(map(str, steps))}, where nothing of the kind happens"
+        if steps
+        else ""
+    )
     if look and beside:
         return f"{look}; compare with {beside}."
     return f"{look}." if look else f"Compare with {beside}." if beside else ""

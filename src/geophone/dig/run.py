@@ -19,7 +19,7 @@ from geophone.dig.notes import field_notes
 from geophone.dig.recovery import recover
 from geophone.dig.samples import answers
 from geophone.dig.subject import Specimen, Subject, moments_had, specimen_of
-from geophone.dig.swap import swap_table
+from geophone.dig.swap import carrier, swap_table
 from geophone.dig.visualize import units_of
 from geophone.errors import InputError, StoreError
 from geophone.point.study import run_targets
@@ -76,7 +76,8 @@ def dig(
         units_of(options.units, few.shape[1])
     found = _measure(specimen, target, steps, models, rng=rng, on_moment=on_moment)
     found.tables["swap"] = swap_table(specimen, models, swapped, target.layer)
-    moved = learned(specimen, models, swapped, target.layer, rng=rng)
+    # Read where most of it sits, which need not be the layer that moved most.
+    moved = learned(specimen, models, swapped, carrier(found.tables["swap"]) or target.layer, rng=rng)
     found.tables["movers"] = moved.movers
     with replace_folder(folder) as made:
         shown = exhibits(

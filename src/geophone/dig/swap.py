@@ -193,6 +193,12 @@ def carried(table: pd.DataFrame, layer: str) -> str:
     return ", ".join(said) + "."
 
 
+def carrier(table: pd.DataFrame) -> str | None:
+    """The layer that carries most between before and after; None where nothing moved."""
+    whole = _whole(table, LAYER)
+    return None if whole.empty else str(whole.loc[whole["share"].idxmax(), "part"])
+
+
 def set_of_heads(table: pd.DataFrame) -> str:
     """The smallest set of heads that carries half of the gain; empty without heads."""
     rows = _whole(table, HEAD)

@@ -95,7 +95,9 @@ def association(windows: pd.DataFrame, random: Random) -> dict:
             named = Named(f"windows/partial/{outcome}", says, PARTIAL)
             numbers.append(_of_networks(correlation_number(named, partial, (SIZE, outcome), table)))
             numbers.append(_mixed(left, windows["run"], outcome))
-    numbers = adjusted([*numbers, *asked])
+    wanting = _wanting(windows)
+    asked, numbers = ([_told(number, wanting) for number in some] for some in (asked, [*numbers, *asked]))
+    numbers = adjusted(numbers)
     return {
         "study": _about(windows, left),
         "numbers": numbers,
@@ -103,6 +105,22 @@ def association(windows: pd.DataFrame, random: Random) -> dict:
         "architectures": across([_estimand(left, name, outcome, table) for name, outcome in _headline(left)], table),
         "best": _best(numbers),
     }
+
+
+def _wanting(windows: pd.DataFrame) -> str:
+    """What is missing where no layer has windows enough to take time off it; empty where one has."""
+    alone = windows.groupby("experiment")["run"].transform("nunique") < 2
+    most = int(windows.groupby(["run", "layer"]).size().max()) if len(windows) else 0
+    if not alone.all() or most >= 2 * (_POWERS + 1):
+        return ""
+    return (
+        f"not enough data: a layer has {most} windows, and one of a network with one seed needs {2 * (_POWERS + 1)} "
+        f"([census] moments = {2 * (_POWERS + 1) + 1} or more)"
+    )
+
+
+def _told(number: Statistic, wanting: str) -> Statistic:
+    return replace(number, status=wanting) if wanting and number.status == TOO_FEW else number
 
 
 def _residuals(windows: pd.DataFrame, *, partial: bool = False) -> pd.DataFrame:
