@@ -8,6 +8,7 @@ from torch import nn
 
 from geophone.dig.exhibits import _examples
 from geophone.dig.learned import learned
+from geophone.dig.pictures import patterns_sheet
 from geophone.dig.prose import heads_formed
 from geophone.dig.samples import SampleSet
 from geophone.dig.scoring import SampleScoring, default_score
@@ -169,3 +170,14 @@ def test_heads_that_became_something_are_said_by_layer():
     assert heads_formed(heads) == (
         "heads 2 (0.71) and 0 (0.50) of b.1 became induction heads, head 1 (0.90) of b.0 became a previous token head"
     )
+
+
+def test_patterns_of_heads_are_drawn_from_white_to_dark_in_rows_of_heads():
+    patterns = np.zeros((2, 2, 3, 3))
+    patterns[0, 1] = np.eye(3)
+    sheet = patterns_sheet(patterns, tile=6)
+    side = 3 * 2 + 2
+    assert sheet.shape == (2 * side + 2, 2 * side + 2, 3)
+    right = sheet[1 : side - 1, side + 3 : 2 * side + 1]
+    assert (right[:2, :2] == right[-1, -1]).all() and right[0, 0].tolist() == [8, 48, 107]
+    assert (sheet[1 : side - 1, 1 : side - 1] == 255).all()

@@ -8,9 +8,10 @@ import numpy as np
 from torch import nn
 
 from geophone.dig.attribution import attribution
+from geophone.dig.features import UNTYPED
 from geophone.dig.learned import Learned
 from geophone.dig.moment import Moment
-from geophone.dig.pictures import contact_sheet, heatmap, write_png
+from geophone.dig.pictures import contact_sheet, heatmap, patterns_sheet, write_png
 from geophone.dig.prose import turned_units
 from geophone.dig.samples import answers
 from geophone.dig.subject import Specimen
@@ -19,6 +20,7 @@ from geophone.records import Target
 
 _TOP = 9
 _ROW = 10
+_PATTERNS = 6
 _SNIPPETS = 3
 _AROUND = 12
 
@@ -74,6 +76,8 @@ def exhibits(
             keep(f"top images a unit, {name}", f"top-{name}.png", contact_sheet(own, columns=_TOP, tile=32))
     if specimen.kind == "image" and len(found.movers):
         keep("samples that moved, a row per group", "learned.png", _moved_images(specimen, found))
+    if (patterns := _patterns(specimen, found, models)) is not None:
+        keep("what heads attend to, before and after", "heads.png", patterns_sheet(patterns))
     if specimen.samples.y.ndim == 1 and specimen.samples.classes > 1:
         _by_class(specimen, layer, models, keep)
     snippets = _snippets(specimen, layer, models["after"], shown) if specimen.kind == "sequence" else {}
@@ -87,6 +91,17 @@ def _moved_images(specimen: Specimen, found: Learned) -> np.ndarray:
         images = specimen.samples.x.numpy()[own["sample"].head(_ROW)]
         rows.append(np.concatenate([images, np.zeros((_ROW - len(images), *images.shape[1:]), images.dtype)]))
     return contact_sheet(np.concatenate(rows), columns=_ROW)
+
+
+def _patterns(specimen: Specimen, found: Learned, models: Mapping[str, nn.Module]) -> np.ndarray | None:
+    """What the heads that became something attend to on the sequence that moved most, before and after: (heads, 2, T,
+    T); None without such a head."""
+    heads = found.heads[found.heads["became"] != UNTYPED].head(_PATTERNS)
+    if heads.empty or found.movers.empty:
+        return None
+    x = specimen.samples.x[[int(found.movers["sample"].iloc[0])]]
+    seen = [specimen.anatomy.patterns(models[moment], x) for moment in ("before", "after")]
+    return np.array([[at[row.layer][0, row.head] for at in seen] for row in heads.itertuples()], dtype=np.float64)
 
 
 def _examples(specimen: Specimen, found: Learned) -> dict[int, list[str]]:

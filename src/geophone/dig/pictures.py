@@ -9,6 +9,7 @@ from geophone.store.tables import replace_file
 
 _GAP = 2
 _RIM = 255
+_FRAME = 170
 # From white through blue to dark: lightness falls evenly, so that it reads in print and without colour vision.
 _RAMP = np.array([[255, 255, 255], [198, 219, 239], [107, 174, 214], [33, 113, 181], [8, 48, 107]], float)
 
@@ -35,11 +36,26 @@ def heatmap(values: np.ndarray, *, cell: int = 12) -> np.ndarray:
     """`values` (rows, columns), each column over its greatest, as squares from white (0 or less) to dark; (h, w, 3)
     uint8."""
     values = np.nan_to_num(np.asarray(values, dtype=np.float64))
-    share = np.clip(values / np.maximum(values.max(0, keepdims=True), 1e-12), 0, 1) * (len(_RAMP) - 1)
-    below = np.minimum(share.astype(int), len(_RAMP) - 2)
-    part = (share - below)[..., None]
-    colours = _RAMP[below] * (1 - part) + _RAMP[below + 1] * part
-    return np.rint(colours).astype(np.uint8).repeat(cell, 0).repeat(cell, 1)
+    return _coloured(values / np.maximum(values.max(0, keepdims=True), 1e-12)).repeat(cell, 0).repeat(cell, 1)
+
+
+def patterns_sheet(patterns: np.ndarray, *, tile: int = 240) -> np.ndarray:
+    """Attention `patterns` (heads, moments, T, T) as squares of about `tile` pixels, a row per head and a column per
+    moment, queries downwards; from white (0) to dark (1); (h, w, 3) uint8."""
+    heads, moments, length, _ = patterns.shape
+    cell = max(1, round(tile / length))
+    tiles = _coloured(np.nan_to_num(patterns.reshape(heads * moments, length, length)))
+    # A frame, since most of a pattern is as white as the page.
+    framed = np.pad(tiles.repeat(cell, 1).repeat(cell, 2), ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=_FRAME)
+    return _tiled(framed, moments)
+
+
+def _coloured(share: np.ndarray) -> np.ndarray:
+    """`share` (...), from 0 to 1, in the colours of the ramp: (..., 3) uint8."""
+    place = np.clip(share, 0, 1) * (len(_RAMP) - 1)
+    below = np.minimum(place.astype(int), len(_RAMP) - 2)
+    part = (place - below)[..., None]
+    return np.rint(_RAMP[below] * (1 - part) + _RAMP[below + 1] * part).astype(np.uint8)
 
 
 def write_png(path: Path, pixels: np.ndarray) -> None:

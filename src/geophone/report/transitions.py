@@ -18,7 +18,12 @@ from geophone.store.dig import Dig
 
 MOMENTS = ("before", "during", "after")
 UNITS = "Units shown, in this order:"
-LEARNED = "learned"
+# Pictures of a dig as a whole, and what they show.
+SHOWN = {
+    "learned": "The samples that moved most between before and after, a row per group.",
+    "heads": "What the heads that changed their kind attend to on the sequence that moved most, before and after: "
+    "queries downwards, keys to the right, a row per head, in the order of the sentence above.",
+}
 # Of each kind of picture: its title, and what it does not show.
 PICTURES = {
     "preferred": ("What excites units", "Images made to excite each unit; one tile per unit."),
@@ -60,13 +65,16 @@ def transition_page(rank: int, measured: RunTables, sources: Sources) -> Transit
     charts: dict[str, Titled] = {"around": (answer["described"], around)}
     shown: dict[str, Any] = {
         "answer": answer, "file": row["file"], "reason": row["reason"], "dimension": plain(row["dimension"]),
-        "controls": row["controls"], "changes": changes(series, row), "pictures": [], "dug": None, "learned": None,
+        "controls": row["controls"], "changes": changes(series, row), "pictures": [], "dug": None, "whole": [],
     }  # fmt: skip
     if dug is not None:
         charts |= _dug_charts(dug, [layer.name for layer in run.layers], run.name)
         shown |= {"pictures": _pictures(dug, row), "dug": _dug(dug)}
-        if dug.image(LEARNED).is_file():
-            shown["learned"] = f"../pictures/{row['file']}/{LEARNED}.png"
+        shown["whole"] = [
+            {"src": f"../pictures/{row['file']}/{name}.png", "says": says}
+            for name, says in SHOWN.items()
+            if dug.image(name).is_file()
+        ]
     payload = {name: specification(chart) for name, (_, chart) in charts.items()}
     shown["charts"] = {
         name: {"title": title, "alt": f"{payload[name]['description']} {title}", "caption": CAPTIONS[name]}
@@ -104,17 +112,20 @@ def _fold(first: float, last: float) -> str:
 
 def picture_files(dug: Dig | None) -> list[Path]:
     """The pictures of a dig that its page shows."""
-    names = [LEARNED, *(f"{kind}-{moment}" for kind in PICTURES for moment in MOMENTS)]
+    names = [*SHOWN, *(f"{kind}-{moment}" for kind in PICTURES for moment in MOMENTS)]
     paths = [dug.image(name) for name in names] if dug else []
     return [path for path in paths if path.is_file()]
 
 
 def _dug(dug: Dig) -> dict[str, Any]:
     """What the page says of a dig besides its charts and pictures."""
-    notes, moments = dug.notes, dug.get("moments")
+    moments = dug.get("moments")
+    # The five sentences, then the pictures, then the rest.
+    lead, end, rest = rendered(dug.notes, (OBSERVATION, UNITS)).partition("</p>")
     shown = [measure.name for measure in MEASURES if measure.noted and measure.name in moments]
     return {
-        "notes": rendered(notes, (OBSERVATION, UNITS)),
+        "lead": lead + end,
+        "notes": rest,
         "types": _types(dug.get("units")),
         "heads": _heads(dug.get("heads")),
         "columns": [{"label": label(name), "says": BY_NAME[name].says} for name in shown],
