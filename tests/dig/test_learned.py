@@ -172,7 +172,7 @@ def test_heads_that_became_something_are_said_by_layer():
     )
 
 
-def test_patterns_of_heads_are_drawn_from_white_to_dark_in_rows_of_heads():
+def test_patterns_of_heads_are_drawn_from_white_to_dark_a_row_per_moment():
     patterns = np.zeros((2, 2, 3, 3))
     patterns[0, 1] = np.eye(3)
     sheet = patterns_sheet(patterns, tile=6)

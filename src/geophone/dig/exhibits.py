@@ -94,14 +94,14 @@ def _moved_images(specimen: Specimen, found: Learned) -> np.ndarray:
 
 
 def _patterns(specimen: Specimen, found: Learned, models: Mapping[str, nn.Module]) -> np.ndarray | None:
-    """What the heads that became something attend to on the sequence that moved most, before and after: (heads, 2, T,
+    """What the heads that became something attend to on the sequence that moved most, before and after: (2, heads, T,
     T); None without such a head."""
     heads = found.heads[found.heads["became"] != UNTYPED].head(_PATTERNS)
     if heads.empty or found.movers.empty:
         return None
     x = specimen.samples.x[[int(found.movers["sample"].iloc[0])]]
     seen = [specimen.anatomy.patterns(models[moment], x) for moment in ("before", "after")]
-    return np.array([[at[row.layer][0, row.head] for at in seen] for row in heads.itertuples()], dtype=np.float64)
+    return np.array([[at[row.layer][0, row.head] for row in heads.itertuples()] for at in seen], dtype=np.float64)
 
 
 def _examples(specimen: Specimen, found: Learned) -> dict[int, list[str]]:

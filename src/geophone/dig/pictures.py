@@ -40,14 +40,14 @@ def heatmap(values: np.ndarray, *, cell: int = 12) -> np.ndarray:
 
 
 def patterns_sheet(patterns: np.ndarray, *, tile: int = 240) -> np.ndarray:
-    """Attention `patterns` (heads, moments, T, T) as squares of about `tile` pixels, a row per head and a column per
-    moment, queries downwards; from white (0) to dark (1); (h, w, 3) uint8."""
-    heads, moments, length, _ = patterns.shape
+    """Attention `patterns` (moments, heads, T, T) as squares of about `tile` pixels, a row per moment and a column per
+    head, queries downwards; from white (0) to dark (1); (h, w, 3) uint8."""
+    moments, heads, length, _ = patterns.shape
     cell = max(1, round(tile / length))
-    tiles = _coloured(np.nan_to_num(patterns.reshape(heads * moments, length, length)))
+    tiles = _coloured(np.nan_to_num(patterns.reshape(moments * heads, length, length)))
     # A frame, since most of a pattern is as white as the page.
     framed = np.pad(tiles.repeat(cell, 1).repeat(cell, 2), ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=_FRAME)
-    return _tiled(framed, moments)
+    return _tiled(framed, heads)
 
 
 def _coloured(share: np.ndarray) -> np.ndarray:

@@ -21,8 +21,8 @@ UNITS = "Units shown, in this order:"
 # Pictures of a dig as a whole, and what they show.
 SHOWN = {
     "learned": "The samples that moved most between before and after, a row per group.",
-    "heads": "What the heads that changed their kind attend to on the sequence that moved most, before and after: "
-    "queries downwards, keys to the right, a row per head, in the order of the sentence above.",
+    "heads": "What the heads that changed their kind attend to on the sequence that moved most, before (above) and "
+    "after (below): queries downwards, keys to the right, a column per head, in the order of the sentence above.",
 }
 # Of each kind of picture: its title, and what it does not show.
 PICTURES = {
