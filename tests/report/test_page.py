@@ -1,5 +1,6 @@
 """The atlas shows what the tables say, escapes what users wrote, and names nothing outside itself."""
 
+import html
 import json
 import re
 from pathlib import Path
@@ -8,8 +9,10 @@ import altair as alt
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from atlas_study import NAUGHTY, write_run
 
+import geophone as gp
 from geophone.charts.brushed import SHOWN, run_charts
 from geophone.errors import InputError, StoreError
 from geophone.findings import sections
@@ -22,6 +25,8 @@ from geophone.report.script import columns
 from geophone.report.sources import SHOWN as PER_RUN
 from geophone.report.sources import read_sources
 from geophone.store.study import Study
+from geophone.study.options import DetectOptions
+from geophone.study.stages import detect_stage, target_stage
 
 
 def payload(text: str) -> dict:
@@ -268,3 +273,21 @@ def test_field_notes_are_rendered_and_what_looks_like_html_in_them_stays_text():
     assert "Hidden" not in html and "Layer" not in html and "|" not in html and "y.png" not in html
     assert "<code>&lt;b&gt;a&lt;/b&gt;</code>" in html and "&lt;img src=x" in html
     assert "<img" not in html and "<a" not in html
+
+
+def test_what_was_left_out_of_a_run_stands_on_its_page_with_the_reason(tmp_path):
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.jit.script(torch.nn.Linear(3, 2)))
+    given = {"every": 1, "dimensions": ["stable_rank"]}
+    with gp.Recorder(model, torch.randn(8, 4), out=tmp_path / "runs" / "mine", **given) as recorder:
+        for _ in range(12):
+            recorder.step()
+    detect_stage(Study(tmp_path), DetectOptions(surrogates=99))
+    target_stage(tmp_path)
+    write_page(Study(tmp_path))
+    (page,) = (tmp_path / "report" / "runs").glob("*.html")
+    text = html.unescape(page.read_text())
+    left_out = gp.layers(model, torch.randn(8, 4)).left_out
+    assert left_out
+    for name, why in left_out.items():
+        assert f"<li><code>layer {name}</code>: {why}</li>" in text

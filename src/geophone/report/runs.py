@@ -54,7 +54,7 @@ def run_page(measured: RunTables, sources: Sources) -> RunPage:
     shown = {
         "name": run.name, "file": file, "status": run.status, "note": run.manifest.note, "facts": facts(run),
         "gaps": gaps.sentence if gaps else "", "words": words[first], "first": first, "dimensions": list(series),
-        "scalars": list(scalars), "layers": run.layers, "last": int(last), "picture": picture,
+        "scalars": list(scalars), "layers": run.layers, "absent": absent(run), "last": int(last), "picture": picture,
         "pending": "" if "jumps" in sources.phenomena else ranking.none_yet().sentence, "transitions": listed,
         "alarms": "" if sources.ranked else _alarms(run),
         "ranked": ranking.ranked(ranked, listed=len(listed), of="of this run").sentence, "rows": len(names),
@@ -132,6 +132,16 @@ def numbers(run: Run, table: pd.DataFrame, sources: Sources, dimension: str, mod
         cells = [f"{value:.4g}" for value in four] or ["–"] * 4
         rows.append([layer.name, *cells, ends.get(layer.name, "–"), str(counts.get(layer.name, 0))])
     return rows
+
+
+def absent(run: Run) -> list[tuple[str, str]]:
+    """What is not in the run's tables, or not looked at, each with the reason: layers, checkpoints, steps."""
+    manifest = run.manifest
+    return [
+        *((f"layer {name}", why) for name, why in manifest.left_out.items()),
+        *((f"checkpoint {name}", str(why)) for name, why in manifest.about.get("failed", {}).items()),
+        *((f"step {step:,}", why) for step, why in manifest.misplaced.items()),
+    ]
 
 
 def facts(run: Run) -> Sequence[str]:
