@@ -74,3 +74,12 @@ def test_second_occurrences_are_told_even_where_nothing_else_is_asked_for():
     assert shared(known, np.arange(12)) == Shared(SECOND, 1.0, 1.0)
     whole = shared(known, np.arange(40))
     assert str(whole) == "100 % of them second occurrences"
+
+
+def test_labels_of_whole_sequences_repeat_nothing():
+    tokens = _tokens([[1, 2, 1, 2]] * 8)
+    for about in (
+        pd.DataFrame({"sample": np.arange(8), "position": np.nan, "label": 2}),
+        pd.DataFrame({"sample": np.arange(8), "label": 2}),
+    ):
+        assert list(facts(about, tokens)) == ["label 2"]

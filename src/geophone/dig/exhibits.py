@@ -19,6 +19,8 @@ from geophone.dig.visualize import Canvas, Style, chosen_units, top_inputs, unit
 from geophone.records import Target
 
 _TOP = 9
+_PER_ROW = 5
+_TILE = 112  # pixels, large enough to see what is drawn
 _ROW = 10
 _PATTERNS = 6
 _SNIPPETS = 3
@@ -69,7 +71,11 @@ def exhibits(
             style=Style(steps=steps),
         )  # fmt: skip
         for name, pictures in zip(models, made, strict=True):
-            keep(f"what excites units, {name}", f"preferred-{name}.png", contact_sheet(pictures, columns=10))
+            keep(
+                f"what excites units, {name}",
+                f"preferred-{name}.png",
+                contact_sheet(pictures, columns=_PER_ROW, tile=_TILE),
+            )
         for name, model in models.items():
             best = top_inputs(model, layer, shown, specimen.samples.x, most=_TOP)
             own = specimen.samples.x.numpy()[best.reshape(-1)]

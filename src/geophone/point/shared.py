@@ -32,7 +32,8 @@ def facts(about: pd.DataFrame, tokens: pd.DataFrame | None = None) -> dict[str, 
         return found
     labels = about["label"].to_numpy()
     texts: dict[int, str] = {}
-    if tokens is not None and "position" in about:
+    # A label of a whole sequence has no position, and repeats nothing.
+    if tokens is not None and "position" in about and about["position"].notna().all():
         found[SECOND] = _second(about, tokens)
         if "text" in tokens:
             first = tokens.drop_duplicates("token")
