@@ -14,8 +14,10 @@ from atlas_study import NAUGHTY, write_run
 
 import geophone as gp
 from geophone.charts.brushed import SHOWN, run_charts
+from geophone.dig.pictures import write_png
 from geophone.errors import InputError, StoreError
 from geophone.findings import sections
+from geophone.records import DigOptions, Target, Window
 from geophone.report import page as page_module
 from geophone.report.cards import marked, rendered
 from geophone.report.names import file_names
@@ -24,7 +26,12 @@ from geophone.report.runs import marks
 from geophone.report.script import columns
 from geophone.report.sources import SHOWN as PER_RUN
 from geophone.report.sources import read_sources
+from geophone.report.units import shown_units
+from geophone.store.dig import Dig
+from geophone.store.documents import DigDocument, write_document
+from geophone.store.places import DIG
 from geophone.store.study import Study
+from geophone.store.tables import write_table
 from geophone.study.options import DetectOptions
 from geophone.study.stages import detect_stage, target_stage
 
@@ -253,7 +260,8 @@ def test_pictures_of_units_say_which_tile_is_which_unit(atlas):
     dug = [page for page in (atlas / "targets").glob("*.html") if "Dig again" in page.read_text()]
     assert len(dug) == 2
     for page in dug:
-        assert page.read_text().count("In order: units 0, 1, 2.</p>") == 2
+        links = ", ".join(f'<a href="#unit-{unit}">{unit}</a>' for unit in range(3))
+        assert page.read_text().count(f"In order: units {links}.</p>") == 2
 
 
 def test_a_scored_token_is_marked_in_its_text_and_is_the_one_that_was_to_be_said():
@@ -291,3 +299,32 @@ def test_what_was_left_out_of_a_run_stands_on_its_page_with_the_reason(tmp_path)
     assert left_out
     for name, why in left_out.items():
         assert f"<li><code>layer {name}</code>: {why}</li>" in text
+
+
+def test_every_unit_that_a_picture_shows_has_its_own_piece_of_it_and_a_place_that_the_picture_leads_to(tmp_path):
+    folder = tmp_path / "dig"
+    (folder / "images").mkdir(parents=True)
+    target = Target(1, "r", "conv", 0, "stable_rank", Window(1, 2, 3), None, None, "naive", 1.0, "why")
+    write_document(folder / DIG, DigDocument(target=target, options=DigOptions(), code="abc"))
+    shown = [7, 2, 9, 4, 0, 5]  # five in a row, and one in the next
+    rows = [
+        {"role": "target", "moment": m, "step": 1, "unit": u, "type": "colour" if m == "after" else "untyped",
+         "selectivity": 0.25, "preferred": 3.0}
+        for m in ("before", "during", "after") for u in range(10)
+    ]  # fmt: skip
+    write_table(folder / "units.parquet", pd.DataFrame(rows))
+    write_png(folder / "images" / "preferred-after.png", np.zeros((20, 50, 3), np.uint8))
+    write_png(folder / "images" / "top-after.png", np.zeros((60, 90, 3), np.uint8))
+    found = shown_units(Dig(folder), shown, "../pictures/x")
+    assert [u["unit"] for u in found] == shown and [m["moment"] for m in found[0]["moments"]] == [
+        "before",
+        "during",
+        "after",
+    ]
+    after = found[-1]["moments"][2]
+    assert after["says"].startswith("colour, most to class 3, ") and "0.25" in after["says"]
+    tile, row = after["pieces"]
+    assert "background-size: 500% 200%; background-position: 0% 100%; aspect-ratio: 1" in tile["style"]
+    assert "background-size: 100% 600%; background-position: 0% 100%; aspect-ratio: 9" in row["style"]
+    assert "background-position: 50% 0%" in found[2]["moments"][2]["pieces"][0]["style"]
+    assert found[0]["moments"][0]["pieces"] == [] and shown_units(Dig(folder), [], "x") == []

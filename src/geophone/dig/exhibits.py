@@ -17,9 +17,9 @@ from geophone.dig.samples import answers
 from geophone.dig.subject import Specimen
 from geophone.dig.visualize import Canvas, Style, chosen_units, top_inputs, units_of, visualize
 from geophone.records import Target
+from geophone.store.dig import PREFERRED_COLUMNS
 
 _TOP = 9
-_PER_ROW = 5
 _TILE = 112  # pixels, large enough to see what is drawn
 _ROW = 10
 _PATTERNS = 6
@@ -74,7 +74,7 @@ def exhibits(
             keep(
                 f"what excites units, {name}",
                 f"preferred-{name}.png",
-                contact_sheet(pictures, columns=_PER_ROW, tile=_TILE),
+                contact_sheet(pictures, columns=PREFERRED_COLUMNS, tile=_TILE),
             )
         for name, model in models.items():
             best = top_inputs(model, layer, shown, specimen.samples.x, most=_TOP)

@@ -1,5 +1,6 @@
 """The page of one transition: its cards, the series around it, every layer's change, and what was dug up there."""
 
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from geophone.findings import moments as said
 from geophone.report.cards import OBSERVATION, cards, noted, rendered
 from geophone.report.script import script
 from geophone.report.sources import RunTables, Sources
+from geophone.report.units import shown_units
 from geophone.rows.measures import BY_NAME, MEASURES, label
 from geophone.store.dig import Dig
 
@@ -69,7 +71,7 @@ def transition_page(rank: int, measured: RunTables, sources: Sources) -> Transit
     }  # fmt: skip
     if dug is not None:
         charts |= _dug_charts(dug, [layer.name for layer in run.layers], run.name)
-        shown |= {"pictures": _pictures(dug, row), "dug": _dug(dug)}
+        shown |= {"pictures": _pictures(dug, row), "dug": _dug(dug, row["file"])}
         shown["whole"] = [
             {"src": f"../pictures/{row['file']}/{name}.png", "says": says}
             for name, says in SHOWN.items()
@@ -117,7 +119,7 @@ def picture_files(dug: Dig | None) -> list[Path]:
     return [path for path in paths if path.is_file()]
 
 
-def _dug(dug: Dig) -> dict[str, Any]:
+def _dug(dug: Dig, file: str) -> dict[str, Any]:
     """What the page says of a dig besides its charts and pictures."""
     moments = dug.get("moments")
     # The five sentences, then the pictures, then the rest.
@@ -127,6 +129,7 @@ def _dug(dug: Dig) -> dict[str, Any]:
         "lead": lead + end,
         "notes": rest,
         "types": _types(dug.get("units")),
+        "units": shown_units(dug, _numbers(noted(dug.notes, UNITS)), f"../pictures/{file}"),
         "heads": _heads(dug.get("heads")),
         "columns": [{"label": label(name), "says": BY_NAME[name].says} for name in shown],
         "moments": [_row(row, shown) for row in moments.to_dict("records")],
@@ -145,9 +148,14 @@ def _pictures(dug: Dig, row: Mapping[Hashable, Any]) -> list[dict[str, Any]]:
             if f"{kind}-{moment}" in there
         ]
         if images:
-            more = f" In order: units {units}" if units and kind in ("preferred", "top") else ""
-            shown.append({"title": title, "caption": caption + more, "images": images, "kind": kind})
+            links = _numbers(units) if kind in ("preferred", "top") else []
+            shown.append({"title": title, "caption": caption, "images": images, "kind": kind, "units": links})
     return shown
+
+
+def _numbers(units: str) -> list[int]:
+    """The units in a line of the notes."""
+    return [int(number) for number in re.findall(r"\d+", units)]
 
 
 def _dug_charts(dug: Dig, layers: Sequence[str], run: str) -> dict[str, Titled]:

@@ -11,10 +11,12 @@ from geophone.store.documents import DigDocument, read_document, read_text
 from geophone.store.places import DIG
 from geophone.store.tables import read_rows
 
+PREFERRED_COLUMNS = 5  # of the pictures of what excites units, a tile each
+
 
 class Dig:
     """A finished dig: what was dug and how (`about`), and its tables by name: "moments", "units", "composition",
-    "edges", "ablation", and where there are any "heads", "recovery" and "recovery_curves".
+    "edges", "ablation", "swap", "movers", and where there are any "heads", "recovery" and "recovery_curves".
 
     Raises StoreError when the folder holds no dig that is finished and whole.
     """

@@ -17,7 +17,15 @@
     document.documentElement.dataset.ready = "charts";
   };
 
+  // A link to a unit opens it.
+  const reveal = () => {
+    const unit = location.hash && document.querySelector(`details#${CSS.escape(location.hash.slice(1))}`);
+    if (unit) { unit.open = true; unit.scrollIntoView(); }
+  };
+  addEventListener("hashchange", reveal);
+
   const start = async () => {
+    reveal();
     await Promise.all([load(document.body.dataset.data), load(document.body.dataset.vega)]);
     await draw();
     dark.addEventListener("change", draw);
