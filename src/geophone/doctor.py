@@ -23,7 +23,10 @@ from geophone.store.places import Places, is_run
 CORE = "core"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # Where a package is imported by another name than it is installed by.
-_MODULES = {"scikit-learn": "sklearn", "vl-convert-python": "vl_convert", "pillow": "PIL", "scikit-dimension": "skdim"}
+_MODULES = {
+    "scikit-learn": "sklearn", "vl-convert-python": "vl_convert", "pillow": "PIL", "scikit-dimension": "skdim",
+    "markdown-it-py": "markdown_it",
+}  # fmt: skip
 _PYTHON = (3, 11)
 # A demo leaves about 70 MB, the study of 44 networks 1.4 GB; a worker takes about 700 MB.
 CORES, MEMORY, DISK = 2, 4e9, 2e9
