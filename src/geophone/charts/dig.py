@@ -11,7 +11,6 @@ from geophone.charts.theme import (
     ACCENT,
     BLANK,
     GREY,
-    MOMENTS,
     PALETTE,
     AnyChart,
     colours,
@@ -19,6 +18,7 @@ from geophone.charts.theme import (
     data,
     styled,
 )
+from geophone.records import MOMENTS
 
 RUNGS = {
     "naive_edges": "correlated (Pearson > 0.7)",

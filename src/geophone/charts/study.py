@@ -6,6 +6,7 @@ import altair as alt
 import pandas as pd
 
 from geophone.charts.theme import FORMS, GREY, PALETTE, PRINT, AnyChart, Theme, colours, dashes, data, shapes, styled
+from geophone.records import MOMENTS
 
 _FEW = alt.Axis(tickCount=3)
 
@@ -166,7 +167,7 @@ def recovery_deficits(rows: pd.DataFrame, theme: Theme = PRINT) -> AnyChart:
     """Accuracy missing beside the sham at the longest horizon; `rows`: moment, role, deficit, run."""
     roles = ["target", "control"]
     base = alt.Chart(data(rows)).encode(
-        x=alt.X("moment:N", sort=["before", "during", "after"], title="layer ablated", axis=alt.Axis(labelAngle=0)),
+        x=alt.X("moment:N", sort=list(MOMENTS), title="layer ablated", axis=alt.Axis(labelAngle=0)),
         xOffset=alt.XOffset("role:N", sort=roles),
         color=alt.Color("role:N", scale=colours(roles), title=None),
     )

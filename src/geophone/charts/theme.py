@@ -20,7 +20,6 @@ FORMS = {"naive": "circle", "calibrated": "diamond"}
 # Nine colours of viridis (van der Walt & Smith 2015) and the end.
 VIRIDIS = ("440154", "482878", "3e4a89", "31688e", "26828e", "1f9e89", "35b779", "6ece58", "b5de2b", "fde725")
 GREY = "#808080"
-MOMENTS = ("before", "during", "after")
 FRACTIONS = ("mean_fraction", "dead_fraction")
 
 AnyChart = alt.Chart | alt.LayerChart | alt.FacetChart | alt.HConcatChart | alt.VConcatChart

@@ -18,7 +18,6 @@ from geophone.record.heads import SCORES, head_scores, head_types
 from geophone.record.probe import undisturbed
 from geophone.records import Shared
 
-_MOMENTS = ("before", "during", "after")
 _MOST_GROUPS = 4
 _APART = 0.5  # mean silhouette from which samples are said to fall into groups
 _FEWEST = 8  # samples of a group
@@ -28,7 +27,10 @@ _CHUNK = 8  # sequences at a time: the logits of a large vocabulary are kept at 
 @dataclass(frozen=True)
 class Learned:
     """`movers` as in movers.parquet, a row per sample that moved, those of the first group first and within a group
-    those that moved most; `shared` what all of them have in common, `groups` what each group has, by its number."""
+    those that moved most; `shared` what all of them have in common, `groups` what each group has, by its number.
+    `heads` has a row per attention head of any layer that is of another type after than before, those of the greatest
+    score first: layer, head, was and became (see `record.heads.head_types`), and score, the one that names it. `scored`
+    is how many samples were looked at, `layer` the one that was read through the head."""
 
     movers: pd.DataFrame
     shared: Shared | None
@@ -64,7 +66,7 @@ def learned(
     courses = np.stack([scores[step][own] for step in sorted(scores)], axis=1)
     group = _grouped(courses, rng)
     table = about.iloc[own].reset_index(drop=True).assign(group=group)
-    table = table.assign(**{moment: scores[at[moment]][own] for moment in _MOMENTS})
+    table = table.assign(**{moment: scores[step][own] for moment, step in at.items()})
     if len(own) and (table["label"] >= 0).all():
         table = table.assign(**_said(specimen, models, at, layer, table))
     known = facts(about.replace({"position": {-1: np.nan}, "label": {-1: np.nan}}), _tokens(specimen))

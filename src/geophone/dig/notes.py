@@ -11,7 +11,7 @@ from geophone.dig.learned import Learned
 from geophone.dig.moment import Moment
 from geophone.dig.prose import five_sentences, shared_words
 from geophone.dig.swap import swapped_parts
-from geophone.records import Target
+from geophone.records import MOMENTS, Target
 from geophone.rows.measures import MEASURES
 
 _TITLES = {"before": "before the jump", "during": "during the jump", "after": "after the jump"}
@@ -72,7 +72,7 @@ def _learned(found: Learned, shown: Exhibits) -> list[str]:
         return ["No sample's score moved."]
     lines = []
     for number, own in rows.groupby("group"):
-        course = " to ".join(f"{own[moment].mean():.2f}" for moment in ("before", "during", "after"))
+        course = " to ".join(f"{own[moment].mean():.2f}" for moment in MOMENTS)
         name = f"Group {number}, {len(own)} samples" if len(found.groups) > 1 else f"{len(own)} samples"
         lines.append(f"- {name} ({course} on average): {shared_words(found.groups[int(number)])}.")
         lines += [f"  - {example}" for example in shown.examples.get(int(number), ())]

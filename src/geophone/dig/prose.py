@@ -69,8 +69,7 @@ def _inside(target: Target, moments: Mapping[str, Mapping[str, Moment]], swap: p
             return ""
         which = ", ".join(map(str, turned))
         parts = [f"{100 * share:.0f} % of the units of {target.layer} answer to something else, most of all {which}"]
-    text = "; ".join(parts)
-    return text[0].upper() + text[1:] + "."
+    return _sentence(parts)
 
 
 def heads_formed(heads: pd.DataFrame) -> str:
@@ -85,6 +84,12 @@ def heads_formed(heads: pd.DataFrame) -> str:
         kind = f"{'an' if became == 'induction' else 'a'} {became} head" if one else f"{became} heads"
         clauses.append(f"head{'' if one else 's'} {named}{more} of {layer} became {kind}")
     return ", ".join(clauses)
+
+
+def _sentence(parts: list[str]) -> str:
+    """Clauses as one sentence; empty for none."""
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}." if text else ""
 
 
 def _and(parts: list[str]) -> str:
@@ -102,13 +107,9 @@ def _next(target: Target, found: Learned) -> str:
     """Which samples to look at first, and which moment to hold them against."""
     first = [f"{row.sample}{f' at position {row.position}' if row.position >= 0 else ''}"
              for row in found.movers.head(3).itertuples()]  # fmt: skip
-    look = f"Look first at samples {', '.join(first)}" if first else ""
     steps = [window.step for window in (target.earlier, target.later) if window is not None]
-    beside = (
-        f"step{'s' if len(steps) > 1 else ''} {' and '.join(map(str, steps))}, where nothing of the kind happens"
-        if steps
-        else ""
-    )
-    if look and beside:
-        return f"{look}; compare with {beside}."
-    return f"{look}." if look else f"Compare with {beside}." if beside else ""
+    parts = [f"look first at samples {', '.join(first)}"] if first else []
+    if steps:
+        at = f"step{'s' if len(steps) > 1 else ''} {' and '.join(map(str, steps))}"
+        parts.append(f"compare with {at}, where nothing of the kind happens")
+    return _sentence(parts)

@@ -9,7 +9,6 @@ from scipy import stats
 
 from geophone.findings.finding import Finding, Phrase, Quantity, finding, joined, listed, phrase
 
-MOMENTS = ("before", "during", "after")
 SOURCE = "runs/*/series"
 
 

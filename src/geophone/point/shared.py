@@ -69,9 +69,9 @@ def shared(known: Mapping[str, Mask], own: npt.NDArray[np.intp]) -> Shared | Non
     total = len(next(iter(known.values())))
     inside = np.zeros(total, dtype=bool)
     inside[own] = True
-    lift = {name: _lift(mask, inside) for name, mask in known.items()}
+    lift = dict(zip(known, _lift(np.stack(list(known.values())), inside), strict=True))
     ranked = sorted((name for name in known if name != SECOND), key=lambda name: -lift[name])
-    candidates: list[tuple[tuple[str, ...], Mask]] = [((name,), known[name]) for name in known if name == SECOND]
+    candidates: list[tuple[tuple[str, ...], Mask]] = [((SECOND,), known[SECOND])] if SECOND in known else []
     together, named = np.zeros(total, dtype=bool), list[str]()
     for name in ranked[:_LABELS]:
         if lift[name] <= 0 or together[inside].mean() >= _ENOUGH:
@@ -97,9 +97,10 @@ def _described(what: str, mask: Mask, inside: Mask) -> Shared:
     return Shared(what, float(mask[inside].mean()), float("nan") if inside.all() else float(mask[~inside].mean()))
 
 
-def _lift(mask: Mask, inside: Mask) -> float:
-    """How much greater the share inside is; 0 where there is nothing outside."""
-    return 0.0 if inside.all() else float(mask[inside].mean() - mask[~inside].mean())
+def _lift(masks: Mask, inside: Mask) -> npt.NDArray[np.float64]:
+    """How much greater the share inside is, of one mask (S,) or of each (F, S); 0 where there is nothing outside."""
+    share = masks[..., inside].mean(-1)
+    return np.zeros_like(share) if inside.all() else share - masks[..., ~inside].mean(-1)
 
 
 def _worded(names: tuple[str, ...]) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 from geophone.charts import dig as draw
 from geophone.charts.theme import AnyChart, plain, specification
 from geophone.findings import moments as said
+from geophone.records import MOMENTS
 from geophone.report.cards import OBSERVATION, cards, noted, rendered
 from geophone.report.script import script
 from geophone.report.sources import RunTables, Sources
@@ -18,7 +19,6 @@ from geophone.report.units import shown_units
 from geophone.rows.measures import BY_NAME, MEASURES, label
 from geophone.store.dig import Dig
 
-MOMENTS = ("before", "during", "after")
 UNITS = "Units shown, in this order:"
 # Pictures of a dig as a whole, and what they show.
 SHOWN = {
@@ -67,16 +67,11 @@ def transition_page(rank: int, measured: RunTables, sources: Sources) -> Transit
     charts: dict[str, Titled] = {"around": (answer["described"], around)}
     shown: dict[str, Any] = {
         "answer": answer, "file": row["file"], "reason": row["reason"], "dimension": plain(row["dimension"]),
-        "controls": row["controls"], "changes": changes(series, row), "pictures": [], "dug": None, "whole": [],
+        "controls": row["controls"], "changes": changes(series, row), "pictures": [], "dug": None,
     }  # fmt: skip
     if dug is not None:
         charts |= _dug_charts(dug, [layer.name for layer in run.layers], run.name)
         shown |= {"pictures": _pictures(dug, row), "dug": _dug(dug, row["file"])}
-        shown["whole"] = [
-            {"src": f"../pictures/{row['file']}/{name}.png", "says": says}
-            for name, says in SHOWN.items()
-            if dug.image(name).is_file()
-        ]
     payload = {name: specification(chart) for name, (_, chart) in charts.items()}
     shown["charts"] = {
         name: {"title": title, "alt": f"{payload[name]['description']} {title}", "caption": CAPTIONS[name]}
@@ -120,13 +115,18 @@ def picture_files(dug: Dig | None) -> list[Path]:
 
 
 def _dug(dug: Dig, file: str) -> dict[str, Any]:
-    """What the page says of a dig besides its charts and pictures."""
+    """What the page says of a dig besides its charts and the pictures of units."""
     moments = dug.get("moments")
     # The five sentences, then the pictures, then the rest.
     lead, end, rest = rendered(dug.notes, (OBSERVATION, UNITS)).partition("</p>")
     shown = [measure.name for measure in MEASURES if measure.noted and measure.name in moments]
     return {
         "lead": lead + end,
+        "whole": [
+            {"src": f"../pictures/{file}/{name}.png", "says": says}
+            for name, says in SHOWN.items()
+            if dug.image(name).is_file()
+        ],
         "notes": rest,
         "types": _types(dug.get("units")),
         "units": shown_units(dug, _numbers(noted(dug.notes, UNITS)), f"../pictures/{file}"),

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from geophone.records import MOMENTS
 from geophone.rows.measures import label
 from geophone.store.dig import PREFERRED_COLUMNS, Dig
 
 _NUMBERS = ("selectivity", "d_prime", "mutual_information", "sparsity", "own_correlation")
-_MOMENTS = ("before", "during", "after")
 
 
 def shown_units(dug: Dig, units: Sequence[int], folder: str) -> list[dict[str, Any]]:
@@ -26,7 +26,7 @@ def shown_units(dug: Dig, units: Sequence[int], folder: str) -> list[dict[str, A
             {"moment": moment, "says": _says(mine.loc[(unit, moment)]),
              "pieces": [piece for kind in ("preferred", "top")
                         if (piece := _piece(dug, kind, moment, place, len(units), folder))]}
-            for moment in _MOMENTS if (unit, moment) in mine.index
+            for moment in MOMENTS if (unit, moment) in mine.index
         ]}
         for place, unit in enumerate(units)
     ]  # fmt: skip
