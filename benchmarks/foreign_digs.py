@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 
 import geophone as gp
+from geophone.point.study import targets_of_run
 
 STEPS, KEPT, SAMPLES = 200, 10, 160
 
@@ -258,12 +259,12 @@ def command(*words: str) -> tuple[int, str, float]:
     return done.returncode, " ".join(line.strip() for line in said[-4:]), time.perf_counter() - start
 
 
-def dug(name: str, folder: Path, rank: int) -> tuple[int, str, float]:
+def dug(name: str, folder: Path) -> tuple[int, str, float]:
     build, data, _, score = CASES[name]
     parts = {"model": build, "data": data}
     words = [word for part, what in parts.items() for word in (f"--{part}", f"foreign_digs:{what.__name__}")]
     words += ["--score", f"foreign_digs:{score}"] if score else []
-    return command("dig", str(folder / "runs" / name), "--target", str(rank), *words)
+    return command("dig", str(folder / "runs" / name), "--target", "1", *words)
 
 
 def main() -> None:
@@ -280,12 +281,11 @@ def main() -> None:
         took[name] = time.perf_counter() - start
     status, said, seconds = command("targets", str(folder))
     print(f"targets of {len(given.only)} runs in {seconds:.0f} s{'' if not status else ': ' + said}\n", flush=True)
-    targets = gp.open(folder).targets()
     print("| network | trained s | dug s | what came of it |\n|---|---:|---:|---|", flush=True)
     failed = 0
     for name in given.only:
-        ranks = targets.loc[targets["run"] == name, "rank"]
-        status, said, seconds = dug(name, folder, int(ranks.min())) if len(ranks) else (0, "no target", 0.0)
+        there = len(targets_of_run(gp.open(folder / "runs" / name)))
+        status, said, seconds = dug(name, folder) if there else (0, "no target", 0.0)
         failed += status != 0
         print(
             f"| {name} | {took[name]:.0f} | {seconds:.0f} | {'dug' if not status else 'refused'}: {said} |", flush=True

@@ -8,55 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from small_loop import files, network, options, train
 
 import geophone as gp
 from geophone.errors import StoreError
-from geophone.record.behind import Behind, Child, Lost, is_worth_it, size_of, tensors_of
+from geophone.record.behind import Behind, Child, Lost, is_worth_it, size_of
+from geophone.record.norms import TensorNorms
+from geophone.record.processing import Measurement
 from geophone.record.readers import Caught
 from geophone.record.rooms import Thread
 from geophone.record.scoring import Scored
 from geophone.store.writer import RunWriter
-
-
-def network(seed=0):
-    torch.manual_seed(seed)
-    return nn.Sequential(nn.Linear(6, 24), nn.Tanh(), nn.Linear(24, 24), nn.Tanh(), nn.Linear(24, 3))
-
-
-def train(model, recorder, steps, *, until=None):
-    """The alarms, step by step."""
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
-    alarms = []
-    for step in range(1, steps + 1):
-        x = torch.randn(32, 6, generator=torch.Generator().manual_seed(step))
-        loss = nn.functional.cross_entropy(model(x), (x[:, :3]).argmax(1))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        alarms += recorder.step(loss=loss.item())
-        if until is not None:
-            until(step)
-    return alarms
-
-
-def options(folder, *, sync, **more):
-    generator = torch.Generator().manual_seed(7)
-    probe = torch.randn(40, 6, generator=generator)
-    given = {
-        "every": 3,
-        "labels": probe[:, :3].argmax(1),
-        "concepts": {"sign": (probe[:, 0] > 0).long()},
-        "noise_probe": torch.randn(40, 6, generator=generator),
-        "noise_every": 2,
-        "name": "run",
-    }
-    return {"probe": probe, "out": folder, "sync": sync, **given, **more}
-
-
-def files(folder):
-    """Every file but the manifest, which names times."""
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*.*") if p.name != "run.json"}
 
 
 @pytest.mark.parametrize("room", [Behind, Thread])
@@ -91,7 +53,7 @@ def test_everything_is_byte_for_byte_what_it_is_beside_the_training(tmp_path, mo
 
 def test_a_training_that_raises_and_a_process_that_is_killed_lose_nothing_that_was_written(tmp_path, monkeypatch):
     """And what is larger than its slot finds another way."""
-    monkeypatch.setattr("geophone.record.rooms.size_of", lambda caught: 64)
+    monkeypatch.setattr("geophone.record.rooms.size_of", lambda it: 64)
     model = network()
     with gp.Recorder(model, **options(tmp_path / "beside", sync=True, every=1)) as recorder:
         train(model, recorder, 40)
@@ -140,10 +102,17 @@ def raising(error):
 
 def test_a_slot_holds_everything_that_was_caught():
     caught = Caught({"a": torch.ones(5, 3), "b": torch.zeros(2, 2, dtype=torch.bfloat16)}, {"a": torch.ones(5, 3)})
-    scored = replace(caught, scored=Scored(np.ones(5, np.float32), torch.ones(5, 4)))
-    assert len(tensors_of(caught)) == 3 and len(tensors_of(scored)) == 5
-    assert size_of(caught) == 64 + 64 + 64
-    assert size_of(scored) == size_of(caught) + 64 + 128
+    scored = replace(caught, scored=Scored(torch.ones(5), torch.ones(5, 4)))
+    norms = TensorNorms(torch.ones(9, dtype=torch.float64), np.arange(9), np.ones(9), np.zeros(3, dtype=np.intp), 1)
+    bare, full = Measurement(0, 0, caught, None, {}), Measurement(0, 0, scored, norms, {})
+    assert len(bare.tensors) == 3 and len(full.tensors) == 6
+    assert size_of(bare) == 64 + 64 + 64
+    assert size_of(full) == size_of(bare) + 64 + 128 + 128
+    emptied = full.holding({})
+    assert emptied.tensors.keys() == {("norms", "values")} and not emptied.tensors["norms", "values"].numel()
+    again = emptied.holding(full.tensors)
+    assert again.tensors.keys() == full.tensors.keys()
+    assert all(again.tensors[key] is tensor for key, tensor in full.tensors.items())
 
 
 def test_it_is_worth_it_where_a_core_is_free(monkeypatch):
@@ -155,7 +124,7 @@ def test_it_is_worth_it_where_a_core_is_free(monkeypatch):
     monkeypatch.delenv("LOCAL_WORLD_SIZE")
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     assert not is_worth_it(network())
-    assert is_worth_it(nn.Linear(2, 2, device="meta"))
+    assert is_worth_it(torch.nn.Linear(2, 2, device="meta"))
 
 
 def test_a_process_that_cannot_start_is_told_and_the_run_is_whole(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -147,6 +148,7 @@ def _texts(run: Run) -> list[str] | None:
 
 def _own(run: Run, layers: tuple[str, ...], subject: Subject, per_class: int) -> Specimen:
     x, y = subject.data() if callable(subject.data) else subject.data
+    x, y = _here(x), _here(y)
     if isinstance(y, str):
         if y != "next-token" or x.ndim != 2:
             raise InputError(f'answers {y!r}: give a tensor, None, or "next-token" for tokens x (N, T).')
@@ -178,6 +180,10 @@ def _own(run: Run, layers: tuple[str, ...], subject: Subject, per_class: int) ->
         run.name, layers, scoring, score, samples, at, untrained,
         subject.anatomy or anatomy_of(first), subject.names, kept,
     )  # fmt: skip
+
+
+def _here(value: Any) -> Any:
+    return value.cpu() if isinstance(value, torch.Tensor) else value
 
 
 def named_subject(names: Mapping[str, str]) -> Subject:
@@ -219,7 +225,7 @@ def _untrained(build: Callable[[], nn.Module], first: int) -> Callable[[int], nn
             model = build()
             if not isinstance(model, nn.Module):
                 raise InputError(f"model= must return a torch.nn.Module; it returned {type(model).__name__}.")
-            return model.eval()
+            return model.cpu().eval()  # digs are made there, as is everything that they are compared with
 
     return untrained
 

@@ -21,9 +21,7 @@ import torch
 from torch import nn
 
 from geophone.errors import StoreError
-from geophone.record.processing import Measurement, Processed, Processing
-from geophone.record.readers import Caught
-from geophone.record.scoring import Scored
+from geophone.record.processing import Key, Measurement, Processed, Processing
 from geophone.store.locks import lock_behind
 from geophone.store.writer import Row
 
@@ -32,9 +30,7 @@ MOST, MEMORY = 8, 64 * 10**6
 _ALIGNED = 64
 _SERVE = "import sys; from geophone.record.behind import serve; serve(int(sys.argv[1]), int(sys.argv[2]))"
 
-_SCORED, _OF_OUTPUT = "scored", ("behaviour", "outputs")
-# What a tensor is of (rows, noise, scored) and its name there; where it lies: type, shape, first byte.
-_Key = tuple[str, str]
+# Where a tensor lies: type, shape, first byte.
 _Place = tuple[torch.dtype, tuple[int, ...], int]
 
 
@@ -45,30 +41,18 @@ class Lost(Exception):
 def is_worth_it(model: nn.Module) -> bool:
     """Whether the training leaves a core free: it runs on an accelerator, or on fewer threads than there are cores for
     the processes of this machine that train."""
-    if any(p.device.type != "cpu" for p in model.parameters()):
+    if is_on_accelerator(model):
         return True
     beside = int(os.environ.get("LOCAL_WORLD_SIZE") or 1)
     return _cores() > torch.get_num_threads() * beside
 
 
+def is_on_accelerator(model: nn.Module) -> bool:
+    return any(p.device.type != "cpu" for p in model.parameters())
+
+
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def tensors_of(caught: Caught) -> dict[_Key, torch.Tensor]:
-    """Everything that `caught` holds, by kind and name."""
-    parts = {("rows", name): rows for name, rows in caught.rows.items()}
-    parts |= {("noise", name): rows for name, rows in (caught.noise or {}).items()}
-    scored = {} if caught.scored is None else {name: getattr(caught.scored, name) for name in _OF_OUTPUT}
-    return parts | {(_SCORED, name): torch.as_tensor(each) for name, each in scored.items() if each is not None}
-
-
-def on_cpu(it: Measurement) -> Measurement:
-    """`it` with everything that it caught on the CPU, where it is processed behind the training."""
-    caught = it.caught
-    return (
-        it if caught is None else replace(it, caught=_with(caught, {k: t.cpu() for k, t in tensors_of(caught).items()}))
-    )
 
 
 def _shared(size: int) -> int:
@@ -178,16 +162,16 @@ class Behind:
             self._receive()
         scalars, self._scalars = self._scalars, []
         with _noticed():
-            slot, tensors = self._free.popleft(), {} if it.caught is None else tensors_of(it.caught)
+            slot, tensors = self._free.popleft(), it.tensors
             self._given += 1
             places, end = _places(tensors, slot * self._child.size)
             if end > (slot + 1) * self._child.size:  # larger than what there was to go by, as of a longer batch in band
-                content: Mapping[_Key, Any] = {key: tensor.cpu() for key, tensor in tensors.items()}
+                content: Mapping[Key, Any] = tensors
             else:
                 for place, tensor in zip(places.values(), tensors.values(), strict=True):
                     _at(self._memory, place).copy_(tensor)
                 content = places
-            self._send(kind, (slot, replace(it, caught=_with(it.caught, {})), content, scalars))
+            self._send(kind, (slot, it.holding({}), content, scalars))
 
     def _send_scalars(self) -> None:
         if self._scalars:
@@ -293,7 +277,7 @@ def _done(processing: Processing, kind: str, content: Any, memory: memoryview) -
             for row in scalars:
                 processing.writer.add([], row)
             there = {k: t if isinstance(t, torch.Tensor) else _at(memory, t) for k, t in tensors.items()}
-            return slot, _portable(getattr(processing, kind)(replace(it, caught=_with(it.caught, there))))
+            return slot, _portable(getattr(processing, kind)(it.holding(there)))
     except (StoreError, OSError) as error:
         return slot, error
     return slot, None
@@ -314,18 +298,18 @@ def _plain(error: Exception) -> Exception:
     return error
 
 
-def _places(tensors: Mapping[_Key, torch.Tensor], start: int) -> tuple[dict[_Key, _Place], int]:
+def _places(tensors: Mapping[Key, torch.Tensor], start: int) -> tuple[dict[Key, _Place], int]:
     """Where each tensor lies when they stand one after another from byte `start`, and where the last one ends."""
-    places: dict[_Key, _Place] = {}
+    places: dict[Key, _Place] = {}
     for key, tensor in tensors.items():
         places[key] = (tensor.dtype, tuple(tensor.shape), start)
         start += -(-tensor.numel() * tensor.element_size() // _ALIGNED) * _ALIGNED
     return places, start
 
 
-def size_of(caught: Caught) -> int:
-    """Bytes that a slot for `caught` takes."""
-    return _places(tensors_of(caught), 0)[1]
+def size_of(it: Measurement) -> int:
+    """Bytes that a slot for `it` takes."""
+    return _places(it.tensors, 0)[1]
 
 
 def _at(memory: memoryview, place: _Place) -> torch.Tensor:
@@ -334,14 +318,3 @@ def _at(memory: memoryview, place: _Place) -> torch.Tensor:
     if not count:
         return torch.empty(shape, dtype=dtype)
     return torch.frombuffer(memory, dtype=dtype, count=count, offset=start).view(shape)
-
-
-def _with(caught: Caught | None, tensors: Mapping[_Key, torch.Tensor]) -> Caught | None:
-    """`caught` with `tensors`, named as by `tensors_of`, in the place of its own."""
-    if caught is None:
-        return None
-    rows, noise = ({n: t for (kind, n), t in tensors.items() if kind == each} for each in ("rows", "noise"))
-    said, outputs = (tensors.get((_SCORED, name)) for name in _OF_OUTPUT)
-    behaviour = None if said is None else said.clone().numpy()  # kept until written; the slot is used again before
-    scored = None if caught.scored is None else Scored(behaviour, outputs)
-    return Caught(rows, None if caught.noise is None else noise, scored, caught.routed)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -23,15 +23,20 @@ class Head:
 
     module: nn.Linear
     scorer: Scorer
+    _placed: dict[tuple[torch.device, int, int], tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
 
     @contextmanager
     def only(self, part: slice) -> Iterator[None]:
         """Within, a forward pass of the samples in `part` ends in logits (1, m, V): those of the m positions that are
         scored among these samples, in order; of one position where none is."""
-        sample, place = self.scorer.places_in(part)
 
         def narrow(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-            return (args[0][sample.to(args[0].device), place.to(args[0].device)][None], *args[1:])
+            device = args[0].device
+            key = (device, part.start, part.stop)
+            if key not in self._placed:
+                sample, place = self.scorer.places_in(part)
+                self._placed[key] = (sample.to(device), place.to(device))
+            return (args[0][self._placed[key]][None], *args[1:])
 
         hook = self.module.register_forward_pre_hook(narrow)
         try:

@@ -56,9 +56,10 @@ class Measurer:
         if caught.noise is not None:
             series += self._series(index, step, "noise", caught.noise, [])
         scored = caught.scored
+        behaviour = None if scored is None else scored.halved()
         lists: dict[str, Row] = {}
-        if scored is not None and scored.behaviour is not None:
-            lists["behaviour"] = {"step": step, "behaviour": scored.behaviour}
+        if behaviour is not None:
+            lists["behaviour"] = {"step": step, "behaviour": behaviour}
         if scored is not None and scored.outputs is not None and self._sketch is not None:
             lists["outputs"] = {"step": step, "outputs": self._sketch(scored.outputs)}
         return Rowset(series, self._readability(step, caught.rows), lists)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from geophone.signals import LAYER_NORMS, NORMS, by_group, owners, squared_norms
+from geophone.signals import LAYER_NORMS, NORMS, by_group, each_norm, owners
 
 # Of a larger tensor so many entries, evenly spaced, stand for the update of all; fewer where those of all tensors
 # would be more than 16 MB together.
@@ -18,18 +18,25 @@ Norms = dict[str, float]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Squares:
-    """The squared norm of every parameter's gradient, weights and last update, (3, parameters), -1 where there is none;
-    `owners` (parameters,) says which of `layers` each belongs to, -1 for none. What is made of them can be made
-    anywhere."""
+class TensorNorms:
+    """The norms of the gradient, weights and last update of every parameter that has them, on the device where it is.
 
-    values: npt.NDArray[np.float64]
+    `values` (m,) are norms; `places` (m,) says where each stands among gradients, weights and updates of all
+    parameters, one after another, and `parts` (m,) of how large a part of its tensor it was taken; `owners`
+    (parameters,) which of `layers` each parameter belongs to, -1 for none. What is made of them can be made anywhere.
+    """
+
+    values: torch.Tensor
+    places: npt.NDArray[np.intp]
+    parts: npt.NDArray[np.float64]
     owners: npt.NDArray[np.intp]
     layers: int
 
     def norms(self) -> tuple[Norms, list[Norms]]:
         """The norms of all, by `NORMS`, and those of each layer, by `LAYER_NORMS`."""
-        norms = [by_group(kind, self.owners, self.layers) for kind in self.values]
+        squares = np.full(len(NORMS) * len(self.owners), -1.0)
+        squares[self.places] = np.square(self.values.cpu().numpy()) / self.parts
+        norms = [by_group(kind, self.owners, self.layers) for kind in squares.reshape(len(NORMS), -1)]
         if not norms[0][-1] > 0:
             norms[0][:] = np.nan
         whole = {name: float(values[-1]) for name, values in zip(NORMS, norms, strict=True)}
@@ -69,18 +76,23 @@ class ParameterNorms:
         self._remembered = True
 
     @torch.no_grad()
-    def read(self) -> Squares:
-        """The squared norms as they are now."""
+    def read(self) -> TensorNorms:
+        """The norms as they are now."""
         parameters = dict(self._model.named_parameters())
         if list(parameters) != self._names:
             self._names = list(parameters)
             self._owners = owners(self._names, self._layers)
         weights = list(parameters.values())
-        updates = self._updates(parameters)
-        values = squared_norms([*(p.grad for p in weights), *weights, *updates]).reshape(len(NORMS), -1)
-        values[-1] *= [1.0 if u is None else p.numel() / u.numel() for u, p in zip(updates, weights, strict=True)]
+        tensors = [*(p.grad for p in weights), *weights, *self._updates(parameters)]
+        there = {place: tensor for place, tensor in enumerate(tensors) if tensor is not None}
+        sizes = [p.numel() for p in weights]
+        # Of an empty tensor all of it was taken.
+        parts = [t.numel() / sizes[place % len(sizes)] if t.numel() else 1.0 for place, t in there.items()]
         self._remembered = False
-        return Squares(values, self._owners, len(self._layers))
+        return TensorNorms(
+            each_norm(list(there.values())), np.array(list(there), dtype=np.intp), np.array(parts), self._owners,
+            len(self._layers),
+        )  # fmt: skip
 
     def _updates(self, parameters: dict[str, nn.Parameter]) -> list[torch.Tensor | None]:
         """The update of each parameter, or of the part that was kept, less its sign: in the place of what was kept."""

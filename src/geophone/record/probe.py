@@ -15,6 +15,7 @@ from torch import nn
 
 from geophone.errors import InputError
 from geophone.record.nested import copied, mapped, tensors_in
+from geophone.record.state import refill
 
 
 class Probe:
@@ -103,21 +104,21 @@ class Probe:
         return None if count < 2 else self.part(slice(0, count))
 
     def mask_for(self, model: nn.Module) -> torch.Tensor | None:
-        """Which positions (samples, positions) are real and not padding: as given, or as an argument of the model's
-        forward says whose name has "mask" or "pad" in it; None where nothing does.
+        """Which positions (samples, positions) are real and not padding, on the CPU: as given, or as an argument of the
+        model's forward says whose name has "mask" or "pad" in it; None where nothing does.
 
         Numbers are 1 at what is real, as a tokenizer's attention_mask; truth values are True at padding where the name
         says "pad", as PyTorch's key_padding_mask. What contradicts that by both its first and its last column, which
         padding never fills at once, is read the other way round.
         """
         if self.mask is not None:
-            return self.mask
+            return self.mask.cpu()
         for name, tensor in self._named(model).items():
             if not ("mask" in name or "pad" in name) or tensor.ndim != 2 or len(tensor) != self.samples:
                 continue
             if tensor.is_floating_point() or not bool(((tensor == 0) | (tensor == 1)).all()):
                 continue
-            marked = tensor.bool()
+            marked = tensor.bool().cpu()
             real = ~marked if "pad" in name and tensor.dtype == torch.bool else marked
             ends = (real[:, 0], real[:, -1])
             return ~real if not any(bool(end.any()) for end in ends) else real
@@ -279,8 +280,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
             _set_training(module, True)
         for place, name, buffer, before in buffers:
             place[name] = buffer
-            if not torch.equal(buffer, before):
-                buffer.detach().copy_(before)
+            refill(buffer, before)
         _restore(states)
 
 

@@ -2,32 +2,64 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+import torch
+
+from geophone.dimensions.spectrum import one_lapack_thread
 from geophone.record.faults import Absences
 from geophone.record.measurement import Measurer
-from geophone.record.norms import Norms, Squares
+from geophone.record.norms import Norms, TensorNorms
 from geophone.record.readers import Caught
+from geophone.record.scoring import Scored
 from geophone.record.watch import Alarm, Listener
 from geophone.store.writer import Row, RunWriter
+
+# What a tensor of a measurement is of (rows, noise, scored, norms), and its name there.
+Key = tuple[str, str]
+_NOTHING = torch.empty(0, dtype=torch.float64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measurement:
-    """Measurement `index`, after `step` updates: what was `caught` (None where that failed), the squared norms where
-    they are read, and the `scalars` of the step, which a norm does not take the place of."""
+    """Measurement `index`, after `step` updates: what was `caught` (None where that failed), the norms where they are
+    read, and the `scalars` of the step, which a norm does not take the place of."""
 
     index: int
     step: int
     caught: Caught | None
-    squares: Squares | None
-    scalars: Mapping[str, float]
+    norms: TensorNorms | None
+    scalars: Mapping[str, Any]
 
-    def with_norms(self) -> tuple[dict[str, float], list[Norms]]:
+    def with_norms(self) -> tuple[dict[str, Any], list[Norms]]:
         """The scalars with the norms of the whole network, and the norms of each layer in the order of the layers."""
-        whole, each = ({}, []) if self.squares is None else self.squares.norms()
+        whole, each = ({}, []) if self.norms is None else self.norms.norms()
         return {**{name: value for name, value in whole.items() if not math.isnan(value)}, **self.scalars}, each
+
+    @property
+    def tensors(self) -> dict[Key, torch.Tensor]:
+        """Everything large that it holds, by kind and name."""
+        parts = {} if self.norms is None else {("norms", "values"): self.norms.values}
+        if self.caught is None:
+            return parts
+        parts |= {("rows", name): rows for name, rows in self.caught.rows.items()}
+        parts |= {("noise", name): rows for name, rows in (self.caught.noise or {}).items()}
+        scored = self.caught.scored
+        said = {} if scored is None else {"behaviour": scored.behaviour, "outputs": scored.outputs}
+        return parts | {("scored", name): each for name, each in said.items() if each is not None}
+
+    def holding(self, tensors: Mapping[Key, torch.Tensor]) -> "Measurement":
+        """The same with `tensors`, named as its own are, in the place of these."""
+        values = tensors.get(("norms", "values"), _NOTHING)
+        norms = None if self.norms is None else replace(self.norms, values=values)
+        caught = self.caught
+        if caught is not None:
+            rows, noise = ({n: t for (kind, n), t in tensors.items() if kind == each} for each in ("rows", "noise"))
+            said = Scored(*(tensors.get(("scored", name)) for name in ("behaviour", "outputs")))
+            scored = None if caught.scored is None else said
+            caught = Caught(rows, None if caught.noise is None else noise, scored, caught.routed)
+        return replace(self, caught=caught, norms=norms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +87,10 @@ class Processing:
 
     def measured(self, it: Measurement) -> Processed:
         """Measure, write and listen. A measurement that fails has rows that say so."""
+        with one_lapack_thread():
+            return self._measured(it)
+
+    def _measured(self, it: Measurement) -> Processed:
         faults: list[tuple[str, Exception]] = []
         rows = self._measurer.failed(it.index, it.step)
         scalars, norms = it.with_norms()
@@ -76,8 +112,9 @@ class Processing:
 
     def recall(self, it: Measurement) -> None:
         """Remember a measurement that is written already."""
-        if it.caught is not None:
-            self._measurer.rows(it.index, it.step, it.caught, [])
+        with one_lapack_thread():
+            if it.caught is not None:
+                self._measurer.rows(it.index, it.step, it.caught, [])
 
     def begin_anew(self) -> None:
         """Forget what was measured before: it is not what the next measurement follows."""

@@ -14,6 +14,7 @@ from torch import nn
 
 from geophone.errors import InputError
 from geophone.record.distributed import is_sharded, rank
+from geophone.record.fetching import plain_numbers
 from geophone.record.probe import is_lazy
 from geophone.record.readers import BatchReader, ProbeReader, Reader, check_layers, check_same, samples_of
 from geophone.record.schedule import Pace, Schedule, whole
@@ -176,21 +177,22 @@ class Recorder:
         """Where the run is written."""
         return self._folder
 
-    def step(self, **scalars: float | None) -> list[Alarm]:
+    def step(self, **scalars: float | torch.Tensor | None) -> list[Alarm]:
         """Count one update of the model, measure it when it is due, keep `scalars` by name; the alarms it raised.
 
-        Raises InputError for a scalar that is not a number, and after `close`.
+        A scalar may be a tensor of one number; one that is on an accelerator is not waited for. Raises InputError for a
+        scalar that is not a number, and after `close`.
         """
         return self.steps(1, **scalars)
 
-    def steps(self, updates: int, /, **scalars: float | None) -> list[Alarm]:
+    def steps(self, updates: int, /, **scalars: float | torch.Tensor | None) -> list[Alarm]:
         """`step` where the loop made several updates since the last call: what was due at any of them is measured now.
 
         Raises InputError as `step` does, and for fewer than 1 update.
         """
         self._steps += whole("updates", updates, 1, "updates")
         self._work = self._work.known(self._steps)
-        return self._work.step(self._steps, _floats(scalars))
+        return self._work.step(self._steps, _numbers(scalars))
 
     def recall(self, step: int) -> None:
         """Read the model as it is, which was measured at `step` already, without writing anything: what is measured
@@ -209,7 +211,7 @@ class Recorder:
     def close(self, status: str = "finished", *, note: str = "", results: Mapping[str, float] | None = None) -> None:
         """Write what is still in memory and end the run; `results` go into the manifest. Twice does nothing."""
         work, self._work = self._work, Ended() if rank() == 0 else Silence()
-        work.close(self._steps, status, note, _floats(results or {}))
+        work.close(self._steps, status, note, plain_numbers(_numbers(results or {})))
 
     def __enter__(self) -> "Recorder":
         return self
@@ -272,16 +274,21 @@ def _plain(about: Mapping[str, Any]) -> dict[str, Any]:
         raise InputError(f"about= goes into a JSON file: {error}.") from error
 
 
-def _floats(scalars: Mapping[str, float | None]) -> dict[str, float]:
+def _numbers(scalars: Mapping[str, Any]) -> dict[str, Any]:
+    """`scalars` as floats; those that are on an accelerator as tensors, of which this moment's number is kept."""
     reserved = sorted({"index", "step"} & set(scalars))
     if reserved:
         raise InputError(f"scalars cannot be called {', '.join(reserved)}; the recorder counts those itself.")
     try:
-        return {name: _float(value) for name, value in scalars.items() if value is not None}
+        return {name: _number(value) for name, value in scalars.items() if value is not None}
     except (TypeError, ValueError, RuntimeError) as error:
         kinds = {name: type(value).__name__ for name, value in scalars.items()}
         raise InputError(f"every scalar must be one number; got {kinds}.") from error
 
 
-def _float(value: Any) -> float:
-    return float(value.detach() if isinstance(value, torch.Tensor) else value)
+def _number(value: Any) -> float | torch.Tensor:
+    if not isinstance(value, torch.Tensor):
+        return float(value)
+    if value.device.type == "cpu" or value.is_complex():
+        return float(value.detach())
+    return value.detach().clone().reshape(())  # which raises where it is more than one

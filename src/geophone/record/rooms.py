@@ -4,18 +4,21 @@ import warnings
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
+import torch
 from torch import nn
 
-from geophone.record.behind import MEMORY, Behind, Child, Lost, is_worth_it, on_cpu, size_of
+from geophone.record.behind import MEMORY, Behind, Child, Lost, is_on_accelerator, is_worth_it, size_of
+from geophone.record.fetching import Fetching, is_here
 from geophone.record.processing import Here, Measurement, Processed, Processing, Room
-from geophone.record.readers import Caught
 from geophone.store.writer import Row
 
 # Measuring has to have taken so long before a process is started for it, which takes seconds itself.
 _PATIENCE = 2.0
-# Measurements of more bytes are LAPACK's work, which needs no interpreter: a thread will do, and copies nothing.
+# Measurements of more bytes are LAPACK's work, which needs no interpreter: a thread will do, and copies nothing. Beside
+# a training on an accelerator it would not: what launches the work there wants the interpreter all the time.
 _LARGE = MEMORY // 2
 _Value = TypeVar("_Value")
 
@@ -53,7 +56,7 @@ class Thread:
 
     def _give(self, make: Callable[[Measurement], Processed | None], it: Measurement) -> None:
         self._done = self.collect(wait=True)
-        self._given.append(self._pool.submit(make, on_cpu(it)))
+        self._given.append(self._pool.submit(make, it))
 
 
 class Rooms:
@@ -62,28 +65,30 @@ class Rooms:
 
     `sync`: True stays here; False moves at the first measurement; None moves where the training leaves a core free, to
     a process once measuring has taken some seconds. A process that is lost is told of in a warning; measurements are
-    processed here from then on.
+    processed here from then on. What was caught on an accelerator comes to the CPU first, whatever the room, so that
+    the numbers do not depend on it; behind the training, nobody waits for that.
     """
 
     def __init__(self, processing: Processing, model: nn.Module, sync: bool | None) -> None:
         self._room: Room = Here(processing)
         self._processing, self._model, self._sync = processing, model, sync
         self._child: Child | None = None
+        self._fetching = Fetching()
         self._spent, self._settled = 0.0, sync is True
 
     @property
     def is_behind(self) -> bool:
         return not isinstance(self._room, Here)
 
-    def settle(self, caught: Caught | None, seconds: float) -> None:
-        """Take note of a measurement that took `seconds` here; `caught` tells how much room the next ones need."""
-        if self._settled or caught is None:
+    def settle(self, it: Measurement, seconds: float) -> None:
+        """Take note of a measurement that took `seconds` here; `it` tells how much room the next ones need."""
+        if self._settled or it.caught is None:
             return
         self._spent += seconds
-        size = size_of(caught)
+        size = size_of(it)
         if self._child is None and (self._sync is False or self._spent > _PATIENCE or size > _LARGE):
             self._settled = self._sync is None and not is_worth_it(self._model)
-            if not self._settled and size > _LARGE:
+            if not self._settled and size > _LARGE and not is_on_accelerator(self._model):
                 self._room, self._settled = Thread(self._processing), True
             elif not self._settled:
                 self._child = self._started(size)
@@ -114,22 +119,37 @@ class Rooms:
 
     def scalars(self, row: Row) -> None:
         """The row of a step that is not measured."""
-        self._tried(lambda room: room.scalars(row))
+        if self._fetching.idle and not any(isinstance(value, torch.Tensor) for value in row.values()):
+            self._tried(lambda room: room.scalars(row))
+        else:
+            self._fetching.put("scalars", row)
 
     def measured(self, it: Measurement) -> None:
         """Take one measurement."""
-        self._tried(lambda room: room.measured(it))
+        if self._fetching.idle and is_here(it):
+            self._tried(lambda room: room.measured(it))
+            return
+        if self._fetching.held + size_of(it) > MEMORY:  # one always may be under way
+            self._hand_on(wait=True)
+        self._fetching.put("measured", it)
+        self._hand_on(wait=not self.is_behind)
 
     def recall(self, it: Measurement) -> None:
         """Remember a measurement that is written already."""
-        self._tried(lambda room: room.recall(it))
+        if self._fetching.idle and is_here(it):
+            self._tried(lambda room: room.recall(it))
+        else:
+            self._fetching.put("recall", it)
+            self._hand_on(wait=True)
 
     def collect(self, *, wait: bool = False) -> list[Processed]:
         """What has been finished since the last call; with `wait`, all that was given."""
+        self._hand_on(wait=wait)
         return self._tried(lambda room: room.collect(wait=wait))
 
     def writer(self, name: str, *args: Any, **fields: Any) -> None:
         """Call the writer's method `name`, after everything that was given before."""
+        self._hand_on(wait=True)
         self._tried(lambda room: room.writer(name, *args, **fields))
 
     def end(self) -> None:
@@ -137,6 +157,11 @@ class Rooms:
         self._room.end()
         if self._child is not None and isinstance(self._room, Here):
             self._child.end()
+
+    def _hand_on(self, *, wait: bool) -> None:
+        """Give the room what has come to the CPU; with `wait`, all of it."""
+        for kind, content in self._fetching.arrived(wait=wait):
+            self._tried(partial(_give, kind=kind, content=content))
 
     def _tried(self, act: Callable[[Room], _Value]) -> _Value:
         try:
@@ -152,3 +177,7 @@ class Rooms:
                 stacklevel=2,
             )
             return act(self._room)
+
+
+def _give(room: Room, *, kind: str, content: Any) -> None:
+    getattr(room, kind)(content)

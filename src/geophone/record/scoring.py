@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from geophone.signals import (
     next_token_positions,
     next_token_probability,
     regression_error,
+    right_probability,
 )
 
 # Positions, projections and folds are drawn once from these seeds, so that two recordings of a network agree.
@@ -36,11 +38,15 @@ Score = Callable[[Any, slice], torch.Tensor]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
-    """What one pass said of the output: `behaviour` (samples,) at half precision, and the `outputs` that are sketched
-    (rows, numbers); None where there is no such thing."""
+    """What one pass said of the output, on the device where it is: `behaviour` (samples,), and the `outputs` that are
+    sketched (rows, numbers); None where there is no such thing."""
 
-    behaviour: npt.NDArray[np.float32] | None
+    behaviour: torch.Tensor | None
     outputs: torch.Tensor | None
+
+    def halved(self) -> npt.NDArray[np.float32] | None:
+        """`behaviour` at half precision, in a type that every reader of parquet knows."""
+        return None if self.behaviour is None else self.behaviour.float().cpu().half().float().numpy()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +79,7 @@ class Scorer:
             if self.rows is not None:
                 rows.append(self.rows(output, samples))
             del output  # before the next is made: logits of a large vocabulary are the greatest thing in memory
-        behaviour = _halved(torch.cat(values)) if values else None
+        behaviour = torch.cat(values).detach() if values else None
         return Scored(behaviour, torch.cat(rows).detach() if rows else None)
 
     @property
@@ -175,11 +181,6 @@ def _scorer(sight: _Sight, mask: torch.Tensor | None, what: What) -> Scorer:
     return _positions(sight, labels.flatten(1), labels.flatten(1), classes_second=sight.tensor(sight.output).ndim > 3)
 
 
-def _halved(values: torch.Tensor) -> npt.NDArray[np.float32]:
-    """At half precision, in a type that every reader of parquet knows."""
-    return values.detach().float().cpu().half().float().numpy()
-
-
 def _classes(sight: _Sight, labels: torch.Tensor) -> Scorer:
     def logits(output: Any) -> torch.Tensor:
         tensor = sight.tensor(output)
@@ -187,18 +188,24 @@ def _classes(sight: _Sight, labels: torch.Tensor) -> Scorer:
         # One number is the logit of the second of two classes.
         return torch.cat([torch.zeros_like(flat), flat], 1) if flat.shape[1] == 1 else flat
 
-    def score(output: Any, part: slice) -> torch.Tensor:
-        return class_probability(logits(output), labels[part])
+    placed = _Placed(lambda part: (labels[part],))
 
-    score(sight.output, sight.some)
+    def score(output: Any, part: slice) -> torch.Tensor:
+        rows = logits(output)
+        return right_probability(rows, *placed.on(rows.device, part))
+
+    class_probability(logits(sight.output), labels[sight.some])  # where they do not fit, it says so
     samples = {"sample": np.arange(len(labels)), "label": labels.numpy()}
     shape = (len(labels), logits(sight.output).shape[1])
     return Scorer("class", False, samples, score, *_sketch(shape, lambda o, part: logits(o).float().softmax(-1)))
 
 
 def _numbers(sight: _Sight, labels: torch.Tensor) -> Scorer:
+    placed = _Placed(lambda part: (labels[part],))
+
     def score(output: Any, part: slice) -> torch.Tensor:
-        tensor, answers = sight.tensor(output), labels[part]
+        tensor = sight.tensor(output)
+        (answers,) = placed.on(tensor.device, part)
         numbers = tensor.reshape(answers.shape) if tensor.numel() == answers.numel() else tensor
         return regression_error(numbers.reshape(len(answers), -1), answers.reshape(len(answers), -1))
 
@@ -208,8 +215,9 @@ def _numbers(sight: _Sight, labels: torch.Tensor) -> Scorer:
 
 
 def _token_tensor(probe: Probe) -> torch.Tensor | None:
-    """The first tensor of whole numbers (samples, positions) in the probe."""
-    return next((t for t in probe.tensors if t.ndim == 2 and not t.is_floating_point() and t.dtype != torch.bool), None)
+    """The first tensor of whole numbers (samples, positions) in the probe, on the CPU."""
+    whole = (t for t in probe.tensors if t.ndim == 2 and not t.is_floating_point() and t.dtype != torch.bool)
+    return next((tensor.cpu() for tensor in whole), None)
 
 
 def _tokens(probe: Probe, mask: torch.Tensor | None, texts: Texts) -> dict[str, npt.NDArray[Any]]:
@@ -217,11 +225,10 @@ def _tokens(probe: Probe, mask: torch.Tensor | None, texts: Texts) -> dict[str, 
     tokens = _token_tensor(probe)
     if tokens is None:
         return {}
-    ids = tokens.cpu()
-    real = torch.ones_like(ids, dtype=torch.bool) if mask is None or mask.shape != ids.shape else mask.cpu()
-    sample, position = (axis.ravel() for axis in np.indices(ids.shape, dtype=np.int32))
+    real = torch.ones_like(tokens, dtype=torch.bool) if mask is None or mask.shape != tokens.shape else mask
+    sample, position = (axis.ravel() for axis in np.indices(tokens.shape, dtype=np.int32))
     columns: dict[str, npt.NDArray[Any]] = {
-        "sample": sample, "position": position, "token": ids.numpy().ravel(), "real": real.numpy().ravel()
+        "sample": sample, "position": position, "token": tokens.numpy().ravel(), "real": real.numpy().ravel()
     }  # fmt: skip
     if texts is None:
         return columns
@@ -251,7 +258,7 @@ def _next_tokens(probe: Probe, mask: torch.Tensor | None) -> tuple[torch.Tensor,
 
 
 def _positions(sight: _Sight, tokens: torch.Tensor, targets: torch.Tensor, *, classes_second: bool = False) -> Scorer:
-    places = next_token_positions(tokens.cpu(), targets=targets.cpu(), rng=np.random.default_rng(_SCORED_SEED))
+    places = next_token_positions(tokens, targets=targets, rng=np.random.default_rng(_SCORED_SEED))
 
     def logits(output: Any) -> torch.Tensor:
         tensor = sight.tensor(output)
@@ -261,14 +268,18 @@ def _positions(sight: _Sight, tokens: torch.Tensor, targets: torch.Tensor, *, cl
     first = _some(places, 0, max(1, _SKETCHED // width))
 
     def scored(among: Callable[[Positions, slice], Positions]) -> tuple[Score, Score]:
+        every, sketched = (_Placed(partial(_columns, among, those)) for those in (places, first))
+
         def score(output: Any, part: slice) -> torch.Tensor:
-            tensor, mine = logits(output), among(places, part)
+            tensor = logits(output)
+            mine = Positions(*every.on(tensor.device, part))
             # At least one: the shape of the output is looked at where nothing of these samples is scored, too.
             starts = range(0, max(1, len(mine.sample)), _ROWS_AT_A_TIME)
             return torch.cat([next_token_probability(tensor, _some(mine, start)) for start in starts])
 
         def rows(output: Any, part: slice) -> torch.Tensor:
-            tensor, mine = logits(output), among(first, part)
+            tensor = logits(output)
+            mine = Positions(*sketched.on(tensor.device, part))
             return tensor[mine.sample, mine.place].float().softmax(-1)
 
         return score, rows
@@ -281,6 +292,27 @@ def _positions(sight: _Sight, tokens: torch.Tensor, targets: torch.Tensor, *, cl
         return wide
     score, rows = scored(_alone)
     return replace(wide, narrow=replace(wide, score=score, rows=rows))
+
+
+class _Placed:
+    """What goes with some of the samples, brought to a device once."""
+
+    def __init__(self, make: Callable[[slice], tuple[torch.Tensor, ...]]) -> None:
+        self._make = make
+        self._there: dict[tuple[torch.device, int, int], tuple[torch.Tensor, ...]] = {}
+
+    def on(self, device: torch.device, part: slice) -> tuple[torch.Tensor, ...]:
+        key = (device, part.start, part.stop)
+        if key not in self._there:
+            self._there[key] = tuple(tensor.to(device) for tensor in self._make(part))
+        return self._there[key]
+
+
+def _columns(
+    among: Callable[[Positions, slice], Positions], places: Positions, part: slice
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    mine = among(places, part)
+    return mine.sample, mine.place, mine.token
 
 
 def _some(places: Positions, start: int, count: int = _ROWS_AT_A_TIME) -> Positions:

@@ -16,6 +16,7 @@ from geophone.record.behind import MOST
 from geophone.record.checkpoints import save_checkpoint, save_weights
 from geophone.record.distributed import is_sharded
 from geophone.record.faults import Faults
+from geophone.record.fetching import plain_numbers
 from geophone.record.layers import Plan
 from geophone.record.measurement import Measurer
 from geophone.record.norms import ParameterNorms
@@ -42,7 +43,7 @@ class Work(Protocol):
 
     def recall(self, step: int) -> None: ...
 
-    def step(self, step: int, scalars: Mapping[str, float]) -> list[Alarm]: ...
+    def step(self, step: int, scalars: Mapping[str, Any]) -> list[Alarm]: ...
 
     def checkpoint(self, step: int, optimizer: torch.optim.Optimizer | None) -> str | None: ...
 
@@ -61,7 +62,7 @@ class Silence:
     def recall(self, step: int) -> None:
         """Nothing is remembered."""
 
-    def step(self, step: int, scalars: Mapping[str, float]) -> list[Alarm]:
+    def step(self, step: int, scalars: Mapping[str, Any]) -> list[Alarm]:
         return []
 
     def checkpoint(self, step: int, optimizer: torch.optim.Optimizer | None) -> str | None:
@@ -83,7 +84,7 @@ class Following(Silence):
     def due(self, step: int) -> bool:
         return self._pace.due(step)
 
-    def step(self, step: int, scalars: Mapping[str, float]) -> list[Alarm]:
+    def step(self, step: int, scalars: Mapping[str, Any]) -> list[Alarm]:
         if self._pace.take(step):
             self._read(self._measured)
             self._measured += 1
@@ -94,7 +95,7 @@ class Following(Silence):
 class Ended(Silence):
     """The work of a closed recorder: none, and whoever asks for more is told."""
 
-    def step(self, step: int, scalars: Mapping[str, float]) -> list[Alarm]:
+    def step(self, step: int, scalars: Mapping[str, Any]) -> list[Alarm]:
         raise InputError("this recorder is closed; open a new one on a new folder.")
 
     def checkpoint(self, step: int, optimizer: torch.optim.Optimizer | None) -> str | None:
@@ -162,11 +163,11 @@ class Waiting:
     def recall(self, step: int) -> None:
         """Nothing is known yet that could be remembered."""
 
-    def step(self, step: int, scalars: Mapping[str, float]) -> list[Alarm]:
+    def step(self, step: int, scalars: Mapping[str, Any]) -> list[Alarm]:
         self._desk.pace.take(step)
         self._desk.reader.close()
         if scalars:
-            self._desk.writer.add([], {"index": math.nan, "step": step, **scalars})
+            self._desk.writer.add([], {"index": math.nan, "step": step, **plain_numbers(scalars)})
         self._listen(step + 1)
         return []
 
@@ -224,7 +225,7 @@ class Session:
     def due(self, step: int) -> bool:
         return self._desk.pace.due(step)
 
-    def step(self, step: int, scalars: Mapping[str, float]) -> list[Alarm]:
+    def step(self, step: int, scalars: Mapping[str, Any]) -> list[Alarm]:
         """Measure if `step` was granted, and write what there is; the alarms."""
         alarms: list[Alarm] = []
         self._step = step
@@ -239,7 +240,7 @@ class Session:
         self.expect(step + 1)
         return alarms
 
-    def measure(self, step: int, scalars: Mapping[str, float]) -> list[Alarm]:
+    def measure(self, step: int, scalars: Mapping[str, Any]) -> list[Alarm]:
         """Measure now, and write it as the measurement of `step`; the alarms of what has been finished by now."""
         start, self._step = time.perf_counter(), step
         it = self._caught(step, scalars)
@@ -248,7 +249,7 @@ class Session:
         self._index += 1
         self._room.measured(it)
         alarms = self._collected()
-        self._room.settle(it.caught, time.perf_counter() - start)
+        self._room.settle(it, time.perf_counter() - start)
         return alarms
 
     def recall(self, step: int) -> None:
@@ -276,11 +277,11 @@ class Session:
         finally:
             self._room.end()
 
-    def _caught(self, step: int, scalars: Mapping[str, float]) -> Measurement:
+    def _caught(self, step: int, scalars: Mapping[str, Any]) -> Measurement:
         """What the measurement of `step` reads of the model; nothing where that fails."""
         with self._faults.outlived("a measurement"):
-            squares = None if self._norms is None else self._norms.read()
-            return Measurement(self._index, step, self._read(self._index), squares, scalars)
+            norms = None if self._norms is None else self._norms.read()
+            return Measurement(self._index, step, self._read(self._index), norms, scalars)
         return Measurement(self._index, step, None, None, scalars)
 
     def _collected(self, *, wait: bool = False) -> list[Alarm]:

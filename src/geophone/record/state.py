@@ -49,6 +49,14 @@ def snapshot(model: nn.Module) -> Snapshot:
     }
 
 
+def refill(tensor: torch.Tensor, content: torch.Tensor) -> None:
+    """Give `tensor` its `content` back, without a change that autograd would notice where nothing had changed it."""
+    if tensor.device.type != "cpu":
+        tensor.data.copy_(content)  # to ask whether it differs would be to wait for the accelerator
+    elif not torch.equal(tensor, content):
+        tensor.detach().copy_(content)
+
+
 @contextmanager
 def restored(attributes: Iterable[Attribute]) -> Iterator[None]:
     """Leave `attributes` as they were found."""
@@ -117,8 +125,7 @@ def _put_back(module: nn.Module, name: str, before: object) -> None:
 
 def _refill(value: object, content: object) -> None:
     if isinstance(value, torch.Tensor) and isinstance(content, torch.Tensor):
-        if not torch.equal(value, content):
-            value.detach().copy_(content)
+        refill(value, content)
     elif isinstance(value, list) and isinstance(content, list):
         value[:] = content
     elif isinstance(value, dict | set) and isinstance(content, dict | set):

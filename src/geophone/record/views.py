@@ -1,7 +1,7 @@
 """Reading a layer's output as a matrix of samples x features."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -37,6 +37,9 @@ class View:
     count: int = 0
     real: torch.Tensor | None = None
     mask: torch.Tensor | None = None
+    _placed: dict[tuple[str, int, torch.device], torch.Tensor] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __call__(self, output: torch.Tensor) -> torch.Tensor:
         x = self.arranged(output)
@@ -75,42 +78,56 @@ class View:
 
     def _rows(self, tokens: torch.Tensor) -> torch.Tensor:
         every, count = tokens.flatten(0, 1), tokens.shape[1]
-        if self.positions is None:
-            return every
-        return every.index_select(0, self._index(self._within(self.positions, count), count).to(tokens.device))
+        return every if self.positions is None else every.index_select(0, self._index(count, tokens.device))
 
     def _channels(self, x: torch.Tensor) -> torch.Tensor:
         last = x.movedim(1, -1)
         if self.positions is None:
             return last.flatten(0, -2)
         count = last[0, ..., 0].numel()
-        within = self._within(self.positions, count)
         if last.is_contiguous():
             # What convolutions put out on a CPU lies channels-last: its rows can be picked without a copy of it all.
-            return last.flatten(0, -2).index_select(0, self._index(within, count).to(x.device))
-        index = within.to(x.device).unsqueeze(1).expand(-1, x.shape[1], -1)
+            return last.flatten(0, -2).index_select(0, self._index(count, x.device))
+        within = self._on(x.device, "within", count, lambda: self._within(count))
+        index = within.unsqueeze(1).expand(-1, x.shape[1], -1)
         return x.flatten(2).gather(2, index).transpose(1, 2).flatten(0, 1)
 
     def _last(self, tokens: torch.Tensor) -> torch.Tensor:
         if self.mask is None or self.mask.shape[1] != tokens.shape[1]:
             return tokens[:, -1]
-        places = torch.arange(tokens.shape[1]) * self.mask
-        return tokens[torch.arange(len(tokens)), places.argmax(1).to(tokens.device)]
+        mask, width, device = self.mask, tokens.shape[1], tokens.device
+        ends = self._on(device, "ends", width, lambda: (torch.arange(width) * mask).argmax(1))
+        return tokens[torch.arange(len(tokens), device=device), ends]
 
     def _mean(self, tokens: torch.Tensor) -> torch.Tensor:
         tokens = _wide(tokens)
         if self.mask is None or self.mask.shape[1] != tokens.shape[1]:
             return tokens.mean(1)
-        weights = self.mask.to(tokens.device, tokens.dtype).unsqueeze(2)
+        mask = self.mask
+        weights = self._on(tokens.device, "mask", tokens.shape[1], lambda: mask).to(tokens.dtype).unsqueeze(2)
         return torch.where(weights > 0, tokens, 0).sum(1) / weights.sum(1).clamp(min=1)
 
-    def _within(self, positions: torch.Tensor, count: int) -> torch.Tensor:
-        return positions if count >= self.count else positions % count
+    def _within(self, count: int) -> torch.Tensor:
+        """The positions (N, k) in an output of `count`."""
+        assert self.positions is not None
+        return self.positions if count >= self.count else self.positions % count
 
-    def _index(self, positions: torch.Tensor, count: int) -> torch.Tensor:
-        """Which rows of all N x `count` stand at `positions` (N, k)."""
-        rows = positions + torch.arange(0, len(positions) * count, count).unsqueeze(1)
-        return rows.flatten() if self.real is None else rows[self.real]
+    def _index(self, count: int, device: torch.device) -> torch.Tensor:
+        """Which rows of all N x `count` stand at the positions."""
+
+        def made() -> torch.Tensor:
+            within = self._within(count)
+            rows = within + torch.arange(0, len(within) * count, count).unsqueeze(1)
+            return rows.flatten() if self.real is None else rows[self.real]
+
+        return self._on(device, "rows", count, made)
+
+    def _on(self, device: torch.device, what: str, count: int, make: Callable[[], torch.Tensor]) -> torch.Tensor:
+        """What `make` gives of an output of `count` positions, made and brought to `device` once."""
+        key = (what, count, device)
+        if key not in self._placed:
+            self._placed[key] = make().to(device)
+        return self._placed[key]
 
 
 def kind_of(names: Sequence[str], module: nn.Module, shape: Shape, views: Views) -> str:

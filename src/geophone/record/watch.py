@@ -52,7 +52,8 @@ class Snapshots:
     A copy of the weights is taken every `every` measurements and kept in memory, the last `count` of them and at most
     `memory_mb`; when an alarm sounds, the oldest (before), the present one (during) and the one `count` measurements x
     `every` later (after) are written as checkpoints. Where `disk_mb` is used up, those of the weakest alarm make room
-    for a stronger one. Megabytes are 10^6 bytes. A network larger than `memory_mb` has only "during" and "after".
+    for a stronger one. Copies in memory are on the device of the weights. Megabytes are 10^6 bytes. A network larger
+    than `memory_mb` has only "during" and "after".
     """
 
     every: int = 1
@@ -122,13 +123,11 @@ class SnapshotRing:
         self._heard = 0
 
     def copy(self) -> Weights:
-        """The weights as they are."""
+        """The weights as they are, on their own device: on the way to another one the training would have to wait."""
         weights = self._model.state_dict()
-        if all(tensor.device.type == "cpu" for tensor in weights.values()):
-            copies = [torch.empty_like(tensor) for tensor in weights.values()]
-            torch._foreach_copy_(copies, list(weights.values()))
-            return dict(zip(weights, copies, strict=True))
-        return {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
+        copies = [torch.empty_like(tensor) for tensor in weights.values()]
+        torch._foreach_copy_(copies, list(weights.values()))
+        return dict(zip(weights, copies, strict=True))
 
     def holds(self, more: int) -> bool:
         """Whether `more` copies fit into memory beside those that are kept."""

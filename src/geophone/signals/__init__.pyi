@@ -6,6 +6,7 @@ from geophone.signals.behaviour import class_probability as class_probability
 from geophone.signals.behaviour import next_token_positions as next_token_positions
 from geophone.signals.behaviour import next_token_probability as next_token_probability
 from geophone.signals.behaviour import regression_error as regression_error
+from geophone.signals.behaviour import right_probability as right_probability
 from geophone.signals.blocks import is_updated as is_updated
 from geophone.signals.concepts import Concept as Concept
 from geophone.signals.concepts import Decodability as Decodability
@@ -17,6 +18,7 @@ from geophone.signals.layer import LayerChanges as LayerChanges
 from geophone.signals.norms import LAYER_NORMS as LAYER_NORMS
 from geophone.signals.norms import NORMS as NORMS
 from geophone.signals.norms import by_group as by_group
+from geophone.signals.norms import each_norm as each_norm
 from geophone.signals.norms import grouped_norms as grouped_norms
 from geophone.signals.norms import owners as owners
 from geophone.signals.norms import squared_norms as squared_norms

@@ -33,10 +33,12 @@ def class_probability(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tenso
         raise InputError(
             f"labels go from {int(labels.min())} to {int(labels.max())}; outputs: {logits.shape[1]} classes."
         )
-    return _probability(logits, labels)
+    return right_probability(logits, labels)
 
 
-def _probability(logits: torch.Tensor, answer: torch.Tensor) -> torch.Tensor:
+def right_probability(logits: torch.Tensor, answer: torch.Tensor) -> torch.Tensor:
+    """`class_probability` of answers that are known to fit, logits (..., C), answer (...): nothing is asked of the
+    device."""
     wide = logits.detach().float()
     right = wide.gather(-1, answer.to(wide.device, torch.int64)[..., None])[..., 0]
     return (right - wide.logsumexp(-1)).exp()
@@ -77,7 +79,7 @@ def next_token_probability(logits: torch.Tensor, positions: Positions) -> torch.
             f"next-token behaviour wants outputs (sequences, positions, tokens); got {tuple(logits.shape)}."
         )
     rows = logits.detach()[positions.sample.to(logits.device), positions.place.to(logits.device)]
-    return _probability(rows, positions.token)
+    return right_probability(rows, positions.token)
 
 
 def regression_error(outputs: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:

@@ -28,12 +28,18 @@ def squared_norms(tensors: Sequence[torch.Tensor | None]) -> npt.NDArray[np.floa
     """The squared norm of each tensor, -1 for a None; one transfer for all of them."""
     there = [i for i, tensor in enumerate(tensors) if tensor is not None]
     squares = np.full(len(tensors), -1.0)
-    if there:
-        with torch.no_grad():
-            sizes = torch._foreach_norm([t for t in tensors if t is not None])
-        same = sizes if len({size.dtype for size in sizes}) == 1 else [size.float() for size in sizes]
-        squares[there] = np.square(torch.stack(same).double().cpu().numpy())
+    squares[there] = np.square(each_norm([t for t in tensors if t is not None]).cpu().numpy())
     return squares
+
+
+@torch.no_grad()
+def each_norm(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The norm of each tensor, (len(tensors),) in float64, where they are; those of several devices on the CPU."""
+    sizes = torch._foreach_norm(list(tensors)) if tensors else ()
+    if len({size.device for size in sizes}) > 1:
+        sizes = tuple(size.cpu() for size in sizes)
+    same = sizes if len({size.dtype for size in sizes}) == 1 else [size.double() for size in sizes]
+    return torch.stack(list(same)).double() if sizes else torch.empty(0, dtype=torch.float64)
 
 
 def by_group(squares: npt.NDArray[np.float64], groups: npt.NDArray[np.intp], count: int) -> np.ndarray:
