@@ -13,7 +13,7 @@ from geophone.ingest.checkpoints import measure
 from geophone.ingest.sources import checkpoint_files
 from geophone.ingest.weights import read_weights
 from geophone.record.checkpoints import save_weights
-from geophone.record.fetching import SideCopy
+from geophone.record.transit import SideCopy
 from geophone.record.watch import SnapshotRing, Snapshots
 from geophone.record.what import What
 from geophone.store.check import checkpoint_path

@@ -14,7 +14,6 @@ from torch import nn
 
 from geophone.errors import InputError
 from geophone.record.distributed import is_sharded, rank
-from geophone.record.fetching import plain_numbers
 from geophone.record.probe import is_lazy
 from geophone.record.readers import BatchReader, ProbeReader, Reader, check_layers, check_same, samples_of
 from geophone.record.schedule import Pace, Schedule, whole
@@ -27,6 +26,7 @@ from geophone.record.session import (
     Waiting,
     Work,
 )
+from geophone.record.transit import plain_numbers
 from geophone.record.watch import BY_DEFAULT, Alarm, Snapshots, Watch
 from geophone.record.what import Selector, Texts, Views, What
 from geophone.store.manifest import read_manifest

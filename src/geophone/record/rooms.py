@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from geophone.record.behind import MEMORY, Behind, Child, Lost, is_on_accelerator, is_worth_it, size_of
-from geophone.record.fetching import Fetching, is_here
 from geophone.record.processing import Here, Measurement, Processed, Processing, Room
+from geophone.record.transit import Transit, is_here
 from geophone.store.writer import Row
 
 # Measuring has to have taken so long before a process is started for it, which takes seconds itself.
@@ -73,7 +73,7 @@ class Rooms:
         self._room: Room = Here(processing)
         self._processing, self._model, self._sync = processing, model, sync
         self._child: Child | None = None
-        self._fetching = Fetching()
+        self._transit = Transit()
         self._spent, self._settled = 0.0, sync is True
 
     @property
@@ -119,27 +119,27 @@ class Rooms:
 
     def scalars(self, row: Row) -> None:
         """The row of a step that is not measured."""
-        if self._fetching.idle and not any(isinstance(value, torch.Tensor) for value in row.values()):
+        if self._transit.idle and not any(isinstance(value, torch.Tensor) for value in row.values()):
             self._tried(lambda room: room.scalars(row))
         else:
-            self._fetching.put("scalars", row)
+            self._transit.put("scalars", row)
 
     def measured(self, it: Measurement) -> None:
         """Take one measurement."""
-        if self._fetching.idle and is_here(it):
+        if self._transit.idle and is_here(it):
             self._tried(lambda room: room.measured(it))
             return
-        if self._fetching.held + size_of(it) > MEMORY:  # one always may be under way
+        if self._transit.held + size_of(it) > MEMORY:  # one always may be under way
             self._hand_on(wait=True)
-        self._fetching.put("measured", it)
+        self._transit.put("measured", it)
         self._hand_on(wait=not self.is_behind)
 
     def recall(self, it: Measurement) -> None:
         """Remember a measurement that is written already."""
-        if self._fetching.idle and is_here(it):
+        if self._transit.idle and is_here(it):
             self._tried(lambda room: room.recall(it))
         else:
-            self._fetching.put("recall", it)
+            self._transit.put("recall", it)
             self._hand_on(wait=True)
 
     def collect(self, *, wait: bool = False) -> list[Processed]:
@@ -160,7 +160,7 @@ class Rooms:
 
     def _hand_on(self, *, wait: bool) -> None:
         """Give the room what has come to the CPU; with `wait`, all of it."""
-        for kind, content in self._fetching.arrived(wait=wait):
+        for kind, content in self._transit.arrived(wait=wait):
             self._tried(partial(_give, kind=kind, content=content))
 
     def _tried(self, act: Callable[[Room], _Value]) -> _Value:

@@ -13,7 +13,8 @@ import torch
 from geophone.errors import InputError
 from geophone.record.capture import tensors_in
 from geophone.record.probe import Probe
-from geophone.record.what import Texts, What
+from geophone.record.tokens import next_tokens, token_columns
+from geophone.record.what import What
 from geophone.signals import (
     Concept,
     OutputSketch,
@@ -120,7 +121,7 @@ def scorer(output: Any, probe: Probe, mask: torch.Tensor | None, what: What, *, 
     sight = _Sight(output, probe, among)
     made = _scorer(sight, mask, what)
     sight.forget()
-    tokens = {} if made.score is None else _tokens(probe, mask, what.texts)
+    tokens = {} if made.score is None else token_columns(probe, mask, what.texts)
     return _finished(made, tokens, what)
 
 
@@ -168,7 +169,7 @@ def _scorer(sight: _Sight, mask: torch.Tensor | None, what: What) -> Scorer:
     if what.labels is None:
         return Scorer("none", False, {}, None, *_whole_sketch(sight))
     if isinstance(what.labels, str):
-        return _positions(sight, *_next_tokens(probe, mask))
+        return _positions(sight, *next_tokens(probe, mask))
     labels = torch.as_tensor(what.labels).cpu()
     if len(labels) != probe.samples:
         raise InputError(f"labels= has {len(labels)} labels, the probe {probe.samples} samples.")
@@ -212,49 +213,6 @@ def _numbers(sight: _Sight, labels: torch.Tensor) -> Scorer:
     score(sight.output, sight.some)
     samples = {"sample": np.arange(len(labels))}
     return Scorer("number", True, samples, score, *_whole_sketch(sight))
-
-
-def _token_tensor(probe: Probe) -> torch.Tensor | None:
-    """The first tensor of whole numbers (samples, positions) in the probe, on the CPU."""
-    whole = (t for t in probe.tensors if t.ndim == 2 and not t.is_floating_point() and t.dtype != torch.bool)
-    return next((tensor.cpu() for tensor in whole), None)
-
-
-def _tokens(probe: Probe, mask: torch.Tensor | None, texts: Texts) -> dict[str, npt.NDArray[Any]]:
-    """The columns of the probe's tokens; none where it has no tokens. Raises InputError where `texts` lacks one."""
-    tokens = _token_tensor(probe)
-    if tokens is None:
-        return {}
-    real = torch.ones_like(tokens, dtype=torch.bool) if mask is None or mask.shape != tokens.shape else mask
-    sample, position = (axis.ravel() for axis in np.indices(tokens.shape, dtype=np.int32))
-    columns: dict[str, npt.NDArray[Any]] = {
-        "sample": sample, "position": position, "token": tokens.numpy().ravel(), "real": real.numpy().ravel()
-    }  # fmt: skip
-    if texts is None:
-        return columns
-    numbers, place = np.unique(columns["token"], return_inverse=True)
-    try:
-        said = texts(numbers.tolist()) if callable(texts) else [texts[number] for number in numbers]
-    except (IndexError, KeyError) as error:
-        raise InputError(
-            f"texts= has no text of token {error}; the probe has {numbers[0]} to {numbers[-1]}."
-        ) from error
-    if len(said) != len(numbers):
-        raise InputError(f"texts= gave {len(said)} texts for {len(numbers)} tokens; give one for each.")
-    return columns | {"text": np.array([str(text) for text in said], dtype=object)[place]}
-
-
-def _next_tokens(probe: Probe, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
-    """The probe's tokens, and the right next token at each place: -100 at the last one and before what is masked."""
-    tokens = _token_tensor(probe)
-    if tokens is None:
-        raise InputError('labels="next-token" wants token numbers (samples, positions) in the probe; there are none.')
-    targets = torch.full_like(tokens, -100, dtype=torch.int64)
-    targets[:, :-1] = tokens[:, 1:]
-    if mask is not None and mask.shape == tokens.shape:
-        targets[:, :-1][~mask[:, 1:]] = -100
-        targets[~mask] = -100
-    return tokens, targets
 
 
 def _positions(sight: _Sight, tokens: torch.Tensor, targets: torch.Tensor, *, classes_second: bool = False) -> Scorer:

@@ -16,7 +16,6 @@ from geophone.record.behind import MOST
 from geophone.record.checkpoints import save_checkpoint, save_weights
 from geophone.record.distributed import is_sharded
 from geophone.record.faults import Faults
-from geophone.record.fetching import plain_numbers
 from geophone.record.layers import Plan
 from geophone.record.measurement import Measurer
 from geophone.record.norms import ParameterNorms
@@ -25,6 +24,7 @@ from geophone.record.processing import Measurement, Processed, Processing
 from geophone.record.readers import Reader, check_layers, samples_of
 from geophone.record.rooms import Rooms
 from geophone.record.schedule import Pace
+from geophone.record.transit import plain_numbers
 from geophone.record.watch import Alarm, Listener, SnapshotRing, Watch, Weights
 from geophone.record.what import What
 from geophone.signals import LAYER_NORMS

@@ -30,7 +30,7 @@ class LayerChanges:
     A change with lag L compares with the measurement L earlier, and with the first one while there are fewer than L: so
     nothing but the very first measurement is without a value, and `LAGS` and the number of measurements say which lag
     each one has. The last 8 measurements are kept, of symmetric matrices one triangle each (`Condensed`): at n = 256
-    that is 1.1 MB per layer where d is as large or larger, below it at most 6.4 MB (2.2 at 128, 0.4 at 32).
+    that is 1.1 MB per layer where d is as large or larger, below it at most 6.4 MB (2.7 at 128, 0.5 at 32).
 
     At most `rows` samples are read, evenly spaced and the same at every measurement: the cost grows with the cube of
     the smaller side, and changes are of whole representations.

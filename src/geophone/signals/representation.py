@@ -1,7 +1,7 @@
 """One measured representation, prepared so that comparing it with another measurement of the same layer is cheap."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -16,6 +16,8 @@ Array = npt.NDArray[np.floating]
 _Number = TypeVar("_Number", bound=np.floating)
 RIDGE = 1e-2  # for when something changed
 FINE_RIDGE = 1e-3  # for where, and for concepts
+# Up to this smaller side a representation takes at most 0.2 MB as it is, besides X where it is held on its features.
+_SMALL = 128
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,9 +168,13 @@ def _inner(a: Array, b: Array) -> float:
 
 class Condensed:
     """A representation kept for later in as little memory as gives the same numbers again: of symmetric matrices one
-    triangle, and on side "samples" no inverses, which follow from K."""
+    triangle, and on side "samples" no inverses, which follow from K. A small one is kept as it is: to unfold it would
+    take longer than what is done with it."""
 
     def __init__(self, seen: Representation) -> None:
+        self._as_it_is = seen if min(seen.n, seen.d) <= _SMALL else None
+        if self._as_it_is is not None:
+            return
         self._rest, self._matrix = replace(seen, matrix=np.zeros((0, 0), np.float32), inverses=()), seen.matrix
         self._inverses: list[Array] = []
         if seen.side == "samples":
@@ -178,10 +184,13 @@ class Condensed:
 
     @property
     def shape(self) -> tuple[int, int]:
-        return self._rest.n, self._rest.d
+        seen = self._as_it_is or self._rest
+        return seen.n, seen.d
 
     def whole(self, *, inverses: bool) -> Representation:
         """The representation as it was; what is not asked for may be left out."""
+        if self._as_it_is is not None:
+            return self._as_it_is
         rest = self._rest
         if rest.side != "samples":
             found = [_unpacked(inverse, rest.d) for inverse in self._inverses if inverses]
@@ -213,6 +222,7 @@ class Comparison:
     now: Representation
     then: Representation
     cross: npt.NDArray[np.float64] | None
+    _overlaps: dict[float, float] = field(default_factory=dict)
 
     @property
     def readable(self) -> bool:
@@ -247,11 +257,14 @@ def readable_overlap(pair: Comparison, ridge: float) -> float:
     """tr P(now) P(then): what a ridge probe can read from both."""
     if not pair.readable:
         return float("nan")
-    at = pair.now.ridges.index(ridge)
-    w, v = pair.now.inverses[at], pair.then.inverses[at]
-    if pair.cross is not None:  # tr(W C' V C) / n^2 with C = X(then)'X(now)
-        return float(np.vdot(pair.cross @ w, v @ pair.cross)) / pair.now.n**2
-    return _inner(w, v)
+    if ridge not in pair._overlaps:
+        at = pair.now.ridges.index(ridge)
+        w, v = pair.now.inverses[at], pair.then.inverses[at]
+        if pair.cross is not None:  # tr(W C' V C) / n^2 with C = X(then)'X(now)
+            pair._overlaps[ridge] = float(np.vdot(pair.cross @ w, v @ pair.cross)) / pair.now.n**2
+        else:
+            pair._overlaps[ridge] = _inner(w, v)
+    return pair._overlaps[ridge]
 
 
 def readable_change(pair: Comparison, ridge: float = RIDGE) -> float:

@@ -90,7 +90,7 @@ class Parcel:
         return Parcel(self.kind, replace(it, scalars=scalars))
 
 
-class Fetching:
+class Transit:
     """First in, first out: measurements of which a part is on an accelerator, and the rows of the steps between them.
 
     `put` starts what has to be copied, `arrived` gives what is there by now, in the order in which it was put. `start`

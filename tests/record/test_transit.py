@@ -8,9 +8,9 @@ from small_loop import network, options, train
 
 import geophone as gp
 from geophone.record import rooms
-from geophone.record.fetching import Fetching, SideCopy, is_here, plain_numbers
 from geophone.record.processing import Measurement
 from geophone.record.readers import Caught
+from geophone.record.transit import SideCopy, Transit, is_here, plain_numbers
 
 
 class Slow:
@@ -37,39 +37,39 @@ def measurement(step, **scalars):
 
 
 def test_parcels_arrive_in_the_order_in_which_they_were_put():
-    fetching = Fetching(Slow)
-    fetching.put("measured", measurement(0))
-    fetching.put("scalars", {"step": 1, "loss": torch.tensor(0.5)})
-    fetching.put("scalars", {"step": 2, "loss": 0.25})
-    fetching.put("measured", measurement(3, loss=torch.tensor(0.125), accuracy=1.0))
+    transit = Transit(Slow)
+    transit.put("measured", measurement(0))
+    transit.put("scalars", {"step": 1, "loss": torch.tensor(0.5)})
+    transit.put("scalars", {"step": 2, "loss": 0.25})
+    transit.put("measured", measurement(3, loss=torch.tensor(0.125), accuracy=1.0))
     first, second = Slow.made
     second.ready = True
-    assert list(fetching.arrived()) == []  # the second waits for the first
+    assert list(transit.arrived()) == []  # the second waits for the first
     first.ready = True
-    there = list(fetching.arrived())
+    there = list(transit.arrived())
     assert [kind for kind, _ in there] == ["measured", "scalars", "scalars", "measured"]
     assert there[1][1] == {"step": 1, "loss": 0.5} and there[2][1] == {"step": 2, "loss": 0.25}
     last = there[3][1]
     assert last.scalars == {"loss": 0.125, "accuracy": 1.0}
     assert torch.equal(last.caught.rows["a"], torch.full((2, 3), 3.0))
-    assert fetching.idle and not (first.waited or second.waited)
+    assert transit.idle and not (first.waited or second.waited)
 
 
 def test_rows_wait_for_one_another_and_no_longer_than_they_must():
-    fetching = Fetching(Slow)
+    transit = Transit(Slow)
     for step in range(100):
-        fetching.put("scalars", {"step": step, "loss": torch.tensor(float(step))})
+        transit.put("scalars", {"step": step, "loss": torch.tensor(float(step))})
     assert len(Slow.made) == 1 and len(Slow.made[0].tensors) == 64
-    rows = [row for _, row in fetching.arrived(wait=True)]
-    assert [row["loss"] for row in rows] == list(range(100)) and fetching.idle
+    rows = [row for _, row in transit.arrived(wait=True)]
+    assert [row["loss"] for row in rows] == list(range(100)) and transit.idle
 
 
 def test_what_is_under_way_is_counted_in_bytes():
-    fetching = Fetching(Slow)
-    fetching.put("measured", measurement(0))
-    assert fetching.held == 24
-    list(fetching.arrived(wait=True))
-    assert fetching.held == 0
+    transit = Transit(Slow)
+    transit.put("measured", measurement(0))
+    assert transit.held == 24
+    list(transit.arrived(wait=True))
+    assert transit.held == 0
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (), (5,), (2, 3, 4)])
@@ -83,7 +83,7 @@ def test_a_copy_has_shape_type_and_values_of_what_was_copied(shape, dtype):
         assert not one.numel() or one.data_ptr() != other.data_ptr()
 
 
-def test_what_is_on_the_cpu_needs_no_fetching():
+def test_what_is_on_the_cpu_needs_no_transit():
     assert is_here(measurement(0, loss=1.0)) and not is_here(measurement(0, loss=torch.tensor(1.0)))
     assert plain_numbers({"a": torch.tensor(2.0), "b": 3.0}) == {"a": 2.0, "b": 3.0}
 
@@ -101,7 +101,7 @@ def test_a_run_that_is_fetched_is_the_run_that_is_not(tmp_path, monkeypatch, syn
     with gp.Recorder(model, **options(tmp_path / "here", sync=True, every=2)) as recorder:
         train(model, recorder, 60)
     monkeypatch.setattr(rooms, "is_here", lambda it: False)
-    monkeypatch.setattr(rooms, "Fetching", lambda: Fetching(Late))
+    monkeypatch.setattr(rooms, "Transit", lambda: Transit(Late))
     model = network()
     with gp.Recorder(model, **options(tmp_path / "fetched", sync=sync, every=2)) as recorder:
         train(model, recorder, 60)
