@@ -134,12 +134,12 @@ def test_what_cannot_be_compared_is_said():
         compare(represent(x), represent(x[:16]))
 
 
-@pytest.mark.parametrize("shape", [(40, 7), (40, 40), (40, 90), (5, 1)])
+@pytest.mark.parametrize("shape", [*SHAPES, (200, 150), (150, 150), (140, 300)])
 def test_a_representation_kept_in_little_memory_is_the_same_again(shape):
     seen = represent(np.random.default_rng(6).normal(size=shape) + 3)
     kept = Condensed(seen)
     whole, part = kept.whole(inverses=True), kept.whole(inverses=False)
-    assert kept.shape == shape and part.inverses == ()
+    assert kept.shape == shape and part.inverses == (() if min(shape) > 128 else seen.inverses)
     for name in Representation.__slots__:
         np.testing.assert_array_equal(getattr(whole, name), getattr(seen, name), strict=True)
     np.testing.assert_array_equal(part.matrix, seen.matrix)

@@ -13,6 +13,7 @@ from torch import nn
 
 from geophone.dig.ablation import derangement
 from geophone.dig.effects import Link, early_output, effects, link, mixed, pooled, step_of
+from geophone.dig.samples import CHUNK
 from geophone.errors import InputError
 from geophone.record.anatomy import Anatomy, anatomy_of
 from geophone.record.capture import ActivationCapture
@@ -196,12 +197,16 @@ def _partial(a: np.ndarray, b: np.ndarray, y: torch.Tensor) -> np.ndarray:
 
 
 def _answers(model: nn.Module, anatomy: Anatomy, layers: Sequence[str], x: torch.Tensor) -> list[np.ndarray]:
-    with ActivationCapture(model, [model.get_submodule(name) for name in layers]) as capture:
-        model(x)
-    lacking = [name for name in layers if name not in capture]
-    if lacking:
-        raise InputError(f"{', '.join(lacking)} put out no tensor; choose other layers.")
-    return [pooled(capture[n], anatomy.unit_axis(model, n, capture[n])).double().cpu().numpy() for n in layers]
+    parts: dict[str, list[torch.Tensor]] = {name: [] for name in layers}
+    for some in x.split(CHUNK):
+        with ActivationCapture(model, [model.get_submodule(name) for name in layers]) as capture:
+            model(some)
+        lacking = [name for name in layers if name not in capture]
+        if lacking:
+            raise InputError(f"{', '.join(lacking)} put out no tensor; choose other layers.")
+        for name, found in parts.items():
+            found.append(pooled(capture[name], anatomy.unit_axis(model, name, capture[name])))
+    return [torch.cat(found).double().cpu().numpy() for found in parts.values()]
 
 
 def _judged(

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
+from geophone.dig.samples import CHUNK, joined
 from geophone.dig.subject import Specimen
 from geophone.point.swap import ENOUGH, Pair, Piece, Weights, parts_of, swap_test
 from geophone.record.probe import undisturbed
@@ -46,7 +47,7 @@ def swap_table(
     first = next(iter(models.values()))
     weights = {step: model.state_dict() for step, model in models.items()}
     groups = _parts(specimen, first, layer)
-    answers = answering(first, specimen)
+    answers = _remembering(answering(first, specimen), list(weights.values()))
     rows: Rows = []
     for start, end in WINDOWS:
         at = steps["target"]
@@ -144,10 +145,27 @@ def answering(model: nn.Module, specimen: Specimen) -> Callable[[Weights], np.nd
 
     def answers(weights: Weights) -> np.ndarray:
         with undisturbed(model), torch.no_grad():
-            output = functional_call(model, dict(weights), (x,), tie_weights=False)
+            parts = [functional_call(model, dict(weights), (part,), tie_weights=False) for part in x.split(CHUNK)]
+            output = joined(parts)
             return torch.as_tensor(specimen.score(output, y)).double().cpu().numpy()
 
     return answers
+
+
+def _remembering(answers: Callable[[Weights], np.ndarray], known: Sequence[Weights]) -> Callable[[Weights], np.ndarray]:
+    """`answers`, asked once for each of the weights that are `known`; mixtures of them are new every time."""
+    found: dict[int, np.ndarray] = {}
+    # As long as these are alive, nothing else has their places.
+    places = {id(weights) for weights in known}
+
+    def asked(weights: Weights) -> np.ndarray:
+        if id(weights) not in places:
+            return answers(weights)
+        if id(weights) not in found:
+            found[id(weights)] = answers(weights)
+        return found[id(weights)]
+
+    return asked
 
 
 def _parts(specimen: Specimen, model: nn.Module, layer: str) -> dict[str, Sequence[Piece]]:
