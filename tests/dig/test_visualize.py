@@ -58,6 +58,20 @@ def test_the_image_of_a_matched_filter_is_its_template():
     assert found[0, 1:].max() < 0.7 and found[1, [0, 2, 3]].max() < 0.7
 
 
+@pytest.mark.parametrize(("where", "bounded"), [("neuron", True), ("channel", False)])
+def test_contrast_is_bounded_where_that_is_nearer_to_what_was_planted(where, bounded):
+    model, planted = layer_of(list(templates())), templates()
+    match = {}
+    for contrast in (None, 0.5):
+        style = Style(where=where, contrast=contrast, steps=256)
+        [images] = visualize([model], "1", units_of(range(4), 4), GREY, rng=seeded(), style=style)
+        match[contrast] = np.mean(
+            [alike(image[0], template[0]) for image, template in zip(images, planted, strict=True)]
+        )
+    assert (match[0.5] > match[None] + 0.05) == bounded and abs(match[0.5] - match[None]) > 0.05
+    assert Style(where=where).bound == (0.5 if bounded else None)
+
+
 def test_without_a_bound_on_contrast_the_image_is_black_and_white():
     model = layer_of(list(templates()))
     make = {c: visualize([model], "1", units_of([0], 4), GREY, rng=seeded(), style=Style(steps=200, contrast=c,
@@ -159,7 +173,7 @@ def test_what_cannot_be_visualised_is_refused():
         visualize([model], "1", units_of([0], 5), GREY, rng=seeded(), style=Style(steps=1))
     with pytest.raises(InputError, match="give 0 to 3"):
         units_of([4], 4)
-    for wrong in ({"where": "everywhere"}, {"steps": 0}, {"contrast": 0.0}):
+    for wrong in ({"where": "everywhere"}, {"steps": 0}, {"contrast": 0.0}, {"contrast": "low"}):
         with pytest.raises(InputError):
             Style(**wrong)
 

@@ -30,6 +30,7 @@ class Style:
     An image stays within its canvas by a sigmoid. Without bound the optimum of a linear score is black and white, the
     sign of what the unit looks for; `contrast`, the most that an image's standard deviation may be before the sigmoid,
     keeps gradations: at 0.2 the image is the template of a matched filter, but weak ones may not suffice deep down.
+    "auto" is 0.5 for a neuron, and no bound (None) for a channel, whose images match what was planted better without.
     """
 
     steps: int = 512
@@ -40,13 +41,21 @@ class Style:
     where: str = "channel"
     copies: int = 1
     diversity: float = 0.0
-    contrast: float | None = None
+    contrast: float | str | None = "auto"
+
+    @property
+    def bound(self) -> float | None:
+        """The contrast that holds."""
+        if self.contrast == "auto":
+            return 0.5 if self.where == "neuron" else None
+        return None if self.contrast is None else float(self.contrast)
 
     def __post_init__(self) -> None:
         if self.where not in ("channel", "neuron") or self.steps < 1 or self.copies < 1:
             raise InputError(f"{self}: where is channel or neuron, steps and copies are 1 or more.")
-        if self.contrast is not None and not self.contrast > 0:
-            raise InputError(f"contrast={self.contrast}: give a number above 0, or None for no bound.")
+        given = self.contrast
+        if not (given is None or given == "auto" or (isinstance(given, int | float) and given > 0)):
+            raise InputError(f'contrast={given!r}: give a number above 0, "auto", or None for no bound.')
 
 
 @dataclass(frozen=True)
@@ -99,7 +108,7 @@ def visualize(
     spectrum = 0.01 * torch.randn(count, channels, height, width // 2 + 1, 2, generator=generator)
     spectrum.requires_grad_(True)
     optimizer = torch.optim.Adam([spectrum], lr=style.rate)
-    fixed = _Fixed(canvas, style.contrast)
+    fixed = _Fixed(canvas, style.bound)
     towards = torch.from_numpy(directions)
     readers = [_Reader(model, layer) for model in models]
     units = np.flatnonzero(directions.any(0))
