@@ -102,7 +102,8 @@ def lags(velocity: np.ndarray, *, rng: np.random.Generator, draws: int = 199) ->
     found = []
     for first in range(layers):
         for second in range(first + 1, layers):
-            curves = np.stack([_cross(white[:, first], white[order, second]) for order in orders])
+            crossed = _crossed(white[:, first], white[:, second])
+            curves = np.stack([crossed[np.arange(runs), order].mean(axis=0) for order in orders])
             greatest = np.abs(curves).max(axis=1)
             at = int(np.abs(curves[0]).argmax())
             p = (1 + (greatest[1:] >= greatest[0]).sum()) / len(orders)
@@ -166,14 +167,14 @@ def _whitened(values: np.ndarray) -> np.ndarray:
     return np.divide(rest - rest.mean(axis=2, keepdims=True), spread, out=np.zeros_like(rest), where=spread > 0)
 
 
-def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Mean over runs of the correlation of a[t] with b[t + lag], for lags -20 ... 20."""
+def _crossed(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The correlation of a[t] of one run with b[t + lag] of another, for lags -20 ... 20: (runs, runs, lags)."""
     length = a.shape[1]
-    curve = []
+    curves = []
     for lag in range(-MOST_LAG, MOST_LAG + 1):
         early, late = (a[:, : length - lag], b[:, lag:]) if lag >= 0 else (a[:, -lag:], b[:, : length + lag])
-        curve.append(float((early * late).mean()))
-    return np.array(curve)
+        curves.append(early @ late.T / early.shape[1])
+    return np.stack(curves, axis=2)
 
 
 def _mean_over(rows: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ _HOME = {
     "cka_change": "geophone.signals.representation",
     "class_probability": "geophone.signals.behaviour",
     "compare": "geophone.signals.representation",
-    "components": "geophone.signals.outputs",
+    "components": "geophone.signals.components",
     "concept": "geophone.signals.concepts",
     "decodability": "geophone.signals.concepts",
     "by_group": "geophone.signals.norms",

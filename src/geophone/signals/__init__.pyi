@@ -8,6 +8,7 @@ from geophone.signals.behaviour import next_token_probability as next_token_prob
 from geophone.signals.behaviour import regression_error as regression_error
 from geophone.signals.behaviour import right_probability as right_probability
 from geophone.signals.blocks import is_updated as is_updated
+from geophone.signals.components import components as components
 from geophone.signals.concepts import Concept as Concept
 from geophone.signals.concepts import Decodability as Decodability
 from geophone.signals.concepts import concept as concept
@@ -24,7 +25,6 @@ from geophone.signals.norms import owners as owners
 from geophone.signals.norms import squared_norms as squared_norms
 from geophone.signals.norms import total_norm as total_norm
 from geophone.signals.outputs import OutputSketch as OutputSketch
-from geophone.signals.outputs import components as components
 from geophone.signals.representation import Comparison as Comparison
 from geophone.signals.representation import FINE_RIDGE as FINE_RIDGE
 from geophone.signals.representation import RIDGE as RIDGE
