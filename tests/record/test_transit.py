@@ -64,6 +64,16 @@ def test_rows_wait_for_one_another_and_no_longer_than_they_must():
     assert [row["loss"] for row in rows] == list(range(100)) and transit.idle
 
 
+def test_who_is_interrupted_is_given_the_others_later():
+    transit = Transit(Slow)
+    for step in range(3):
+        transit.put("scalars", {"step": step, "loss": torch.tensor(float(step))})
+    first = transit.arrived(wait=True)
+    assert next(first)[1] == {"step": 0, "loss": 0.0}
+    first.close()
+    assert [row["loss"] for _, row in transit.arrived(wait=True)] == [1.0, 2.0] and transit.idle
+
+
 def test_what_is_under_way_is_counted_in_bytes():
     transit = Transit(Slow)
     transit.put("measured", measurement(0))

@@ -90,6 +90,21 @@ class Parcel:
         return Parcel(self.kind, replace(it, scalars=scalars))
 
 
+@dataclass(slots=True)
+class _Load:
+    """Parcels whose tensors, of `size` bytes in all, are copied together; those before `place` have been given out."""
+
+    copy: Copy
+    parcels: deque[Parcel]
+    size: int
+    place: int = 0
+
+    def next(self) -> Parcel:
+        parcel = self.parcels.popleft()
+        start, self.place = self.place, self.place + len(parcel.tensors())
+        return parcel.holding(self.copy.tensors[start : self.place])
+
+
 class Transit:
     """First in, first out: measurements of which a part is on an accelerator, and the rows of the steps between them.
 
@@ -100,7 +115,7 @@ class Transit:
     def __init__(self, start: Callable[[Sequence[torch.Tensor]], Copy] = SideCopy) -> None:
         self._start = start
         self._waiting: list[Parcel] = []
-        self._under_way: deque[tuple[Copy, deque[Parcel], int]] = deque()
+        self._under_way: deque[_Load] = deque()
 
     @property
     def idle(self) -> bool:
@@ -109,7 +124,7 @@ class Transit:
     @property
     def held(self) -> int:
         """Bytes that are under way."""
-        return sum(size for _, _, size in self._under_way)
+        return sum(load.size for load in self._under_way)
 
     def put(self, kind: str, content: Row | Measurement) -> None:
         self._waiting.append(Parcel(kind, content))
@@ -120,20 +135,19 @@ class Transit:
         """The parcels that are there; with `wait`, all of them."""
         if wait and self._waiting:
             self._set_off()
-        while self._under_way and self._under_way[0][0].done(wait=wait):
-            copy, parcels, _ = self._under_way.popleft()
-            place = 0
-            for parcel in parcels:
-                count = len(parcel.tensors())
-                parcel = parcel.holding(copy.tensors[place : place + count])
-                place += count
+        while self._under_way and self._under_way[0].copy.done(wait=wait):
+            load = self._under_way[0]
+            # One by one: whoever takes them may be interrupted, and is given the others then.
+            while load.parcels:
+                parcel = load.next()
                 yield parcel.kind, parcel.content
+            self._under_way.popleft()
 
     def _set_off(self) -> None:
         parcels, self._waiting = deque(self._waiting), []
         tensors = [tensor for parcel in parcels for tensor in parcel.tensors()]
         size = sum(t.numel() * t.element_size() for t in tensors)
-        self._under_way.append((self._start(tensors), parcels, size))
+        self._under_way.append(_Load(self._start(tensors), parcels, size))
 
 
 def is_here(it: Measurement) -> bool:
