@@ -13,10 +13,9 @@ from torch import nn
 
 from geophone.dig.ablation import derangement
 from geophone.dig.effects import Link, early_output, effects, link, mixed, pooled, step_of
-from geophone.dig.samples import CHUNK
+from geophone.dig.samples import passes
 from geophone.errors import InputError
 from geophone.record.anatomy import Anatomy, anatomy_of
-from geophone.record.capture import ActivationCapture
 from geophone.record.probe import bare, undisturbed
 
 SEED_R = 0.7
@@ -198,9 +197,7 @@ def _partial(a: np.ndarray, b: np.ndarray, y: torch.Tensor) -> np.ndarray:
 
 def _answers(model: nn.Module, anatomy: Anatomy, layers: Sequence[str], x: torch.Tensor) -> list[np.ndarray]:
     parts: dict[str, list[torch.Tensor]] = {name: [] for name in layers}
-    for some in x.split(CHUNK):
-        with ActivationCapture(model, [model.get_submodule(name) for name in layers]) as capture:
-            model(some)
+    for capture, _ in passes(model, [model.get_submodule(name) for name in layers], x):
         lacking = [name for name in layers if name not in capture]
         if lacking:
             raise InputError(f"{', '.join(lacking)} put out no tensor; choose other layers.")

@@ -1,6 +1,6 @@
 """What a layer is dug with: inputs in equal numbers of each class, and each unit's answer to them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,13 +122,22 @@ def read(model: nn.Module, layers: Sequence[str], x: torch.Tensor, *, reduce: st
     parts: dict[str, list[torch.Tensor]] = {name: [] for name in layers}
     outputs = []
     with undisturbed(model), torch.no_grad():
-        for chunk in x.split(CHUNK):
-            with ActivationCapture(model, layers) as capture:
-                outputs.append(model(chunk))
+        for capture, output in passes(model, layers, x):
+            outputs.append(output)
             for name in layers:
                 parts[name].append(_reduced(capture[name], reduce))
     matrices = {name: torch.cat(chunks).float().cpu().numpy() for name, chunks in parts.items()}
     return ForwardPass(matrices, joined(outputs))
+
+
+def passes(
+    model: nn.Module, select: Sequence[str | nn.Module], x: torch.Tensor
+) -> Iterator[tuple[ActivationCapture, Any]]:
+    """Forward, some inputs at a time: what the modules that are `select`ed put out, and the network's output."""
+    for some in x.split(CHUNK):
+        with ActivationCapture(model, select) as capture:
+            output = model(some)
+        yield capture, output
 
 
 def joined(outputs: Sequence[Any]) -> Any:

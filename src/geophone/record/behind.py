@@ -16,22 +16,18 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from geophone.errors import StoreError
+from geophone.record.memory import aligned, berths, tensor_at
 from geophone.record.processing import Key, Measurement, Processed, Processing
 from geophone.store.locks import lock_behind
 from geophone.store.writer import Row
 
 # Measurements that may be under way at a time, as far as so many bytes hold them; one always may.
 MOST, MEMORY = 8, 64 * 10**6
-_ALIGNED = 64
 _SERVE = "import sys; from geophone.record.behind import serve; serve(int(sys.argv[1]), int(sys.argv[2]))"
-
-# Where a tensor lies: type, shape, first byte.
-_Place = tuple[torch.dtype, tuple[int, ...], int]
 
 
 class Lost(Exception):
@@ -70,7 +66,7 @@ class Child:
     """The process, from when it is asked for; it takes seconds to get ready, and nobody has to wait."""
 
     def __init__(self, size: int) -> None:
-        self.size = -(-size // _ALIGNED) * _ALIGNED
+        self.size = aligned(size)
         self.slots = max(1, min(MOST, MEMORY // max(self.size, 1)))
         shared = _shared(self.slots * self.size)
         ours, theirs = socket.socketpair()
@@ -110,7 +106,8 @@ class Behind:
     """The room that is another process. Rows travel through shared memory, the rest as messages, in order."""
 
     def __init__(self, child: Child, processing: Processing) -> None:
-        self._child, self._memory, self._processing = child, memoryview(child.memory), processing
+        self._child, self._processing = child, processing
+        self._memory = torch.frombuffer(child.memory, dtype=torch.uint8)
         # Asked at every step of the training, which a connection's own poll takes 20 times as long for.
         self._answers = select.poll()
         self._answers.register(child.connection.fileno(), select.POLLIN)
@@ -164,13 +161,13 @@ class Behind:
         with _noticed():
             slot, tensors = self._free.popleft(), it.tensors
             self._given += 1
-            places, end = _places(tensors, slot * self._child.size)
+            places, end = berths(tensors.values(), slot * self._child.size)
             if end > (slot + 1) * self._child.size:  # larger than what there was to go by, as of a longer batch in band
                 content: Mapping[Key, Any] = tensors
             else:
-                for place, tensor in zip(places.values(), tensors.values(), strict=True):
-                    _at(self._memory, place).copy_(tensor)
-                content = places
+                for place, tensor in zip(places, tensors.values(), strict=True):
+                    tensor_at(self._memory, place).copy_(tensor)
+                content = dict(zip(tensors, places, strict=True))
             self._send(kind, (slot, it.holding({}), content, scalars))
 
     def _send_scalars(self) -> None:
@@ -234,7 +231,7 @@ def serve(connection: int, shared: int) -> None:
     processing, size, threads, precision = content
     torch.set_num_threads(threads)
     torch.set_float32_matmul_precision(precision)
-    memory = memoryview(mmap.mmap(shared, max(size, 1)))
+    memory = torch.frombuffer(mmap.mmap(shared, max(size, 1)), dtype=torch.uint8)
     with lock_behind(processing.writer.folder):
         try:
             for kind, content in _messages(link):
@@ -262,7 +259,7 @@ def _messages(link: Connection) -> Iterator[tuple[str, Any]]:
             return
 
 
-def _done(processing: Processing, kind: str, content: Any, memory: memoryview) -> tuple[int, Any]:
+def _done(processing: Processing, kind: str, content: Any, memory: torch.Tensor) -> tuple[int, Any]:
     """Do what a message asks; the answer, of which a writer's error is one."""
     slot = -1
     try:
@@ -276,7 +273,7 @@ def _done(processing: Processing, kind: str, content: Any, memory: memoryview) -
             slot, it, tensors, scalars = content
             for row in scalars:
                 processing.writer.add([], row)
-            there = {k: t if isinstance(t, torch.Tensor) else _at(memory, t) for k, t in tensors.items()}
+            there = {k: t if isinstance(t, torch.Tensor) else tensor_at(memory, t) for k, t in tensors.items()}
             return slot, _portable(getattr(processing, kind)(it.holding(there)))
     except (StoreError, OSError) as error:
         return slot, error
@@ -298,23 +295,6 @@ def _plain(error: Exception) -> Exception:
     return error
 
 
-def _places(tensors: Mapping[Key, torch.Tensor], start: int) -> tuple[dict[Key, _Place], int]:
-    """Where each tensor lies when they stand one after another from byte `start`, and where the last one ends."""
-    places: dict[Key, _Place] = {}
-    for key, tensor in tensors.items():
-        places[key] = (tensor.dtype, tuple(tensor.shape), start)
-        start += -(-tensor.numel() * tensor.element_size() // _ALIGNED) * _ALIGNED
-    return places, start
-
-
 def size_of(it: Measurement) -> int:
     """Bytes that a slot for `it` takes."""
-    return _places(it.tensors, 0)[1]
-
-
-def _at(memory: memoryview, place: _Place) -> torch.Tensor:
-    dtype, shape, start = place
-    count = int(np.prod(shape))
-    if not count:
-        return torch.empty(shape, dtype=dtype)
-    return torch.frombuffer(memory, dtype=dtype, count=count, offset=start).view(shape)
+    return berths(it.tensors.values())[1]

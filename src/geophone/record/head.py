@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from geophone.record.capture import first_tensor
+from geophone.record.nested import Placed
 from geophone.record.probe import Probe
 from geophone.record.scoring import Scorer
 
@@ -23,7 +24,7 @@ class Head:
 
     module: nn.Linear
     scorer: Scorer
-    _placed: dict[tuple[torch.device, int, int], tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
+    _placed: Placed = field(default_factory=Placed)
 
     @contextmanager
     def only(self, part: slice) -> Iterator[None]:
@@ -31,12 +32,9 @@ class Head:
         scored among these samples, in order; of one position where none is."""
 
         def narrow(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-            device = args[0].device
-            key = (device, part.start, part.stop)
-            if key not in self._placed:
-                sample, place = self.scorer.places_in(part)
-                self._placed[key] = (sample.to(device), place.to(device))
-            return (args[0][self._placed[key]][None], *args[1:])
+            key = (part.start, part.stop)
+            places = self._placed.on(args[0].device, key, lambda: self.scorer.places_in(part))
+            return (args[0][places][None], *args[1:])
 
         hook = self.module.register_forward_pre_hook(narrow)
         try:

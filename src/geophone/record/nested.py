@@ -1,7 +1,7 @@
 """Tensors inside of what a model takes and puts out: tuples, lists, mappings, dataclasses."""
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
@@ -40,6 +40,20 @@ def mapped(value: Value, change: Callable[[torch.Tensor], torch.Tensor]) -> Valu
 def copied(value: Value) -> Value:
     """`value` with a copy of every tensor in it, cut off from any graph."""
     return mapped(value, lambda tensor: tensor.detach().clone())
+
+
+class Placed:
+    """Index tensors, masks and answers, made and brought to each device once."""
+
+    def __init__(self) -> None:
+        self._there: dict[tuple[torch.device, Hashable], Any] = {}
+
+    def on(self, device: torch.device, what: Hashable, make: Callable[[], Value]) -> Value:
+        """What `make` gives, with its tensors on `device`; made at the first asking for `what` there."""
+        if (device, what) not in self._there:
+            self._there[device, what] = mapped(make(), lambda tensor: tensor.to(device))
+        found: Value = self._there[device, what]
+        return found
 
 
 def _inside(value: object) -> Iterable[object]:

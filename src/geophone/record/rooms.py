@@ -126,21 +126,20 @@ class Rooms:
 
     def measured(self, it: Measurement) -> None:
         """Take one measurement."""
-        if self._transit.idle and is_here(it):
-            self._tried(lambda room: room.measured(it))
-            return
-        if self._transit.held + size_of(it) > MEMORY:  # one always may be under way
-            self._hand_on(wait=True)
-        self._transit.put("measured", it)
-        self._hand_on(wait=not self.is_behind)
+        self._take("measured", it)
 
     def recall(self, it: Measurement) -> None:
         """Remember a measurement that is written already."""
+        self._take("recall", it)
+
+    def _take(self, kind: str, it: Measurement) -> None:
         if self._transit.idle and is_here(it):
-            self._tried(lambda room: room.recall(it))
-        else:
-            self._transit.put("recall", it)
+            self._tried(partial(_give, kind=kind, content=it))
+            return
+        if self._transit.held + size_of(it) > MEMORY:  # one always may be under way
             self._hand_on(wait=True)
+        self._transit.put(kind, it)
+        self._hand_on(wait=not self.is_behind)
 
     def collect(self, *, wait: bool = False) -> list[Processed]:
         """What has been finished since the last call; with `wait`, all that was given."""

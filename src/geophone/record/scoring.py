@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ import torch
 
 from geophone.errors import InputError
 from geophone.record.capture import tensors_in
+from geophone.record.nested import Placed
 from geophone.record.probe import Probe
 from geophone.record.tokens import next_tokens, token_columns
 from geophone.record.what import What
@@ -35,6 +36,7 @@ _SKETCHED = 2**21
 _ROWS_AT_A_TIME = 64
 # From the output on some of the probe's samples, and which these are.
 Score = Callable[[Any, slice], torch.Tensor]
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -189,11 +191,11 @@ def _classes(sight: _Sight, labels: torch.Tensor) -> Scorer:
         # One number is the logit of the second of two classes.
         return torch.cat([torch.zeros_like(flat), flat], 1) if flat.shape[1] == 1 else flat
 
-    placed = _Placed(lambda part: (labels[part],))
+    placed = _OfPart(lambda part: labels[part])
 
     def score(output: Any, part: slice) -> torch.Tensor:
         rows = logits(output)
-        return right_probability(rows, *placed.on(rows.device, part))
+        return right_probability(rows, placed.on(rows.device, part))
 
     class_probability(logits(sight.output), labels[sight.some])  # where they do not fit, it says so
     samples = {"sample": np.arange(len(labels)), "label": labels.numpy()}
@@ -202,11 +204,11 @@ def _classes(sight: _Sight, labels: torch.Tensor) -> Scorer:
 
 
 def _numbers(sight: _Sight, labels: torch.Tensor) -> Scorer:
-    placed = _Placed(lambda part: (labels[part],))
+    placed = _OfPart(lambda part: labels[part])
 
     def score(output: Any, part: slice) -> torch.Tensor:
         tensor = sight.tensor(output)
-        (answers,) = placed.on(tensor.device, part)
+        answers = placed.on(tensor.device, part)
         numbers = tensor.reshape(answers.shape) if tensor.numel() == answers.numel() else tensor
         return regression_error(numbers.reshape(len(answers), -1), answers.reshape(len(answers), -1))
 
@@ -226,18 +228,18 @@ def _positions(sight: _Sight, tokens: torch.Tensor, targets: torch.Tensor, *, cl
     first = _some(places, 0, max(1, _SKETCHED // width))
 
     def scored(among: Callable[[Positions, slice], Positions]) -> tuple[Score, Score]:
-        every, sketched = (_Placed(partial(_columns, among, those)) for those in (places, first))
+        every, sketched = (_OfPart(partial(among, those)) for those in (places, first))
 
         def score(output: Any, part: slice) -> torch.Tensor:
             tensor = logits(output)
-            mine = Positions(*every.on(tensor.device, part))
+            mine = every.on(tensor.device, part)
             # At least one: the shape of the output is looked at where nothing of these samples is scored, too.
             starts = range(0, max(1, len(mine.sample)), _ROWS_AT_A_TIME)
             return torch.cat([next_token_probability(tensor, _some(mine, start)) for start in starts])
 
         def rows(output: Any, part: slice) -> torch.Tensor:
             tensor = logits(output)
-            mine = Positions(*sketched.on(tensor.device, part))
+            mine = sketched.on(tensor.device, part)
             return tensor[mine.sample, mine.place].float().softmax(-1)
 
         return score, rows
@@ -252,25 +254,14 @@ def _positions(sight: _Sight, tokens: torch.Tensor, targets: torch.Tensor, *, cl
     return replace(wide, narrow=replace(wide, score=score, rows=rows))
 
 
-class _Placed:
-    """What goes with some of the samples, brought to a device once."""
+class _OfPart(Generic[_Value]):
+    """What goes with some of the samples, on the device of their output."""
 
-    def __init__(self, make: Callable[[slice], tuple[torch.Tensor, ...]]) -> None:
-        self._make = make
-        self._there: dict[tuple[torch.device, int, int], tuple[torch.Tensor, ...]] = {}
+    def __init__(self, make: Callable[[slice], _Value]) -> None:
+        self._make, self._placed = make, Placed()
 
-    def on(self, device: torch.device, part: slice) -> tuple[torch.Tensor, ...]:
-        key = (device, part.start, part.stop)
-        if key not in self._there:
-            self._there[key] = tuple(tensor.to(device) for tensor in self._make(part))
-        return self._there[key]
-
-
-def _columns(
-    among: Callable[[Positions, slice], Positions], places: Positions, part: slice
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    mine = among(places, part)
-    return mine.sample, mine.place, mine.token
+    def on(self, device: torch.device, part: slice) -> _Value:
+        return self._placed.on(device, (part.start, part.stop), lambda: self._make(part))
 
 
 def _some(places: Positions, start: int, count: int = _ROWS_AT_A_TIME) -> Positions:

@@ -8,15 +8,15 @@ from typing import Any, Protocol
 
 import torch
 
+from geophone.record.memory import berths, tensor_at
 from geophone.record.processing import Measurement
 from geophone.store.writer import Row
 
-_ALIGNED = 64
 # Rows of steps that wait for their tensors to be fetched together; a measurement takes them along.
 _MOST_ROWS = 64
 
 
-class Copy(Protocol):
+class Copying(Protocol):
     """Copies under way: `tensors` are theirs, to be read once they are `done`."""
 
     tensors: Sequence[torch.Tensor]
@@ -36,20 +36,15 @@ class SideCopy:
         sides = {device: _side(device) for device in devices}
         for device, side in sides.items():
             side.wait_stream(torch.cuda.current_stream(device))
-        starts = [0]
-        for tensor in tensors:
-            starts.append(starts[-1] + -(-tensor.numel() * tensor.element_size() // _ALIGNED) * _ALIGNED)
-        memory = torch.empty(starts[-1], dtype=torch.uint8, pin_memory=bool(devices))
-        self.tensors = []
-        for start, tensor in zip(starts[:-1], tensors, strict=True):
-            size = tensor.numel() * tensor.element_size()
-            target = memory[start : start + size].view(tensor.dtype).view(tensor.shape)
+        places, size = berths(tensors)
+        memory = torch.empty(size, dtype=torch.uint8, pin_memory=bool(devices))
+        self.tensors = [tensor_at(memory, place) for place in places]
+        for target, tensor in zip(self.tensors, tensors, strict=True):
             if tensor.is_cuda:
                 with torch.cuda.stream(sides[tensor.device]):
                     target.copy_(tensor, non_blocking=True)
             else:
                 target.copy_(tensor)
-            self.tensors.append(target)
         self._events = [side.record_event() for side in sides.values()]
 
     def done(self, *, wait: bool = False) -> bool:
@@ -91,10 +86,10 @@ class Parcel:
 
 
 @dataclass(slots=True)
-class _Load:
+class _Shipment:
     """Parcels whose tensors, of `size` bytes in all, are copied together; those before `place` have been given out."""
 
-    copy: Copy
+    copy: Copying
     parcels: deque[Parcel]
     size: int
     place: int = 0
@@ -112,10 +107,10 @@ class Transit:
     is what copies.
     """
 
-    def __init__(self, start: Callable[[Sequence[torch.Tensor]], Copy] = SideCopy) -> None:
+    def __init__(self, start: Callable[[Sequence[torch.Tensor]], Copying] = SideCopy) -> None:
         self._start = start
         self._waiting: list[Parcel] = []
-        self._under_way: deque[_Load] = deque()
+        self._under_way: deque[_Shipment] = deque()
 
     @property
     def idle(self) -> bool:
@@ -124,7 +119,7 @@ class Transit:
     @property
     def held(self) -> int:
         """Bytes that are under way."""
-        return sum(load.size for load in self._under_way)
+        return sum(shipment.size for shipment in self._under_way)
 
     def put(self, kind: str, content: Row | Measurement) -> None:
         self._waiting.append(Parcel(kind, content))
@@ -136,18 +131,18 @@ class Transit:
         if wait and self._waiting:
             self._set_off()
         while self._under_way and self._under_way[0].copy.done(wait=wait):
-            load = self._under_way[0]
+            shipment = self._under_way[0]
             # One by one: whoever takes them may be interrupted, and is given the others then.
-            while load.parcels:
-                parcel = load.next()
+            while shipment.parcels:
+                parcel = shipment.next()
                 yield parcel.kind, parcel.content
             self._under_way.popleft()
 
     def _set_off(self) -> None:
         parcels, self._waiting = deque(self._waiting), []
         tensors = [tensor for parcel in parcels for tensor in parcel.tensors()]
-        size = sum(t.numel() * t.element_size() for t in tensors)
-        self._under_way.append(_Load(self._start(tensors), parcels, size))
+        size = sum(tensor.nbytes for tensor in tensors)
+        self._under_way.append(_Shipment(self._start(tensors), parcels, size))
 
 
 def is_here(it: Measurement) -> bool:

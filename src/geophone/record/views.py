@@ -1,6 +1,6 @@
 """Reading a layer's output as a matrix of samples x features."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -10,6 +10,7 @@ from torch import nn
 from geophone.errors import InputError
 from geophone.record.axes import FIRST, Samples, Shape, features_last, words
 from geophone.record.naming import matches
+from geophone.record.nested import Placed
 from geophone.record.what import Views
 from geophone.records import ADDED
 
@@ -37,9 +38,7 @@ class View:
     count: int = 0
     real: torch.Tensor | None = None
     mask: torch.Tensor | None = None
-    _placed: dict[tuple[str, int, torch.device], torch.Tensor] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
+    _placed: Placed = field(default_factory=Placed, init=False, repr=False, compare=False)
 
     def __call__(self, output: torch.Tensor) -> torch.Tensor:
         x = self.arranged(output)
@@ -88,7 +87,7 @@ class View:
         if last.is_contiguous():
             # What convolutions put out on a CPU lies channels-last: its rows can be picked without a copy of it all.
             return last.flatten(0, -2).index_select(0, self._index(count, x.device))
-        within = self._on(x.device, "within", count, lambda: self._within(count))
+        within = self._placed.on(x.device, ("within", count), lambda: self._within(count))
         index = within.unsqueeze(1).expand(-1, x.shape[1], -1)
         return x.flatten(2).gather(2, index).transpose(1, 2).flatten(0, 1)
 
@@ -96,7 +95,7 @@ class View:
         if self.mask is None or self.mask.shape[1] != tokens.shape[1]:
             return tokens[:, -1]
         mask, width, device = self.mask, tokens.shape[1], tokens.device
-        ends = self._on(device, "ends", width, lambda: (torch.arange(width) * mask).argmax(1))
+        ends = self._placed.on(device, ("ends", width), lambda: (torch.arange(width) * mask).argmax(1))
         return tokens[torch.arange(len(tokens), device=device), ends]
 
     def _mean(self, tokens: torch.Tensor) -> torch.Tensor:
@@ -104,7 +103,7 @@ class View:
         if self.mask is None or self.mask.shape[1] != tokens.shape[1]:
             return tokens.mean(1)
         mask = self.mask
-        weights = self._on(tokens.device, "mask", tokens.shape[1], lambda: mask).to(tokens.dtype).unsqueeze(2)
+        weights = self._placed.on(tokens.device, "mask", lambda: mask).to(tokens.dtype).unsqueeze(2)
         return torch.where(weights > 0, tokens, 0).sum(1) / weights.sum(1).clamp(min=1)
 
     def _within(self, count: int) -> torch.Tensor:
@@ -120,14 +119,7 @@ class View:
             rows = within + torch.arange(0, len(within) * count, count).unsqueeze(1)
             return rows.flatten() if self.real is None else rows[self.real]
 
-        return self._on(device, "rows", count, made)
-
-    def _on(self, device: torch.device, what: str, count: int, make: Callable[[], torch.Tensor]) -> torch.Tensor:
-        """What `make` gives of an output of `count` positions, made and brought to `device` once."""
-        key = (what, count, device)
-        if key not in self._placed:
-            self._placed[key] = make().to(device)
-        return self._placed[key]
+        return self._placed.on(device, ("rows", count), made)
 
 
 def kind_of(names: Sequence[str], module: nn.Module, shape: Shape, views: Views) -> str:

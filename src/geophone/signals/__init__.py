@@ -39,7 +39,6 @@ _HOME = {
     "right_probability": "geophone.signals.behaviour",
     "represent": "geophone.signals.representation",
     "subspace_change": "geophone.signals.representation",
-    "squared_norms": "geophone.signals.norms",
     "total_norm": "geophone.signals.norms",
 }
 __all__ = list(_HOME)

@@ -22,7 +22,6 @@ from geophone.signals.norms import by_group as by_group
 from geophone.signals.norms import each_norm as each_norm
 from geophone.signals.norms import grouped_norms as grouped_norms
 from geophone.signals.norms import owners as owners
-from geophone.signals.norms import squared_norms as squared_norms
 from geophone.signals.norms import total_norm as total_norm
 from geophone.signals.outputs import OutputSketch as OutputSketch
 from geophone.signals.representation import Comparison as Comparison

@@ -21,15 +21,10 @@ def grouped_norms(tensors: Sequence[torch.Tensor | None], groups: npt.NDArray[np
     `groups` (len(tensors),) says which of `count` layers every tensor belongs to, -1 for none (it counts in the whole
     only). A None (a parameter without a gradient) counts as nothing; a group that has nothing else is NaN.
     """
-    return by_group(squared_norms(tensors), groups, count)
-
-
-def squared_norms(tensors: Sequence[torch.Tensor | None]) -> npt.NDArray[np.float64]:
-    """The squared norm of each tensor, -1 for a None; one transfer for all of them."""
     there = [i for i, tensor in enumerate(tensors) if tensor is not None]
     squares = np.full(len(tensors), -1.0)
     squares[there] = np.square(each_norm([t for t in tensors if t is not None]).cpu().numpy())
-    return squares
+    return by_group(squares, groups, count)
 
 
 @torch.no_grad()
@@ -43,7 +38,7 @@ def each_norm(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
 
 
 def by_group(squares: npt.NDArray[np.float64], groups: npt.NDArray[np.intp], count: int) -> np.ndarray:
-    """`grouped_norms` of tensors with these `squared_norms`."""
+    """`grouped_norms` of tensors whose norms have these `squares`, -1 for a None."""
     there = ~(squares < 0)
     owned = there & (groups >= 0)
     sums = np.full(count + 1, np.nan)
