@@ -139,11 +139,11 @@ def _():
     return _timm("efficientnet_b0"), images(64)
 
 
-@case("segmentation-models-pytorch", "Unet, resnet18", "decoder.blocks.{}", count=5)
+@case("segmentation-models-pytorch", "Unet, tu-resnet18", "decoder.blocks.{}", count=5)
 def _():
     import segmentation_models_pytorch as smp
 
-    return smp.Unet("resnet18", encoder_weights=None, classes=2), images(64, 4)
+    return smp.Unet("tu-resnet18", encoder_weights=None, classes=2), images(64, 4)
 
 
 class _Graph(nn.Module):

@@ -17,14 +17,14 @@ STEPS, EVERY = 20, 5
 NAME = "geophone/stable_rank/0"
 
 
-def train(folder, logger, log):
-    """Twenty updates, the loss logged after each; the measured series of the first layer."""
+def train(folder, logger, log, *, start=0):
+    """Twenty updates after `start`, the loss logged after each; the measured series of the first layer."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 8), nn.Linear(8, 2))
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     options = {"signals": False, "alarms": False, "on_error": "raise"}
-    with gp.Recorder(model, PROBE, out=folder, every=EVERY, on_record=logger, **options) as recorder:
-        for step in range(1, STEPS + 1):
+    with gp.Recorder(model, PROBE, out=folder, every=EVERY, on_record=logger, start=start, **options) as recorder:
+        for step in range(start + 1, start + STEPS + 1):
             loss = model(PROBE).square().mean()
             optimizer.zero_grad()
             loss.backward()
@@ -60,6 +60,57 @@ def test_wandb_ends_at_the_trainers_step(tmp_path, monkeypatch):
     assert [r["_step"] for r in rows if "loss" in r] == list(range(STEPS))
 
 
+def in_one_call(run, step, loss):
+    run.log({"loss": loss}, step=step)
+
+
+def in_two_calls(run, step, loss):
+    run.log({"loss": loss}, step=step)
+    run.log({"rate": 0.1}, step=step)
+
+
+def now_and_then(run, step, loss):
+    if step % 7 == 0:
+        run.log({"loss": loss}, step=step)
+
+
+@pytest.mark.parametrize("manner", [in_one_call, in_two_calls, now_and_then])
+def test_wandb_leaves_the_steps_that_the_trainer_names(tmp_path, monkeypatch, manner):
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    logged = []
+    with wandb.init(mode="offline", dir=str(tmp_path), project="p") as run:
+
+        def log(step, loss):
+            logged.extend([step] * (manner is not now_and_then or step % 7 == 0))
+            manner(run, step, loss)
+
+        series = train(tmp_path / "run", WandbLogger(run), log)
+    rows = wandb_rows(next(tmp_path.rglob("*.wandb")))
+    assert {r["geophone/step"]: r[NAME] for r in rows if NAME in r} == pytest.approx(series)
+    assert [r["_step"] for r in rows if "loss" in r] == logged
+    if manner is in_two_calls:
+        assert [r["_step"] for r in rows if "rate" in r] == logged
+
+
+def test_wandb_goes_on_at_the_training_steps_of_a_resumed_run(tmp_path, monkeypatch):
+    """Offline W&B counts from 0 again and joins the parts when they are uploaded: charts stand over geophone/step."""
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    series, rows = {}, []
+    for part in (0, 1):
+        folder = tmp_path / str(part)
+        folder.mkdir()
+        with wandb.init(mode="offline", dir=str(folder), project="p", id="same", resume="allow") as run:
+            log = lambda step, loss, run=run: run.log({"loss": loss}, step=step)  # noqa: E731
+            series |= train(folder / "run", WandbLogger(run), log, start=part * STEPS)
+        rows += wandb_rows(next(folder.rglob("*.wandb")))
+    measured = [(r["geophone/step"], r[NAME]) for r in rows if NAME in r]
+    assert [step for step, _ in measured] == [5, 10, 15, 20, 20, 25, 30, 35, 40]
+    assert dict(measured) == pytest.approx(series)
+    assert [r["_step"] for r in rows if "loss" in r] == list(range(1, 2 * STEPS + 1))
+
+
 def wandb_rows(path):
     """The history that an offline run wrote: LevelDB's log format, blocks of 32 kB, after 7 bytes of W&B's own."""
     from wandb.proto import wandb_internal_pb2
@@ -92,17 +143,20 @@ def test_mlflow_has_every_value_at_its_step(tmp_path, monkeypatch):
     assert [m.step for m in history(run.info.run_id, "loss")] == list(range(1, STEPS + 1))
 
 
-def test_trackio_has_every_value_at_its_step(tmp_path, monkeypatch):
+def test_trackio_has_every_value_at_its_step_in_a_run_that_is_resumed(tmp_path, monkeypatch):
     monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "track"))
     trackio = pytest.importorskip("trackio")
-    run = trackio.init(project="p", name="r", embed=False)
-    series = train(tmp_path / "run", TrackioLogger(run), lambda step, loss: trackio.log({"loss": loss}, step=step))
-    trackio.finish()
+    log = lambda step, loss: trackio.log({"loss": loss}, step=step)  # noqa: E731
+    series = {}
+    for part in (0, 1):
+        run = trackio.init(project="p", name="r", embed=False, resume="allow")
+        series |= train(tmp_path / f"run{part}", TrackioLogger(run), log, start=part * STEPS)
+        trackio.finish()
     from trackio.sqlite_storage import SQLiteStorage
 
     rows = SQLiteStorage.get_logs("p", "r")
     assert {r["step"]: r[NAME] for r in rows if NAME in r} == pytest.approx(series)
-    assert [r["step"] for r in rows if "loss" in r] == list(range(1, STEPS + 1))
+    assert sorted(r["step"] for r in rows if "loss" in r) == list(range(1, 2 * STEPS + 1))
 
 
 def test_what_is_not_finite_is_left_out_and_names_suit_mlflow():

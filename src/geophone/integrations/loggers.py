@@ -24,8 +24,9 @@ class WandbLogger:
 
     Charts stand over "geophone/step", the training step. W&B counts a step of its own for each row that is committed;
     a measurement is therefore put into the row that the trainer commits next. Where the trainer has committed none
-    since the last measurement, that one is committed first, and W&B's own step then moves by one: log with `step=` in a
-    loop that logs less often than it is measured.
+    since the last measurement, that one is committed first, and W&B's own step then moves by one: log with `step=` and
+    the training step in a loop that logs less often than it is measured. Not for a loop whose `step=` counts epochs:
+    W&B drops what is logged at a step that is behind its own; give it a metric of its own for them.
     """
 
     def __init__(self, run: Any) -> None:

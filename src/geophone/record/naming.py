@@ -14,6 +14,7 @@ from functools import lru_cache
 
 from torch import nn
 
+from geophone.record.distributed import whole_shape
 from geophone.records import ADDED
 
 # Lists and dicts of modules are never called themselves; what is in them is.
@@ -88,7 +89,7 @@ def is_weight_layer(module: nn.Module) -> bool:
     """Whether `module` is one without parts that has a weight of two axes or more, or torch's attention."""
     if isinstance(module, nn.MultiheadAttention):
         return True
-    own = [p for p in module.parameters(recurse=False) if nn.parameter.is_lazy(p) or p.ndim >= 2]
+    own = [p for p in module.parameters(recurse=False) if nn.parameter.is_lazy(p) or len(whole_shape(p)) >= 2]
     return bool(own) and not any(True for _ in module.children())
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from geophone.errors import InputError
+from geophone.record.distributed import is_engine
 from geophone.record.nested import copied, mapped, tensors_in
 from geophone.record.state import refill
 
@@ -221,10 +222,10 @@ def second_probe(batch: Any, probe: Probe) -> Probe:
 
 
 def bare(model: nn.Module) -> nn.Module:
-    """The network itself, out of the wrappers of `torch.compile` and of data parallelism."""
+    """The network itself, out of the wrappers of `torch.compile`, of data parallelism and of DeepSpeed."""
     while True:
-        if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
-            model = model.module
+        if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel) or is_engine(model):
+            model = model.get_submodule("module")
         elif "_orig_mod" in model._modules:
             model = model.get_submodule("_orig_mod")
         else:

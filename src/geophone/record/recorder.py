@@ -59,8 +59,8 @@ class Recorder:
     `out` is a new or empty folder; without it, one in runs/ named by the time (`recorder.folder`), so that a script can
     be run again. `name` defaults to the folder's name, `about` is kept in the manifest as it is. Hooks exist only while
     a measurement runs, and train flags, buffers and random state are put back: a training with a recorder ends in the
-    same weights, bit for bit, as without. Under torch.distributed only rank 0 records: the recorders of the other ranks
-    take every call and do nothing, but of a sharded model (FSDP) they take part in the forward pass over the probe.
+    same weights, bit for bit, as without. Under torch.distributed only rank 0 records: those of other ranks take
+    every call and do nothing, but of a sharded model (FSDP, ZeRO-3) they take part in the forward pass over the probe.
 
     Raises InputError for a model or probe that cannot be recorded, for a short argument beside the value that holds
     it, and for an `out` that is not new or empty, before anything is written there.

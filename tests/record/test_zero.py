@@ -1,0 +1,100 @@
+"""Trainings whose optimizer, gradients or weights lie in pieces on two processes, in the manner of ZeRO."""
+
+import os
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import geophone as gp
+
+TRAINING = """
+import contextlib, sys, torch
+import torch.distributed as dist
+from torch import nn
+import geophone as gp
+rank, world, out, manner, recorded = int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:6]
+torch.set_num_threads(1)
+torch.manual_seed(0)
+model = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 2))
+config = {
+    "train_batch_size": 16, "train_micro_batch_size_per_gpu": 8, "zero_allow_untested_optimizer": True,
+    "zero_optimization": {"stage": int(manner[-1]), "stage3_param_persistence_threshold": 0},
+} if manner.startswith("zero") else None
+if world > 1 and config:
+    import deepspeed
+    deepspeed.init_distributed("gloo")
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config)
+    watched, forward, backward, step = engine, engine, engine.backward, engine.step
+elif world > 1:
+    from torch.distributed.optim import ZeroRedundancyOptimizer
+    dist.init_process_group("gloo")
+    watched = forward = nn.parallel.DistributedDataParallel(model)
+    optimizer = ZeroRedundancyOptimizer(forward.parameters(), torch.optim.Adam, lr=0.01)
+    backward, step = torch.Tensor.backward, optimizer.step
+else:
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    watched, forward, backward, step = model, model, torch.Tensor.backward, optimizer.step
+data = torch.Generator().manual_seed(1)
+probe = torch.randn(20, 16, generator=data)
+recorder = gp.Recorder(watched, probe, out=out, every=2, on_error="raise") if recorded == "recorded" else None
+with recorder or contextlib.nullcontext():
+    for _ in range(6):
+        x = torch.randn(16, 16, generator=data)
+        loss = forward(x[rank * 16 // world : (rank + 1) * 16 // world]).square().mean()
+        optimizer.zero_grad()
+        backward(loss)
+        step()
+        if recorder is not None:
+            recorder.step(loss=loss.item())
+if world > 1 and config and manner == "zero3":
+    with deepspeed.zero.GatheredParameters(list(model.parameters())):
+        weights = {n: p.detach().clone() for n, p in model.named_parameters()}
+else:
+    weights = {n: p.detach().clone() for n, p in model.named_parameters()}
+if rank == 0:
+    torch.save(weights, out + ".pt")
+if world > 1:
+    dist.barrier(); dist.destroy_process_group()
+"""
+
+
+def trained(folder, out, manner, *, world, recorded=True):
+    """The training on `world` processes, which all end well; its weights."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    found = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(world), "LOCAL_SIZE": str(world)}
+    processes = []
+    for rank in range(world):
+        place = folder / (out if rank == 0 else f"{out}-other")
+        arguments = [rank, world, place, manner, "recorded" if recorded else "bare"]
+        environment = os.environ | found | {"RANK": str(rank), "LOCAL_RANK": str(rank), "DS_ACCELERATOR": "cpu"}
+        command = [sys.executable, "-W", "ignore", "-c", TRAINING, *map(str, arguments)]
+        processes.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL))
+    assert [p.wait(timeout=120) for p in processes] == [0] * world
+    return torch.load(folder / f"{out}.pt", weights_only=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("manner", ["torch", "zero1", "zero2", "zero3"])
+def test_a_training_in_pieces_has_the_values_of_one_process_and_ends_in_the_same_weights(tmp_path, manner):
+    """Law: recording changes no bit of the weights, and the layers are named and measured as on one process. In
+    float32, and gradients of halves of a batch are added: 1e-5."""
+    if manner != "torch":
+        pytest.importorskip("deepspeed")
+    bare = trained(tmp_path, "bare", manner, world=2, recorded=False)
+    weights = trained(tmp_path, "two", manner, world=2)
+    assert weights["0.weight"].shape == (32, 16)
+    assert all(torch.equal(weights[name], bare[name]) for name in bare)
+    trained(tmp_path, "one", manner, world=1)
+    assert not (tmp_path / "two-other").exists()
+    one, two = gp.open(tmp_path / "one"), gp.open(tmp_path / "two")
+    assert list(two.series("rankme").index) == [2, 4, 6]
+    assert list(two.series("rankme").columns) == ["0", "2"]
+    for name in one.dimensions:
+        np.testing.assert_allclose(two.series(name), one.series(name), rtol=1e-5)
