@@ -24,7 +24,7 @@ TESTS = Path(__file__).parents[1]
 
 def main(folder: Path, seed: int, first: int, last: int, what: list[str]) -> None:
     known = _readers(folder, what)
-    for reader in known:
+    for reader in [known[number % len(known)] for number in range(first, min(last, first + len(known)))]:
         reader.read(folder)
     _limit_memory()
     say(ready=len(known))

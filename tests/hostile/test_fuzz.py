@@ -35,9 +35,11 @@ def test_two_thousand_mutants_end_in_a_result_or_a_sentence():
 
 
 def test_damaged_documents_end_the_verbs_in_a_sentence():
-    found = fuzz(12, seed=1, what="verbs", seconds=60.0)
+    """Of every document, and by every verb; all twelve pairs are with the slow tests."""
+    found = fuzz(4, seed=1, what="verbs", seconds=60.0)
     assert not found.failures, told(found)
-    assert sum(found.read.values()) == 12 and len(found.read) == 12
+    files, verbs = zip(*(reader.split(", ") for reader in found.read), strict=True)
+    assert sum(found.read.values()) == len(set(files)) == 4 and len(set(verbs)) == 3
 
 
 @pytest.mark.slow

@@ -190,6 +190,22 @@ def test_a_study_without_phenomena_says_what_is_missing_or_is_shown_as_far_as_it
     assert len(data["data"]["cells"]["step"]) == 120 and data["data"]["marks"] == {}
 
 
+def test_a_run_that_is_added_touches_its_own_pages_and_those_that_name_it(tmp_path):
+    """Law: what says the same as before keeps the time of its last change."""
+
+    def changed() -> dict[str, int]:
+        found = write_page(Study(tmp_path), partial=True).parent
+        return {str(p.relative_to(found)): p.stat().st_mtime_ns for p in found.rglob("*") if p.is_file()}
+
+    for number, name in enumerate("abc"):
+        write_run(tmp_path / "runs" / name, name, seed=number)
+    before = changed()
+    assert changed() == before
+    write_run(tmp_path / "runs" / "d", "d", seed=3)
+    after = changed()
+    assert {p for p in after if after[p] != before.get(p)} == {"data/d.js", "runs/d.html", "runs/c.html", "index.html"}
+
+
 def test_the_first_screen_answers_when_where_on_what_how_sure_and_what_next(study, atlas):
     html = (atlas / "index.html").read_text()
     best = study.targets().iloc[0]
