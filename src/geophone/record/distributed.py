@@ -15,13 +15,15 @@ def rank() -> int:
 def is_sharded(model: nn.Module) -> bool:
     """Whether parameters of `model` lie in pieces on several processes (FSDP, FSDP2, DeepSpeed ZeRO-3, tensor
     parallelism), so that a forward pass needs them all."""
+    if any(hasattr(p, _TAKEN_APART) for p in model.parameters()):
+        return True  # also on one process, where they are put away between the passes
     if not _is_distributed() or torch.distributed.get_world_size() == 1:
         return False
     from torch.distributed.fsdp import FullyShardedDataParallel
     from torch.distributed.tensor import DTensor
 
     wrapped = any(isinstance(m, FullyShardedDataParallel) for m in model.modules())
-    return wrapped or any(isinstance(p, DTensor) or hasattr(p, _TAKEN_APART) for p in model.parameters())
+    return wrapped or any(isinstance(p, DTensor) for p in model.parameters())
 
 
 def whole_shape(parameter: nn.Parameter) -> tuple[int, ...]:
