@@ -1,4 +1,4 @@
-"""Trainings whose optimizer, gradients or weights lie in pieces on two processes, in the manner of ZeRO."""
+"""Trainings whose optimizer, gradients or weights lie in pieces, in the manner of ZeRO."""
 
 import os
 import socket
@@ -51,10 +51,8 @@ with recorder or contextlib.nullcontext():
         step()
         if recorder is not None:
             recorder.step(loss=loss.item())
-if manner == "zero3":
-    with deepspeed.zero.GatheredParameters(list(model.parameters())):
-        weights = {n: p.detach().clone() for n, p in model.named_parameters()}
-else:
+apart = manner == "zero3"
+with deepspeed.zero.GatheredParameters(list(model.parameters())) if apart else contextlib.nullcontext():
     weights = {n: p.detach().clone() for n, p in model.named_parameters()}
 if rank == 0:
     torch.save(weights, out + ".pt")

@@ -281,13 +281,18 @@ def flagged(page, chart: str) -> list[dict]:
     )  # fmt: skip
 
 
+def in_view(page, path: Path, chart: str) -> list[dict]:
+    """The flags of a chart of the page at `path`, opened and scrolled to."""
+    opened(page, path)
+    page.locator(f'[data-chart="{chart}"]').scroll_into_view_if_needed()
+    return flagged(page, chart)
+
+
 def test_every_flag_of_every_run_opens_its_own_transition_by_click(page, atlas):
     runs = sorted((atlas / "runs").glob("*.html"))
     for path in [atlas / "index.html", *runs]:
         for chart in ("map", "series") if path == runs[0] else ("map",):
-            opened(page, path)
-            page.locator(f'[data-chart="{chart}"]').scroll_into_view_if_needed()
-            flags = flagged(page, chart)
+            flags = in_view(page, path, chart)
             assert flags and len({flag["href"] for flag in flags}) == len(flags)
             # All but the last are asked for and not shown, so that the page need not be opened again for each.
             page.route("**/targets/*.html", lambda route: route.fulfill(status=204))
@@ -295,9 +300,7 @@ def test_every_flag_of_every_run_opens_its_own_transition_by_click(page, atlas):
                 with page.expect_request(lambda asked, flag=flag: asked.url.endswith(flag["href"].split("/")[-1])):
                     page.mouse.click(flag["x"], flag["y"])
             page.unroute("**/targets/*.html")
-            opened(page, path)
-            page.locator(f'[data-chart="{chart}"]').scroll_into_view_if_needed()
-            last = flagged(page, chart)[-1]
+            last = in_view(page, path, chart)[-1]
             page.mouse.click(last["x"], last["y"])
             page.wait_for_url(f"**/{last['href'].split('/')[-1]}")
 
