@@ -167,3 +167,15 @@ def test_means_over_positions_are_not_rounded_to_16_bits(dtype, kind, masked):
     weight = mask.double().unsqueeze(2) if kind == "mean" else torch.ones(12, 9, 1)
     expected = (tokens * weight).sum(1) / weight.sum(1)
     torch.testing.assert_close(view(x).double(), expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(("dtype", "rank"), [(torch.float32, 3), (torch.float64, 4)])
+def test_the_rounding_of_values_that_a_mean_is_of_is_no_direction(dtype, rank, tmp_path):
+    """Planted: three directions and a fourth a billion times smaller, which float64 alone tells from rounding."""
+    torch.manual_seed(0)
+    layer = nn.Linear(4, 9, bias=False, dtype=torch.float64)
+    x = torch.randn(20, 1, 4, dtype=torch.float64).expand(20, 2, 4) * torch.tensor([1, 1, 1, 1e-9])
+    model = nn.Sequential(layer).to(dtype)
+    with gp.Recorder(model, x.to(dtype), out=tmp_path, every=1, views="mean", signals=False, alarms=False) as recorder:
+        recorder.step()
+    assert gp.open(tmp_path).table()["numerical_rank"].tolist() == [rank]

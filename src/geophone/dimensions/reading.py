@@ -1,8 +1,8 @@
 """From a representation to its dimensions, by the catalogue."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -44,12 +44,15 @@ def read(x, *, names: Sequence[str] | None = None) -> Reading:
         return _read(matrix, wanted)
 
 
-def read_each(matrices: Mapping[str, torch.Tensor], *, names: Sequence[str] | None = None) -> dict[str, Reading]:
-    """`read` of several representations, by name; setting up is done once for all of them."""
+def read_each(
+    matrices: Mapping[str, torch.Tensor], *, names: Sequence[str] | None = None, single: Container[str] = ()
+) -> dict[str, Reading]:
+    """`read` of several representations, by name; setting up is done once for all of them. Those in `single` are held
+    in float64 but made of values in float32, whose rounding is no direction: `numerical_rank` uses that one's eps."""
     wanted = chosen(names)
     device = next((matrix.device for matrix in matrices.values()), torch.device("cpu"))
     with one_lapack_thread(), _exact(device):
-        return {name: _read(as_matrix(matrix), wanted) for name, matrix in matrices.items()}
+        return {name: _read(as_matrix(x), wanted, single=name in single) for name, x in matrices.items()}
 
 
 def _exact(device: torch.device) -> AbstractContextManager[object]:
@@ -57,7 +60,7 @@ def _exact(device: torch.device) -> AbstractContextManager[object]:
     return torch.autocast(device.type, enabled=False) if torch.is_autocast_enabled(device.type) else nullcontext()
 
 
-def _read(matrix: torch.Tensor, wanted: tuple[Dimension, ...]) -> Reading:
+def _read(matrix: torch.Tensor, wanted: tuple[Dimension, ...], *, single: bool = False) -> Reading:
     tier = _tier(matrix, wanted)
     g = gram(matrix, dtype=_product_dtype(matrix, tier), spectral=tier != "traces")
     if g.status != "ok":
@@ -69,6 +72,7 @@ def _read(matrix: torch.Tensor, wanted: tuple[Dimension, ...]) -> Reading:
     if tier == "spectrum" and not is_resolved(g, s):
         g = gram(matrix, dtype=torch.float64)
         s = spectrum(g)
+    g = replace(g, eps=max(g.eps, torch.finfo(torch.float32).eps)) if single else g
     values = {d.name: d.compute(g, s) for d in wanted}
     if "numerical_rank" in values and g.eps < 1e-12 and s.centred[-1] == 0.0:
         values["numerical_rank"] = _rank_by_svd(matrix)

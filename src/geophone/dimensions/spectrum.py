@@ -24,7 +24,7 @@ _SIDE_BY_SIDE = 400
 class Spectrum:
     """Squared singular values in descending order, min(n, d) of each: `centred` of Xc, `uncentred` of X.
 
-    Values that a float64 Gram matrix cannot tell from zero (below m eps times the largest) are zero.
+    Values that a float64 Gram matrix cannot tell from zero (below m eps times the largest centred one) are zero.
     """
 
     centred: np.ndarray
@@ -43,7 +43,7 @@ def spectrum(gram: Gram) -> Spectrum:
     if gram.matrix.device.type != "cpu":
         return _batched(gram)
     centred, uncentred = _rows(gram) if gram.side == "rows" else _features(gram)
-    return Spectrum(centred=_resolved(centred), uncentred=_resolved(uncentred))
+    return _interlaced(centred, uncentred)
 
 
 def leading(gram: Gram) -> Spectrum:
@@ -150,8 +150,11 @@ def _eigenvalues(diagonal: np.ndarray, off: np.ndarray) -> np.ndarray:
     return diagonal.copy() if len(diagonal) < 2 else sterf(diagonal, off)[::-1]
 
 
-def _resolved(values: np.ndarray) -> np.ndarray:
-    return np.where(values > values[0] * len(values) * _EPS, values, 0.0)
+def _interlaced(centred: np.ndarray, uncentred: np.ndarray) -> Spectrum:
+    """Values below what the product resolves are zero. The mean adds one direction, X'X = Xc'Xc + n mu mu', so that
+    uncentred value i + 1 lies between centred ones i + 1 and i (Cauchy): they resolve it where the mean is large."""
+    centred = np.where(centred > centred[0] * len(centred) * _EPS, centred, 0.0)
+    return Spectrum(centred, np.clip(uncentred, centred, np.append(np.inf, centred[:-1])))
 
 
 def _batched(gram: Gram) -> Spectrum:
@@ -162,4 +165,4 @@ def _batched(gram: Gram) -> Spectrum:
     else:
         uncentred += gram.n * torch.outer(gram.mean, gram.mean)
     both = torch.linalg.eigvalsh(torch.stack([centred, uncentred]), UPLO="U").flip(1).cpu().numpy()
-    return Spectrum(centred=_resolved(both[0]), uncentred=_resolved(both[1]))
+    return _interlaced(both[0], both[1])

@@ -21,7 +21,7 @@ from geophone.record.scoring import Scorer, concepts_of, scorer
 from geophone.record.selection import Selection, selection, some
 from geophone.record.state import Attribute, Snapshot, changed_by, snapshot
 from geophone.record.stream import Chain
-from geophone.record.views import View, is_meant, kind_of, size_of, view_of
+from geophone.record.views import MEANS, View, is_meant, kind_of, size_of, view_of
 from geophone.record.what import Views, What
 from geophone.records import Layer
 from geophone.signals import ADDED, Concept
@@ -43,7 +43,8 @@ class Plan:
     `samples` is the number of samples it was made for, `added` the modules whose updates are read, `scorer` what is
     made of the model's output (None in band), `concepts` what is looked for in every layer, `left_out` what would have
     been read too, each with the reason, `protected` what a forward pass changes of the model's Python state. One that
-    `ends_early` ends at the last layer; one with a `head` has that called on the scored positions alone.
+    `ends_early` ends at the last layer; one with a `head` has that called on the scored positions alone. Rows of
+    `single` layers are means in float64 of values in float32 or less.
     """
 
     select: tuple[str, ...]
@@ -57,6 +58,7 @@ class Plan:
     protected: tuple[Attribute, ...] = ()
     ends_early: bool = False
     head: Head | None = None
+    single: frozenset[str] = frozenset()
 
     def keep(self, name: str, output: torch.Tensor) -> torch.Tensor | None:
         """The rows of `output`, as `ActivationCapture` is to keep them; None for what is not in the plan.
@@ -253,7 +255,12 @@ def settled(
         layers.append(Layer(name, depth, kind, features, rows, shape[1:], named[name][1]))
     added = frozenset(_module(name) for name in views if name.endswith(ADDED))
     select = tuple(dict.fromkeys(map(_module, views)))
-    return Plan(select, tuple(layers), views, 0, added, left_out=left_out)
+    single = frozenset(name for name in views if views[name].kind in MEANS and not _is_double(chosen.modules))
+    return Plan(select, tuple(layers), views, 0, added, left_out=left_out, single=single)
+
+
+def _is_double(modules: Mapping[str, nn.Module]) -> bool:
+    return any(weight.dtype == torch.float64 for module in modules.values() for weight in module.parameters())
 
 
 def _module(name: str) -> str:

@@ -36,6 +36,7 @@ class Measurer:
     def __init__(self, plan: Plan, what: What, *, steady: bool) -> None:
         # Values alone: a measurer can go to another process.
         self._layers, self._samples, self._names = plan.layers, plan.samples, what.names
+        self._single = plan.single
         self._routed = {v.name for v in plan.layers if v.view == "routed"}
         alike = [v for v in plan.layers if steady and what.signals and v.name not in self._routed]
         self._changes = {v.name: LayerChanges() for v in alike if v.rows >= _COMPARABLE}
@@ -75,7 +76,7 @@ class Measurer:
 
     def _series(self, index: int, step: int, probe: str, rows: Rows, norms: Sequence[Mapping[str, float]]) -> list[Row]:
         """A row per layer; a layer that did not run, or on another number of samples, is "absent"."""
-        readings = read_each(rows, names=self._names)
+        readings = read_each(rows, names=self._names, single=self._single)
         absent = Reading(dict.fromkeys(self._names, math.nan), "absent")
         made: list[Row] = []
         for layer, norm in zip(self._layers, norms or [{}] * len(self._layers), strict=True):

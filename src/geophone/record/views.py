@@ -14,7 +14,10 @@ from geophone.record.nested import Placed
 from geophone.record.what import Views
 from geophone.records import ADDED
 
+MEANS = ("pooled", "mean")
 VIEWS = ("channels", "pooled", "flat", "tokens", "last", "mean")
+# Values that are made wider at a time.
+_TOGETHER = 1 << 16
 _FOR_THREE = ("tokens", "last", "mean", "flat", "channels", "pooled")
 _FOR_MORE = ("channels", "pooled", "flat", "tokens", "mean")
 
@@ -47,7 +50,7 @@ class View:
         if self.kind == "flat":
             return x.flatten(1)
         if self.kind == "pooled":
-            return _wide(x).flatten(2).mean(2)
+            return _means(x.flatten(2).transpose(1, 2))
         if self.kind == "channels":
             return self._channels(x)
         tokens = x.flatten(1, -2)
@@ -99,12 +102,10 @@ class View:
         return tokens[torch.arange(len(tokens), device=device), ends]
 
     def _mean(self, tokens: torch.Tensor) -> torch.Tensor:
-        tokens = _wide(tokens)
-        if self.mask is None or self.mask.shape[1] != tokens.shape[1]:
-            return tokens.mean(1)
         mask = self.mask
-        weights = self._placed.on(tokens.device, "mask", lambda: mask).to(tokens.dtype).unsqueeze(2)
-        return torch.where(weights > 0, tokens, 0).sum(1) / weights.sum(1).clamp(min=1)
+        if mask is None or mask.shape[1] != tokens.shape[1]:
+            return _means(tokens)
+        return _means(tokens, self._placed.on(tokens.device, "mask", lambda: mask))
 
     def _within(self, count: int) -> torch.Tensor:
         """The positions (N, k) in an output of `count`."""
@@ -201,6 +202,19 @@ def size_of(view: View, shape: Shape) -> Sequence[int]:
     return view(torch.empty(shape, device="meta")).shape
 
 
-def _wide(x: torch.Tensor) -> torch.Tensor:
-    """`x` in a type in which means can be taken: in 16 bits their rounding is as large as what samples differ by."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+def _means(x: torch.Tensor, real: torch.Tensor | None = None) -> torch.Tensor:
+    """Means over the positions of `x` (N, positions, features), or over those that are `real` (N, positions).
+
+    In float64, and kept so, where the device has it: where samples differ by a thousandth of what they have in common,
+    the rounding of a mean to float32 shows in their spectrum.
+    """
+    wide = torch.float32 if x.device.type == "mps" else torch.float64
+    # On a CPU, values are made wider in a copy; of a few samples at a time it stays in the processor's cache.
+    few = len(x) if x.device.type != "cpu" else max(1, _TOGETHER // max(1, x[0].numel()))
+    if real is None:
+        return torch.cat([part.sum(1, dtype=wide) for part in x.split(few)]) / x.shape[1]
+    of = real.unsqueeze(2)
+    pieces = zip(x.split(few), of.split(few), strict=True)
+    return torch.cat([torch.where(is_real, part, 0).sum(1, dtype=wide) for part, is_real in pieces]) / of.sum(1).clamp(
+        1
+    )
