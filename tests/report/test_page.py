@@ -17,6 +17,7 @@ from geophone.charts.brushed import SHOWN, run_charts
 from geophone.dig.pictures import write_png
 from geophone.errors import InputError, StoreError
 from geophone.findings import sections
+from geophone.plots import detailed
 from geophone.records import DigOptions, Target, Window
 from geophone.report import page as page_module
 from geophone.report.cards import marked, rendered
@@ -118,6 +119,11 @@ def test_every_chart_is_valid_has_a_description_and_the_same_steps():
         assert (known["low"], known["high"], known["span_from"], known["mode"]) == (2.5, 300, None, "calibrated")
         assert (SHOWN in text) == (name == "series")
     assert charts["map"]["layer"][0]["encoding"]["y"]["sort"] == ["a", "b"]
+    other = run_charts(["a", "b"], ["loss"], low=7.0, high=40, dimension="rankme")
+    for name, chart in other.items():  # of the same network, and of another run
+        given = {param["name"]: param["value"] for param in chart["params"]}
+        assert (given["low"], given["high"], given["dimension"]) == (7.0, 40, "rankme")
+        assert {**chart, "params": None} == {**charts[name], "params": None}
 
 
 def test_columns_hold_the_rows():
@@ -204,6 +210,30 @@ def test_a_run_that_is_added_touches_its_own_pages_and_those_that_name_it(tmp_pa
     write_run(tmp_path / "runs" / "d", "d", seed=3)
     after = changed()
     assert {p for p in after if after[p] != before.get(p)} == {"data/d.js", "runs/d.html", "runs/c.html", "index.html"}
+
+
+def test_a_run_is_ranked_once_for_all_its_pages(study, tmp_path, monkeypatch):
+    asked: list[str] = []
+
+    def counted(run, rows):
+        asked.append(run.name)
+        return detailed(run, rows)
+
+    monkeypatch.setattr("geophone.report.sources.detailed", counted)
+    write_page(study, out=tmp_path / "atlas")
+    best = study.targets()["run"].iloc[0]
+    assert set(asked) == {run.name for run in study}
+    # The first screen's may have to be asked once more.
+    assert all(asked.count(name) <= 1 + (name == best) for name in asked)
+
+
+def test_the_rows_of_a_run_are_those_of_the_whole_table(study):
+    sources = read_sources(study)
+    for run in study:
+        whole = sources.phenomena["jumps"]
+        kept = whole[(whole["run"] == run.name) & (whole["mode"] == "naive")]
+        pd.testing.assert_frame_equal(sources.of("jumps", run=run.name, mode="naive"), kept)
+    assert sources.of("jumps", run="nobody").empty and sources.of("nothing", run="nobody").empty
 
 
 def test_the_first_screen_answers_when_where_on_what_how_sure_and_what_next(study, atlas):

@@ -2,6 +2,7 @@
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -164,3 +165,20 @@ def test_a_folder_is_held_by_one_and_says_by_whom_and_nothing_stays_of_it_but_th
     claim_empty(tmp_path)
     with lock(tmp_path):
         claim_empty(tmp_path)
+
+
+def test_a_damaged_table_does_not_hinder_the_next_nor_a_forked_process(tmp_path):
+    """All are read over one connection, which a process opens for itself."""
+    good, bad = tmp_path / "good.parquet", tmp_path / "bad.parquet"
+    write_table(good, pd.DataFrame({"a": [1, 2]}))
+    bad.write_bytes(good.read_bytes()[:-40] + b"x" * 36 + b"PAR1")
+    for _ in range(3):
+        with pytest.raises(StoreError, match="bad.parquet is damaged"):
+            read_parts([bad])
+        assert list(read_parts([good])["a"]) == [1, 2]
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if len(read_parts([good])) == 2 else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    with ThreadPoolExecutor(4) as threads:
+        assert [len(table) for table in threads.map(lambda _: read_parts([good]), range(64))] == [2] * 64

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from functools import lru_cache
 
 import altair as alt
 
@@ -63,6 +64,18 @@ def run_charts(names: Sequence[str], scalars: Sequence[str], *, low: float, high
     `span_to` (the steps selected, null for none), `ground` (the page's colour), `columns` (of a legend). All have the
     same step axis.
     """
+    given = {"low": low, "high": high, "dimension": dimension}
+    made = _charts(tuple(names), tuple(scalars))
+    return {name: chart | {"params": [_given(each, given) for each in chart["params"]]} for name, chart in made.items()}
+
+
+def _given(parameter: Row, values: Row) -> Row:
+    return parameter | {"value": values[parameter["name"]]} if parameter["name"] in values else parameter
+
+
+@lru_cache(64)
+def _charts(names: tuple[str, ...], scalars: tuple[str, ...]) -> Row:
+    """`run_charts`, which differ from run to run of one network in a few values."""
     layers = list(names)
     cells = alt.NamedData("cells")
     marked = flagged(alt.NamedData("flags"), alt.NamedData("members"), layers)
@@ -78,7 +91,7 @@ def run_charts(names: Sequence[str], scalars: Sequence[str], *, low: float, high
         last = name == scalars[-1]
         chart = strip(alt.NamedData(name), name, log=name == "loss", height=74, named=last)
         charts[name] = chart.properties(description=f"{name} by step, each value (thin) and the mean of 25 (thick).")
-    values = {"dimension": dimension, "share": False, "mode": "calibrated", "low": low, "high": high,
+    values = {"dimension": "", "share": False, "mode": "calibrated", "low": 1.0, "high": 1.0,
               "span_from": None, "span_to": None, "ground": "white", "columns": 8}  # fmt: skip
     return {name: _finished(chart, layers, values) for name, chart in charts.items()}
 

@@ -1,7 +1,7 @@
 """The atlas of a study: an overview, a page a run, a page a target; it opens from disk and asks no network for
 anything."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from shutil import copyfile
@@ -56,10 +56,18 @@ class _Atlas:
     def write(self) -> None:
         _write_assets(self._folder / "assets")
         proved = _write_proving(self._sources.places.prove, self._folder / "prove")
-        pages = [self._run(run) for run in self._sources.runs]
+        # A run's pages one after the other, since all show what its ranker says.
+        paged = self._sources.shown.to_dict("records")
+        pages: list[RunPage] = []
+        targets: dict[int, TransitionPage] = {}
+        for run in self._sources.runs:
+            pages.append(self._run(run))
+            targets |= {row["rank"]: self._transition(run, row) for row in paged if row["run"] == run.name}
         for number, page in enumerate(pages):
             self._write_run(page, pages[max(number - 1, 0) : number], pages[number + 1 : number + 2])
-        self._write_transitions()
+        for number, row in enumerate(paged):
+            before, after = ([_title(row) for row in part] for part in (paged[:number][-1:], paged[number + 1 :][:1]))
+            self._write_transition(row["file"], targets[row["rank"]], before, after)
         shown = overview(self._sources, [page.row for page in pages])
         self._render("overview", "index.html", root="", proved=proved, **self._answer(pages), **shown)
 
@@ -106,25 +114,17 @@ class _Atlas:
             **_neighbours([p.shown for p in before], [p.shown for p in after]),
         )
 
-    def _write_transitions(self) -> None:
-        runs = {run.name: run for run in self._sources.runs}
-        rows = self._sources.shown.to_dict("records")
-        titles = {row["rank"]: {"file": row["file"], "name": f"{row['run']}, {row['label']}"} for row in rows}
-        order = list(titles)
-        for row in sorted(rows, key=lambda row: row["run"]):
-            page = self._transition(runs[row["run"]], row)
-            for path in page.pictures:
-                place = self._folder / "pictures" / row["file"] / path.name
-                place.parent.mkdir(parents=True, exist_ok=True)
-                copyfile(path, place)
-            at = order.index(row["rank"])
-            before, after = ([titles[rank] for rank in part] for part in (order[max(at - 1, 0) : at], order[at + 1 :]))
-            _write(self._folder / "data" / f"target-{row['file']}.js", page.script)
-            self._render(
-                "target", f"targets/{row['file']}.html", root="../", **page.shown, **_neighbours(before, after[:1])
-            )
+    def _write_transition(
+        self, file: str, page: TransitionPage, before: list[dict[str, str]], after: list[dict[str, str]]
+    ) -> None:
+        for path in page.pictures:
+            place = self._folder / "pictures" / file / path.name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            copyfile(path, place)
+        _write(self._folder / "data" / f"target-{file}.js", page.script)
+        self._render("target", f"targets/{file}.html", root="../", **page.shown, **_neighbours(before, after))
 
-    def _transition(self, run: Run, row: dict[str, Any]) -> TransitionPage:
+    def _transition(self, run: Run, row: Mapping[Hashable, Any]) -> TransitionPage:
         dug = self._sources.digs.get(row["rank"])
         files = [*dug.folder.glob("*"), *(dug.folder / "images").glob("*")] if dug else []
         return self._kept(
@@ -148,6 +148,10 @@ def stamp(paths: list[Path]) -> tuple:
             continue
         found.append((str(path), known.st_mtime_ns, known.st_size))
     return tuple(found)
+
+
+def _title(row: Mapping[Hashable, Any]) -> dict[str, str]:
+    return {"file": row["file"], "name": f"{row['run']}, {row['label']}"}
 
 
 def _neighbours(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -85,9 +86,16 @@ class Sources:
     def of(self, kind: str, **where: str) -> pd.DataFrame:
         """The rows of a table of phenomena in which every column of `where` has that value; empty without the table."""
         table = self.phenomena.get(kind, pd.DataFrame(columns=list(where)))
+        if "run" in where and len(table):
+            table = self._by_run[kind].get(where.pop("run"), table.iloc[:0])
         for column, value in where.items():
             table = table[table[column] == value]
         return table
+
+    @cached_property
+    def _by_run(self) -> dict[str, dict[Hashable, pd.DataFrame]]:
+        """The rows of each run: looked for in the whole table, pages would take longer the more runs there are."""
+        return {kind: dict(list(table.groupby("run"))) for kind, table in self.phenomena.items() if "run" in table}
 
 
 def read_sources(study: Study, *, partial: bool = False) -> Sources:

@@ -2,8 +2,9 @@
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
 
 import duckdb
@@ -21,6 +22,23 @@ FEW_VALUES = 1_000_000
 def connect() -> duckdb.DuckDBPyConnection:
     """An in-memory DuckDB that keeps to one thread: our tables are small, and training wants the cores."""
     return duckdb.connect(":memory:", config={"threads": 1})
+
+
+@cache
+def _database(process: int) -> duckdb.DuckDBPyConnection:
+    """What tables are read through in a process: opening one takes longer than reading a table."""
+    return connect()
+
+
+@contextmanager
+def _reading() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to read with, of the calling thread alone."""
+    try:
+        with _database(os.getpid()).cursor() as connection:
+            yield connection
+    except BaseException:
+        _database.cache_clear()  # what a damaged file did to it is not known
+        raise
 
 
 def replace_file(path: Path, write) -> None:
@@ -105,7 +123,7 @@ def read_rows(path: Path, row: type[Row]) -> pd.DataFrame:
     """
     if not path.is_file():
         raise StoreError(f"{path} is not there.")
-    with connect() as connection:
+    with _reading() as connection:
         table, version = _rows(connection, [path]), format_of(connection, path)
     table = table_of_format_1(table) if version == 1 else table
     if wrong := misfit(table, row):
@@ -140,7 +158,7 @@ def read_parts(paths: Sequence[Path], *, columns: Sequence[str] | None = None) -
 
     Raises StoreError naming the damaged file when one cannot be read, or claims more values than its bytes can hold.
     """
-    with connect() as connection:
+    with _reading() as connection:
         return _rows(connection, paths, columns)
 
 
