@@ -145,10 +145,10 @@ def _optimizer(spec: Experiment, model: nn.Module) -> torch.optim.Optimizer:
 
 @contextmanager
 def own_state(threads: int | None = None) -> Iterator[None]:
-    """Lend torch's random state (of the CPU) and its number of threads, set to `threads` where it is given, to what is
+    """Lend torch's random state (of the CPU) and its number of threads, set to `threads` where it is known, to what is
     done inside; the caller has both back as they were, also after an exception."""
     state, count = torch.get_rng_state(), torch.get_num_threads()
-    if threads is not None:
+    if threads:
         torch.set_num_threads(threads)
     try:
         yield

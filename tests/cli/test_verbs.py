@@ -209,7 +209,7 @@ def test_the_demo_goes_the_whole_way_and_says_where_the_page_is(tmp_path):
     assert "The page: try/report/index.html" in done.stdout and "The first 3 of" in done.stdout
     assert (tmp_path / "try/report/index.html").is_file()
     study = gp.open(tmp_path / "try")
-    assert len(study) == 3
+    assert len(study) == 4  # the fourth reads text
     digs = {p.parent.name.partition(".")[0] for p in (tmp_path / "try/digs").glob("*/notes.md")}
     assert digs == set(study.targets()["run"])
     for run in study:

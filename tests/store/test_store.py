@@ -182,3 +182,17 @@ def test_a_damaged_table_does_not_hinder_the_next_nor_a_forked_process(tmp_path)
     assert os.waitpid(child, 0)[1] == 0
     with ThreadPoolExecutor(4) as threads:
         assert [len(table) for table in threads.map(lambda _: read_parts([good]), range(64))] == [2] * 64
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [("threads", 10**30, "no count"), ("threads", 10**6, "threads"), ("threads", -1, "threads"),
+     ("steps", 2**63, "no count"), ("steps", "huge", "no count"), ("about", {"seed": 10**40}, "no count"),
+     ("about", {"seed": -1}, "seed")],
+)  # fmt: skip
+def test_a_number_that_no_computer_counts_to_is_damage(tmp_path, field, value, said):
+    path = tmp_path / "run.json"
+    written = json.dumps(json.loads(manifest().model_dump_json()) | {field: value})
+    path.write_text(written.replace('"huge"', "9" * 5000))  # more digits than Python itself would read
+    with pytest.raises(StoreError, match=said):
+        read_manifest(tmp_path)

@@ -241,9 +241,16 @@ def read_json(path: Path) -> Any:
     """What a JSON file holds. Raises StoreError when it is missing or damaged."""
     text = read_text(path)
     try:
-        return json.loads(text)
+        return json.loads(text, parse_int=_whole)
     except (ValueError, RecursionError) as error:
         raise StoreError(f"{path} is damaged: {error}.") from error
+
+
+def _whole(digits: str) -> int:
+    """A whole number that fits into 64 bits, as all that geophone writes do: others would be met by code in C."""
+    if len(digits) > 20 or not -(2**63) <= int(digits) < 2**63:
+        raise ValueError(f"it has the number {digits[:24]}, which no count is")
+    return int(digits)
 
 
 def read_document(path: Path, model: type[D]) -> D:

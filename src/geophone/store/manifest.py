@@ -27,7 +27,7 @@ class Manifest(Document):
     `definitions` the version of each stored dimension, `signals` what else the series holds of every layer, `behaviour`
     how samples were scored (nothing where they were not), `left_out` the layers that could not be read, each with the
     reason, `misplaced` the steps whose weights are not their own, each with what was found: detection does not look at
-    them. `parts` maps the files of series and scalars to the SHA-256 of
+    them. `threads` is 0 where it is not known. `parts` maps the files of series and scalars to the SHA-256 of
     their bytes; files that came after the manifest was last written are not in it.
     """
 
@@ -47,7 +47,7 @@ class Manifest(Document):
     left_out: dict[str, str] = Field(default_factory=dict)
     misplaced: dict[int, str] = Field(default_factory=dict)
     versions: dict[str, str]
-    threads: int
+    threads: int = Field(ge=0, le=1024)
     steps: int = 0
     measurements: int = 0
     parts: dict[str, str] = Field(default_factory=dict)
@@ -78,6 +78,8 @@ class Manifest(Document):
         for key, kind in _ABOUT.items():
             if about.get(key) is not None and not (isinstance(about[key], kind) and about[key] is not True):
                 raise ValueError(f"{key} is {about[key]!r}")
+            if kind is int and (about.get(key) or 0) < 0:
+                raise ValueError(f"{key} is {about[key]}, less than 0")
         return about
 
     @classmethod
