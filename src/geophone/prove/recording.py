@@ -1,6 +1,7 @@
 """Training a testbed with the package's own recorder, and writing the truth where no method looks."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,12 @@ ROWS = 256
 WEIGHTS_EVERY = 4
 
 
-def record(setting: Setting, out: Path, *, name: str, seed: int) -> None:
+Look = Callable[[int], None]
+"""What else is looked at of the network at a measurement (step), where it is in eval mode and whatever it draws is put
+back; nothing that changes weights for good."""
+
+
+def record(setting: Setting, out: Path, *, name: str, seed: int, look: Look | None = None) -> None:
     """Train `setting` under a `Recorder` with the probe's answers as labels, in the run folder `out`, and write the
     truth beside it; for networks with blocks also WEIGHTS ("STEP:PARAMETER").
 
@@ -54,6 +60,8 @@ def record(setting: Setting, out: Path, *, name: str, seed: int) -> None:
             if due:
                 with undisturbed(model), torch.no_grad():
                     readings.append({"step": step, **setting.clock.curves()})
+                    if look is not None:
+                        look(step)
                 if blocks and len(readings) % WEIGHTS_EVERY == 0:
                     weights |= {f"{step}:{key}": t.numpy().copy() for key, t in model.state_dict().items()}
     if weights:

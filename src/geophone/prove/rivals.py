@@ -36,10 +36,10 @@ _WHOLE = {
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """How one signal becomes a score: "level" exp(mean of ln), "speed" |slope of ln|, "fall" the one-sided slope of the
-    plain value, or "own", for what is computed from behaviour or outputs as a whole.
+    """How one signal becomes a score: "level" exp(mean of ln), "speed" |slope of ln|, "slope" |slope of the plain
+    value|, "fall" that of a fall alone, or "own", for what is computed from behaviour or outputs as a whole.
 
-    Signals of layers are read on `columns` ("streams", "updates" or "both"; norms on the layers that have weights) and
+    Signals of layers are read on `columns` ("streams", "updates" or "both"; "": those that have values, as norms) and
     joined over them by `pool`: "mean", "max", or "contrast", the greatest of what each has beyond the layers' mean.
     """
 
@@ -84,7 +84,7 @@ def scalar(run: RunSignals, name: str) -> np.ndarray:
 
 def columns(run: RunSignals, part: Part) -> tuple[int, ...]:
     """The columns of a layer signal that `part` reads."""
-    if part.signal.endswith("_norm"):
+    if not part.columns:
         return tuple(np.flatnonzero(np.isfinite(run.series[part.signal]).any(0)))
     return {"streams": run.streams, "updates": run.updates, "both": tuple(range(len(run.layers)))}[part.columns]
 
@@ -96,7 +96,7 @@ def layered(run: RunSignals, part: Part) -> np.ndarray:
         levels = parts.layer_levels(run, part.signal, part.kernel, which)
     else:
         values = filled(run.series[part.signal][:, list(which)])
-        plain = part.signal in ("mean_fraction", "dead_fraction")
+        plain = part.how == "slope" or part.signal in ("mean_fraction", "dead_fraction")
         slope = operators(run.steps, part.kernel).slope
         levels = np.abs(slope @ (values if plain else parts.logarithm(values)))
     return parts.contrast(levels) if part.pool == "contrast" else levels
@@ -113,6 +113,8 @@ def part_score(run: RunSignals, part: Part) -> np.ndarray:
     values, of = scalar(run, part.signal), operators(run.steps, part.kernel)
     if part.how == "fall":
         return np.maximum(-(of.slope @ filled(values)), 0.0)
+    if part.how == "slope":
+        return np.abs(of.slope @ filled(values))
     logs = parts.logarithm(values)
     return np.exp(of.mean @ logs) if part.how == "level" else np.abs(of.slope @ logs)
 

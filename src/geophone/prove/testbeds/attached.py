@@ -22,26 +22,31 @@ BATCH, PROBE, CHECKS = 96, 256, 1024
 STEPS, EVERY = 1400, 7
 
 
-def switch(seed: int) -> Setting:
+def switch(seed: int, *, sharing: int = 1) -> Setting:
     """Each latent is trained from a step of its own on, uniform in [50, 1100], with weight 1; Adam at a rate
     log-uniform in [2e-3, 5e-3]. See `_setting`."""
     rng = np.random.default_rng([201, seed])
-    begin = rng.uniform(50, 1100, BLOCKS)
-    return _setting(seed, rng, begin=begin, weight=np.ones(BLOCKS), rate=float(log_uniform(rng, 2e-3, 5e-3)))
+    begin, weight = rng.uniform(50, 1100, BLOCKS), np.ones(BLOCKS)
+    rate = float(log_uniform(rng, 2e-3, 5e-3))
+    return _setting(seed, rng, begin=begin, weight=weight, rate=rate, sharing=sharing)
 
 
-def weights(seed: int) -> Setting:
+def weights(seed: int, *, sharing: int = 1) -> Setting:
     """All latents are trained from the start, with loss weights log-uniform in [.003, .3]; rate log-uniform in
     [1e-3, 2.5e-3]. See `_setting`."""
     rng = np.random.default_rng([202, seed])
     weight = log_uniform(rng, 0.003, 0.3, BLOCKS)
-    return _setting(seed, rng, begin=np.zeros(BLOCKS), weight=weight, rate=float(log_uniform(rng, 1e-3, 2.5e-3)))
+    rate = float(log_uniform(rng, 1e-3, 2.5e-3))
+    return _setting(seed, rng, begin=np.zeros(BLOCKS), weight=weight, rate=rate, sharing=sharing)
 
 
-def _setting(seed: int, rng: np.random.Generator, *, begin: np.ndarray, weight: np.ndarray, rate: float) -> Setting:
+def _setting(
+    seed: int, rng: np.random.Generator, *, begin: np.ndarray, weight: np.ndarray, rate: float, sharing: int
+) -> Setting:
     """Main task: which of 6 classes a random teacher gives to the first 12 of 20 bits. Latent l is the product of two
     of the other 8 bits, and is trained by a linear head on what block l adds, computed on the stream without its
-    gradient, so that block l alone can learn it. The network's outputs are those of the main task.
+    gradient, so that block l alone can learn it; with `sharing` 2 or more, on what each of so many blocks from l on
+    adds, by a head of its own. The network's outputs are those of the main task.
 
     The clock reads latent l from what block l adds, on 1024 samples of its own.
     """
@@ -50,7 +55,7 @@ def _setting(seed: int, rng: np.random.Generator, *, begin: np.ndarray, weight: 
     torch.manual_seed(seed)
     head = nn.Sequential(nn.LayerNorm(WIDTH), nn.Linear(WIDTH, CLASSES))
     model = Stream(slice(0, BITS), [slice(0, BITS)] * BLOCKS, hidden=64, head=head)
-    heads = nn.ModuleList(nn.Linear(WIDTH, 2) for _ in range(BLOCKS))
+    heads = nn.ModuleList(nn.Linear(WIDTH, 2) for _ in range(BLOCKS * sharing))
 
     def draw(rng: np.random.Generator, size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         x = signs(rng, size, BITS)
@@ -67,8 +72,10 @@ def _setting(seed: int, rng: np.random.Generator, *, begin: np.ndarray, weight: 
         main = nn.functional.cross_entropy(model.head(streams[-1]), y)
         total = main
         for i in np.flatnonzero(begin <= step).tolist():
-            added = model.own[i].update(streams[i].detach(), x)
-            total = total + weight[i] * nn.functional.cross_entropy(heads[i](added), (latents[:, i] > 0).long())
+            for number, head in enumerate(heads[i::BLOCKS]):
+                block = (i + number) % BLOCKS
+                added = model.own[block].update(streams[block].detach(), x)
+                total = total + weight[i] * nn.functional.cross_entropy(head(added), (latents[:, i] > 0).long())
         return Losses(total, {"main_loss": float(main.detach())})
 
     return Setting(

@@ -40,7 +40,7 @@ def setting(seed: int, *, rate: float = 1e-3) -> Setting:
         right = (output.argmax(-1) == checks[1])[scored].float().mean()
         return {
             "previous": float(first.diagonal(-1, 2, 3).mean((0, 2)).max()),
-            "induction": _after_last(second, periods),
+            "induction": float(after_last(second, periods).max()),
             "copying": float(right),
         }
 
@@ -81,12 +81,12 @@ def _checks(task: Repeats, rng: np.random.Generator) -> tuple[tuple[torch.Tensor
     return (x, y), periods
 
 
-def _after_last(pattern: torch.Tensor, periods: torch.Tensor) -> float:
-    """The greatest over heads of the mean attention from t to t - period + 1, over sequences and t >= period."""
-    length = pattern.shape[-1]
-    t = torch.arange(length)
+def after_last(pattern: torch.Tensor, periods: torch.Tensor) -> torch.Tensor:
+    """By head, the mean attention from t to t - period + 1, over sequences and t >= period; `pattern` (N, heads, T, T),
+    `periods` (N,)."""
+    t = torch.arange(pattern.shape[-1])
     back = t[None] - periods[:, None] + 1
     inside = t[None] >= periods[:, None]
     there = pattern.gather(3, back.clamp(min=0)[:, None, :, None].expand(-1, pattern.shape[1], -1, 1))[..., 0]
     weights = inside[:, None].float()
-    return float(((there * weights).sum((0, 2)) / weights.sum((0, 2))).max())
+    return (there * weights).sum((0, 2)) / weights.sum((0, 2))
