@@ -10,7 +10,8 @@ fresh ones (9100 on, four) tell. Nothing was preregistered: an exploration. Pric
 
 Prints and writes DIR/dear.csv: of each method the price of a run, recall at k = E, that net of the moments of other
 runs, and the share of layers named right; `same price` is its recall where it may spend no more than the ranker does,
-one pass a measurement (fewer looks, evenly); "-" where that buys fewer than three.
+one pass a measurement (fewer looks, evenly), "-" where that buys fewer than three; and the difference of net recall,
+paired by run, with an interval of 95 %.
 """
 
 import argparse
@@ -43,6 +44,7 @@ from geophone.prove.landscape import (
 from geophone.prove.ranker import ranked
 from geophone.prove.recording import record
 from geophone.prove.rivals import Part, Rival, rival_moments, rival_score
+from geophone.prove.tables import POOLED, comparison_table
 from geophone.prove.targeting import Moments, recall
 from geophone.prove.trials import Trial, TrialRun, read_run, setting_of
 from geophone.prove.truth import TRUTH
@@ -259,6 +261,8 @@ def told(development: list[TrialRun], fresh: list[TrialRun]) -> pd.DataFrame:
     cost = pd.DataFrame([prices(run) for run in fresh]).mean()
     measured = float(np.mean([len(run.signals.steps) for run in fresh]))
     same = {name: _at_price(fresh, rivals[name], measured / cost[name]) for name in ("LLC", "refined LLC")}
+    paired = comparison_table(rows, rng=np.random.default_rng(0))
+    paired = paired[(paired["bed"] == POOLED) & (paired["endpoint"] == "net")].set_index("rival")
     made = []
     for name in methods:
         mine = rows[rows["method"] == name].assign(kind=lambda table: table["bed"].map(kinds))
@@ -266,7 +270,12 @@ def told(development: list[TrialRun], fresh: list[TrialRun]) -> pd.DataFrame:
         for kind, part in {"all": mine, **dict(list(mine.groupby("kind")))}.items():
             means = part.groupby("bed")[["recall", "net", "layer_rate"]].mean().mean()
             row |= {f"{column}, {kind}": means[column] for column in ("recall", "net", "layer_rate")}
-        made.append(row | {"same price": same.get(name, row["recall, all"])})
+            if name in rivals and not rivals[name].parts[0].pool:
+                row[f"layer_rate, {kind}"] = np.nan  # it has no layers
+        row |= {"same price": same.get(name, row["recall, all"])}
+        if name in paired.index:
+            row |= {f"geophone less it, {k}": paired.loc[name, k] for k in ("difference", "low", "high")}
+        made.append(row)
     return pd.DataFrame(made)
 
 

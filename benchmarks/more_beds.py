@@ -31,6 +31,7 @@ from geophone.prove.recording import record
 from geophone.prove.testbeds import attached
 from geophone.prove.trials import LANGUAGE, Trial, read_run, setting_of
 from geophone.prove.truth import TRUTH
+from geophone.stats.clusters import stratified_interval
 
 VARIANTS = {"adam": ("switch", "weights"), "sgd": ("switch",), "shared": ("switch", "weights"),
             "language": (LANGUAGE,)}  # fmt: skip
@@ -39,7 +40,6 @@ SHOWN = (
     BEST, "readable_change", "readable_gain", "cka_change_4", "subspace_change", "layer_update_norm",
     "layer_gradient_norm", "loss_falls", "output_speed", "mean_p_weight_norm", "gradient_norm", "dimensions",
 )  # fmt: skip
-DRAWS = 2000
 
 
 def setting(trial: Trial, variant: str) -> Setting:
@@ -65,33 +65,24 @@ def trained(task: tuple[str, Trial], out: str) -> None:
 
 def told(out: Path, seeds: int) -> pd.DataFrame:
     """A row per variant and method."""
-    choice, made = frozen(), []
+    choice, made, rng = frozen(), [], np.random.default_rng(0)
     methods = {"geophone": ranked, **{k: v for k, v in frozen_methods(choice).items() if k in SHOWN}}
     for variant, beds in VARIANTS.items():
         runs = [read_run(out / variant / Trial(bed, FIRST + i).name) for bed in beds for i in range(seeds)]
         rows = evaluate([run for run in runs if run.truth.events], methods, rng=np.random.default_rng(0))
         for name in [*methods, CEILING]:
             mine = rows[rows["method"] == name]
-            low, high = _interval(mine, "net")
+            net = stratified_interval([part["net"].to_numpy() for _, part in mine.groupby("bed")], rng=rng)
             made.append(
                 {"variant": variant, "method": name, "runs": len(mine), "events": mine["events"].mean(),
-                 "chance": _mean(mine, "chance"), "recall": _mean(mine, "recall"), "net": _mean(mine, "net"),
-                 "low": low, "high": high, "layers": _mean(mine, "layer_rate")}
+                 "chance": _mean(mine, "chance"), "recall": _mean(mine, "recall"), "net": net.statistic, "low": net.low,
+                 "high": net.high, "layers": _mean(mine, "layer_rate")}
             )  # fmt: skip
     return pd.DataFrame(made)
 
 
 def _mean(rows: pd.DataFrame, column: str) -> float:
     return float(rows.groupby("bed")[column].mean().mean())
-
-
-def _interval(rows: pd.DataFrame, column: str) -> tuple[float, float]:
-    """Percentiles over runs drawn anew within each testbed."""
-    rng = np.random.default_rng(0)
-    beds = [part[column].to_numpy() for _, part in rows.groupby("bed")]
-    draws = np.mean([rng.choice(values, (DRAWS, len(values))).mean(1) for values in beds], axis=0)
-    low, high = np.percentile(draws, [2.5, 97.5])
-    return float(low), float(high)
 
 
 def main() -> None:

@@ -108,7 +108,8 @@ FAINT = """() => {
 }"""
 
 
-def test_every_page_opens_and_shows_what_it_has_in_light_and_dark(page, atlas):
+def test_every_page_opens_and_shows_what_it_has_and_every_kind_of_page_in_the_dark_too(page, atlas):
+    dark: set[tuple[str, bool]] = set()
     for path in sorted(atlas.rglob("*.html")):
         page.emulate_media(color_scheme="light")
         page.goto(path.as_uri())
@@ -120,6 +121,11 @@ def test_every_page_opens_and_shows_what_it_has_in_light_and_dark(page, atlas):
         assert all(charts.nth(i).locator("svg").count() == 1 for i in range(charts.count())) and charts.count() >= 1
         assert page.locator("[role=img]:not([aria-label])").count() == 0
         assert page.evaluate(FAINT) == [], f"{path.name}, light"
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        kind = path.parent.name, "Dig again" in path.read_text(encoding="utf-8")
+        if kind in dark:
+            continue
+        dark.add(kind)
         page.emulate_media(color_scheme="dark")
         page.wait_for_timeout(100)
         page.wait_for_function(READY)
@@ -127,6 +133,7 @@ def test_every_page_opens_and_shows_what_it_has_in_light_and_dark(page, atlas):
         assert shade == "rgb(21, 23, 26)"
         assert page.evaluate(FAINT) == [], f"{path.name}, dark"
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert {("runs", False), ("targets", False), ("targets", True)} <= dark
 
 
 def test_brushing_selects_the_same_steps_in_all_charts_and_clearing_lets_go(page, atlas):
