@@ -99,8 +99,8 @@ def test_a_perfect_induction_pattern_is_clocked_as_one():
         for t in range(period, 48):
             assert x[n, t] == x[n, t - period]
             pattern[n, 1, t, t - period + 1] = 1.0
-    assert induction._after_last(pattern, periods) == pytest.approx(1.0)
-    assert induction._after_last(torch.full((8, 2, 48, 48), 1 / 48), periods) == pytest.approx(1 / 48)
+    assert induction.after_last(pattern, periods).tolist() == pytest.approx([0.0, 1.0])
+    assert induction.after_last(torch.full((8, 2, 48, 48), 1 / 48), periods).tolist() == pytest.approx([1 / 48] * 2)
 
 
 def test_context_rules_count_by_hand():

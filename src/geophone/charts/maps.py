@@ -178,10 +178,11 @@ def flagged(
     height = alt.YOffset("lane:Q", scale=alt.Scale(domain=[0, 1], range=[-LANE * 0.65, -LANE * 1.65]))
     here = base.encode(x=x, y=alt.value(0), yOffset=height, tooltip=tips)
     stems = base.mark_rule(color=stem, strokeWidth=1, strokeDash=[2, 2], opacity=0.9).encode(x=x)
-    # Ink on the accent reads at 5 to 1, white at 4; a rank of two digits has a wider flag.
-    wide = alt.ExprRef("datum.rank > 9 ? 340 : 230")
+    # Ink on the accent reads at 5 to 1, white at 4; a rank of more digits has a wider flag.
+    wide = alt.ExprRef("datum.rank > 99 ? 430 : datum.rank > 9 ? 340 : 230")
+    letters = alt.ExprRef("datum.rank > 99 ? 10 : 11")
     pins = here.mark_point(shape="circle", filled=True, size=wide, color=ACCENT, opacity=1, cursor="pointer")
-    text = here.mark_text(color="black", fontSize=11, fontWeight="bold", cursor="pointer", baseline="middle")
+    text = here.mark_text(color="black", fontSize=letters, fontWeight="bold", cursor="pointer", baseline="middle")
     where = alt.Chart(dots).transform_filter(_INSIDE.format("peak", "peak"))
     places = where.mark_point(filled=True, color="white", stroke=ACCENT, strokeWidth=2, size=46, opacity=1)
     order = alt.Tooltip("place:Q", title="place in its order")
