@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from in_turn import InTurn
 from PIL import Image
 
 import geophone as gp
@@ -48,7 +49,7 @@ OPTIONS = DigOptions(per_class=20, units=4, steps=8)
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     folder = tmp_path_factory.mktemp("digs") / "study"
-    return run_study(parse_study(TEXT, where="here"), TEXT, folder, until="target")
+    return run_study(parse_study(TEXT, where="here"), TEXT, folder, until="target", workers=InTurn())
 
 
 @pytest.fixture(scope="module")

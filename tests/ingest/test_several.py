@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from in_turn import InTurn
 from torch import nn
 
 import geophone as gp
@@ -83,18 +84,9 @@ def test_two_processes_make_the_tables_of_one(saved, alone, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
-class Here(Workers):
-    """Does every task in this process, one after the other."""
-
-    def map(self, tasks, *, on_progress, **more):
-        for task in tasks:
-            task.function(**task.arguments, tell=lambda done, of, name=task.name: on_progress(name, done, of))
-        return [Outcome(task.name) for task in tasks]
-
-
 @pytest.mark.parametrize("count", [4, *(pytest.param(each, marks=pytest.mark.slow) for each in (1, 11))])
 def test_however_many_there_are(saved, alone, tmp_path, count):
-    measured(saved, tmp_path / "run", Here(count))
+    measured(saved, tmp_path / "run", InTurn(count))
     same(alone[1], tmp_path / "run")
 
 
@@ -104,15 +96,15 @@ def test_a_whole_stretch_that_cannot_be_read_is_named_and_left_out(tmp_path):
     for step in (0, 10, 20):
         (mine[0] / f"step-{step}.pt").write_bytes(b"torn")
     one = measured(mine, tmp_path / "one" / "run")
-    beside = measured(mine, tmp_path / "several" / "run", Here(5))
+    beside = measured(mine, tmp_path / "several" / "run", InTurn(5))
     assert one.failures == beside.failures and len(one.failures) == 5
     same(tmp_path / "one" / "run", tmp_path / "several" / "run")
 
 
 @pytest.mark.slow
 def test_checkpoints_that_come_later_are_put_behind_those_that_are_there(saved, alone, tmp_path):
-    measured(saved, tmp_path / "run", Here(2), only=lambda path: int(path.stem.partition("-")[2]) < 70)
-    measured(saved, tmp_path / "run", Here(2))
+    measured(saved, tmp_path / "run", InTurn(2), only=lambda path: int(path.stem.partition("-")[2]) < 70)
+    measured(saved, tmp_path / "run", InTurn(2))
     same(alone[1], tmp_path / "run")
 
 
@@ -123,12 +115,12 @@ def test_what_a_process_had_measured_when_all_was_ended_is_not_measured_again(sa
 
     monkeypatch.setattr("geophone.ingest.checkpoints.joined", ended)
     with pytest.raises(KeyboardInterrupt):
-        measured(saved, tmp_path / "run", Here(2))
+        measured(saved, tmp_path / "run", InTurn(2))
     monkeypatch.undo()
     aside = tmp_path / ".run.stretches"
     assert len(list(aside.glob("*/series/*.parquet"))) == 9 and not gp.Run(tmp_path / "run").has_series
     read = []
-    again = measured(saved, tmp_path / "run", Here(2), on_step=lambda done, of: read.append(done))
+    again = measured(saved, tmp_path / "run", InTurn(2), on_step=lambda done, of: read.append(done))
     assert len(again.steps) == 9 and not aside.exists() and not read
     same(alone[1], tmp_path / "run")
 

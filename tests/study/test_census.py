@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from in_turn import InTurn
 
 from geophone.dig.census import census, census_steps
 from geophone.evidence.columns import WINDOW_COLUMNS
@@ -11,7 +12,6 @@ from geophone.rows.windows import CENSUS_COLUMNS, CensusRow
 from geophone.store.run import Run
 from geophone.store.tables import read_rows
 from geophone.study import parse_study, run_study
-from geophone.workers import Outcome, Workers
 
 TEXT = """
 name = "two"
@@ -27,15 +27,6 @@ moments = 6
 deep = 2
 per_class = 8
 """
-
-
-class InTurn(Workers):
-    """Does tasks here, one after another."""
-
-    def map(self, tasks, *, threads=1, on_progress=lambda *news: None, on_end=lambda outcome: None):
-        for task in tasks:
-            task.function(**task.arguments, tell=lambda done, of: None)
-        return [Outcome(task.name) for task in tasks]
 
 
 def test_moments_are_spread_over_ln_step_and_cost_no_more_than_one_stretch():

@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+from in_turn import InTurn
 
 from geophone.study import Workers, parse_study, run_study
 
@@ -36,7 +37,7 @@ def cluster():
 
 def test_two_runs_on_ray_end_in_the_same_tables(cluster, tmp_path):
     study = parse_study(TEXT, where="here")
-    run_study(study, TEXT, tmp_path / "local", until="target")
+    run_study(study, TEXT, tmp_path / "local", until="target", workers=InTurn())
     run_study(study, TEXT, tmp_path / "ray", until="target", workers=Workers(ray=cluster.address))
     assert tables(tmp_path / "ray") == tables(tmp_path / "local")
 

@@ -6,12 +6,13 @@ import sys
 
 import pandas as pd
 import pytest
+from in_turn import InTurn
 
 import geophone as gp
 from geophone._train import train
 from geophone.errors import InputError, NewerFormatError, ReplayError, StoreError
 from geophone.record.checkpoints import checkpoint_path, weights_digest
-from geophone.store.locks import lock
+from geophone.store.locks import LOCKS, lock
 from geophone.study import Workers, open_study, parse_study, run_study
 from geophone.study.detection import fork_groups
 from geophone.study.runs import checked, ensure_run, fork_plans, is_done, run_plans
@@ -66,8 +67,9 @@ def tables(folder):
 
 
 def again(folder, **options):
+    """Where it goes on, here: the study began in processes, and its tables are the same."""
     heard = Heard()
-    run_study(STUDY, TEXT, folder, until="target", listener=heard, **options)
+    run_study(STUDY, TEXT, folder, until="target", listener=heard, **{"workers": InTurn(), **options})
     return heard
 
 
@@ -80,7 +82,7 @@ def test_run_again_nothing_is_done(study, whole):
 def test_a_stage_is_done_again_when_its_options_or_its_tables_change(study):
     other = parse_study(TEXT.replace("surrogates = 99", "surrogates = 49"), where="here")
     heard = Heard()
-    run_study(other, TEXT, study, until="target", listener=heard)
+    run_study(other, TEXT, study, until="target", listener=heard, workers=InTurn())
     assert heard.stages["detect"] is False
     (study / "targets.parquet").unlink()
     assert again(study).stages["target"] is False
@@ -91,7 +93,7 @@ def test_detect_is_done_again_when_forks_come_or_go(study):
 
     def skipped():
         heard = Heard()
-        run_study(parse_study(plain, where="here"), plain, study, until="detect", listener=heard)
+        run_study(parse_study(plain, where="here"), plain, study, until="detect", listener=heard, workers=InTurn())
         return heard.stages["detect"]
 
     assert skipped()
@@ -177,6 +179,16 @@ def test_an_unreadable_manifest_is_put_aside_and_the_run_made_again(study, whole
     assert (study / "damaged" / "mlp_1_digits-seed0-1" / "run.json").exists()
 
 
+def test_a_folder_that_a_killed_worker_had_only_claimed_is_no_damaged_run(study, whole):
+    folder = study / "runs" / "mlp_1_digits-seed0"
+    shutil.rmtree(folder)
+    (folder / "series").mkdir(parents=True)
+    for name in LOCKS:
+        (folder / name).write_text("process 4711 on elsewhere\n")
+    again(study)
+    assert tables(study) == tables(whole) and not (study / "damaged").exists()
+
+
 def test_a_later_releases_run_is_left_alone(study):
     path = study / "runs" / "mlp_1_digits-seed0" / "run.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99}))
@@ -243,7 +255,7 @@ def test_a_network_of_ones_own(tmp_path, monkeypatch):
     )
     monkeypatch.chdir(tmp_path)
     text = 'name = "own"\nnetworks = ["mynets:small"]\nsteps = 40\n'
-    made = run_study(parse_study(text, where="here"), text, tmp_path / "own", until="train")
+    made = run_study(parse_study(text, where="here"), text, tmp_path / "own", until="train", workers=InTurn())
     run = made.run("small-seed0")
     assert weights_digest(run.at(40)) == run.manifest.checkpoints[40]
     for more, says in (
@@ -254,7 +266,9 @@ def test_a_network_of_ones_own(tmp_path, monkeypatch):
         if not more:
             monkeypatch.setattr(sys.modules["mynets"], "small", sys.modules["mynets"].quick)
         with pytest.raises(InputError, match=says):
-            run_study(parse_study(text + more, where="here"), text + more, tmp_path / "own", until="train")
+            run_study(
+                parse_study(text + more, where="here"), text + more, tmp_path / "own", until="train", workers=InTurn()
+            )
 
 
 def test_two_runs_of_one_name_are_told_apart_by_nobody(tmp_path):

@@ -14,6 +14,8 @@ from geophone.errors import InputError, StoreError
 LOCK, HOLDER = ".lock", ".lock.holder"
 # Held beside it by a process that writes on behalf of the holder, and may outlive it by what it has still to write.
 BEHIND = ".lock.behind"
+# What holding a folder leaves in it, and nothing of a run.
+LOCKS = (LOCK, HOLDER, BEHIND)
 _FINISHING = 20.0  # seconds
 
 
@@ -96,7 +98,7 @@ def claim_empty(folder: Path) -> None:
         raise InputError(f"out={str(folder)!r} is a file; give a folder that is new or empty.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        there = [p.name for p in folder.iterdir() if p.name not in (LOCK, HOLDER, BEHIND)]
+        there = [p.name for p in folder.iterdir() if p.name not in LOCKS]
     except OSError as error:
         raise StoreError(f"cannot use {folder}: {error.strerror}.") from error
     if there:

@@ -12,7 +12,7 @@ from geophone._train import about, fork, probe_size, replay, train
 from geophone.dimensions import chosen
 from geophone.errors import InputError, NewerFormatError, ReplayError, StoreError
 from geophone.store.check import damaged_files, good_until
-from geophone.store.locks import is_held
+from geophone.store.locks import LOCKS, is_held
 from geophone.store.manifest import Manifest, read_manifest
 from geophone.store.places import Places, is_run
 from geophone.store.run import Run
@@ -209,7 +209,7 @@ def _put_aside(plan: RunPlan) -> None:
     if not folder.exists():
         return
     clear_temporaries(folder)
-    if not is_run(folder) and not any(p.is_file() and p.name != ".lock" for p in folder.rglob("*")):
+    if not is_run(folder) and not any(p.is_file() and p.name not in LOCKS for p in folder.rglob("*")):
         shutil.rmtree(folder)
         return
     shelf = _study_folder(plan) / "damaged"
