@@ -255,7 +255,8 @@ def settled(
         layers.append(Layer(name, depth, kind, features, rows, shape[1:], named[name][1]))
     added = frozenset(_module(name) for name in views if name.endswith(ADDED))
     select = tuple(dict.fromkeys(map(_module, views)))
-    single = frozenset(name for name in views if views[name].kind in MEANS and not _is_double(chosen.modules))
+    means = frozenset(name for name, view in views.items() if view.kind in MEANS)
+    single = means if means and not _is_double(chosen.modules) else frozenset()
     return Plan(select, tuple(layers), views, 0, added, left_out=left_out, single=single)
 
 
