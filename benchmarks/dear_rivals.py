@@ -15,8 +15,7 @@ paired by run, with an interval of 95 %.
 """
 
 import argparse
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +24,7 @@ import numpy as np
 import pandas as pd
 import torch
 from hmmlearn.hmm import GaussianHMM
+from more_beds import done
 from torch import nn
 
 from geophone.point.kernels import Kernel
@@ -49,6 +49,7 @@ from geophone.prove.targeting import Moments, recall
 from geophone.prove.trials import Trial, TrialRun, read_run, setting_of
 from geophone.prove.truth import TRUTH
 from geophone.store.tables import read_table, write_table
+from geophone.workers import Job
 
 BEDS = ("v_classes", "v_layer", "v_parity", "switch", "uncovered")
 FIRST_DEVELOPMENT, FIRST_FRESH = 7000, 9100
@@ -113,7 +114,7 @@ def _loss(out: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return nn.functional.cross_entropy(out.flatten(0, -2), y.flatten())
 
 
-def trained(trial: Trial, out: str) -> None:
+def trained(trial: Trial, out: str, *, tell: Callable[[int, int], None]) -> None:
     """Train one trial with its looks, unless it is there."""
     torch.set_num_threads(1)
     folder = Path(out) / "runs" / trial.name
@@ -154,8 +155,9 @@ def maps(development: list[TrialRun], fresh: list[TrialRun]) -> dict[str, np.nda
         return np.stack([v for k, v in sorted(run.signals.scalars.items()) if k.startswith("map:")], axis=1)
 
     rows = [features(run) for run in development]
-    mean, deviation = np.concatenate(rows).mean(0), np.concatenate(rows).std(0) + 1e-12
-    known = np.concatenate([(row - mean) / deviation for row in rows])
+    every = np.concatenate(rows)
+    mean, deviation = every.mean(0), every.std(0) + 1e-12
+    known = (every - mean) / deviation
     lengths = [len(row) for row in rows]
     models = []
     for states in STATES:
@@ -222,11 +224,8 @@ def main() -> None:
     seeds = {True: FIRST_DEVELOPMENT, False: FIRST_FRESH}
     counts = {True: given.development, False: given.fresh}
     trials = {d: [Trial(bed, first + i) for i in range(counts[d]) for bed in given.beds] for d, first in seeds.items()}
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(given.workers, mp_context=context) as pool:
-        for trial, _ in zip([*trials[True], *trials[False]], pool.map(partial(trained, out=str(given.out)),
-                            [*trials[True], *trials[False]]), strict=True):  # fmt: skip
-            print(trial.name, flush=True)
+    wanted = [*trials[True], *trials[False]]
+    done([Job(trial.name, trained, {"trial": trial, "out": str(given.out)}) for trial in wanted], given.workers)
     runs = {d: [looked(read_run(given.out / "runs" / t.name)) for t in these] for d, these in trials.items()}
     runs = _with_maps(runs)
     table = told(runs[True], runs[False])

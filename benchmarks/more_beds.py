@@ -13,10 +13,8 @@ bootstrap over runs within each, how many events there are a run, chance, and th
 """
 
 import argparse
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +30,7 @@ from geophone.prove.testbeds import attached
 from geophone.prove.trials import LANGUAGE, Trial, read_run, setting_of
 from geophone.prove.truth import TRUTH
 from geophone.stats.clusters import stratified_interval
+from geophone.workers import Job, Workers
 
 VARIANTS = {"adam": ("switch", "weights"), "sgd": ("switch",), "shared": ("switch", "weights"),
             "language": (LANGUAGE,)}  # fmt: skip
@@ -55,12 +54,19 @@ def setting(trial: Trial, variant: str) -> Setting:
     return replace(made, optimizer=optimizer, steps=3 * made.steps, every=3 * made.every)
 
 
-def trained(task: tuple[str, Trial], out: str) -> None:
-    variant, trial = task
+def trained(variant: str, trial: Trial, out: str, *, tell: Callable[[int, int], None]) -> None:
+    """Train one trial, unless it is there."""
     torch.set_num_threads(1)
     folder = Path(out) / variant / trial.name
     if not (folder / TRUTH).is_file():
         record(setting(trial, variant), folder, name=trial.bed, seed=trial.seed)
+
+
+def done(jobs: Sequence[Job], workers: int) -> None:
+    """Have `jobs` done, telling of each; the first that failed ends it all, after the others have ended."""
+    outcomes = Workers(workers).map(jobs, on_end=lambda outcome: print(outcome.name, outcome.error or "", flush=True))
+    if failed := next((outcome for outcome in outcomes if outcome.error), None):
+        raise SystemExit(f"{failed.name}: {failed.error}")
 
 
 def told(out: Path, seeds: int) -> pd.DataFrame:
@@ -92,9 +98,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
     tasks = [(v, Trial(bed, FIRST + i)) for i in range(given.seeds) for v, beds in VARIANTS.items() for bed in beds]
-    with ProcessPoolExecutor(given.workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for (variant, trial), _ in zip(tasks, pool.map(partial(trained, out=str(given.out)), tasks), strict=True):
-            print(variant, trial.name, flush=True)
+    jobs = [Job(f"{v} {t.name}", trained, {"variant": v, "trial": t, "out": str(given.out)}) for v, t in tasks]
+    done(jobs, given.workers)
     table = told(given.out, given.seeds)
     table.to_csv(given.out / "beds.csv", index=False, float_format="%.3g")
     print(table.to_string(index=False, float_format=lambda value: f"{value:.2f}"))

@@ -75,7 +75,7 @@ def _given(parameter: Row, values: Row) -> Row:
 
 @lru_cache(64)
 def _charts(names: tuple[str, ...], scalars: tuple[str, ...]) -> Row:
-    """`run_charts`, which differ from run to run of one network in a few values."""
+    """`run_charts`, which differ from run to run of one network in a few values. Shared, and not to be changed."""
     layers = list(names)
     cells = alt.NamedData("cells")
     marked = flagged(alt.NamedData("flags"), alt.NamedData("members"), layers)

@@ -53,8 +53,7 @@ def llc(
                 force = pull * (w.detach() - home) + (0.0 if slope is None else factor * slope)
                 w.data.add_(noise - 0.5 * step * force)
     finally:
-        for w, home in zip(weights, start, strict=True):
-            w.data.copy_(home)
+        _put(weights, start)
     value = factor * float(np.mean(above))
     return value if np.isfinite(value) else float("nan")
 
@@ -62,13 +61,16 @@ def llc(
 def _at(start: Sequence[torch.Tensor], weights: Sequence[torch.Tensor], loss: Loss, order: int) -> float:
     """The loss of the batch `order` at `start`; the weights are left as they are."""
     there = [w.detach().clone() for w in weights]
-    for w, home in zip(weights, start, strict=True):
-        w.data.copy_(home)
+    _put(weights, start)
     with torch.no_grad():
         value = float(loss(np.random.default_rng(order)))
-    for w, now in zip(weights, there, strict=True):
-        w.data.copy_(now)
+    _put(weights, there)
     return value
+
+
+def _put(weights: Sequence[torch.Tensor], values: Sequence[torch.Tensor]) -> None:
+    for w, value in zip(weights, values, strict=True):
+        w.data.copy_(value)
 
 
 def sample_gradients(

@@ -215,6 +215,5 @@ def _means(x: torch.Tensor, real: torch.Tensor | None = None) -> torch.Tensor:
         return torch.cat([part.sum(1, dtype=wide) for part in x.split(few)]) / x.shape[1]
     of = real.unsqueeze(2)
     pieces = zip(x.split(few), of.split(few), strict=True)
-    return torch.cat([torch.where(is_real, part, 0).sum(1, dtype=wide) for part, is_real in pieces]) / of.sum(1).clamp(
-        1
-    )
+    sums = torch.cat([torch.where(is_real, part, 0).sum(1, dtype=wide) for part, is_real in pieces])
+    return sums / of.sum(1).clamp(min=1)

@@ -57,17 +57,19 @@ class _Atlas:
         _write_assets(self._folder / "assets")
         proved = _write_proving(self._sources.places.prove, self._folder / "prove")
         # A run's pages one after the other, since all show what its ranker says.
-        paged = self._sources.shown.to_dict("records")
         pages: list[RunPage] = []
         targets: dict[int, TransitionPage] = {}
         for run in self._sources.runs:
             pages.append(self._run(run))
-            targets |= {row["rank"]: self._transition(run, row) for row in paged if row["run"] == run.name}
+            mine = self._sources.of_run(run.name).to_dict("records")
+            targets |= {row["rank"]: self._transition(run, row) for row in mine}
         for number, page in enumerate(pages):
             self._write_run(page, pages[max(number - 1, 0) : number], pages[number + 1 : number + 2])
+        paged = self._sources.shown.to_dict("records")
+        titles = [{"file": row["file"], "name": f"{row['run']}, {row['label']}"} for row in paged]
         for number, row in enumerate(paged):
-            before, after = ([_title(row) for row in part] for part in (paged[:number][-1:], paged[number + 1 :][:1]))
-            self._write_transition(row["file"], targets[row["rank"]], before, after)
+            around = titles[max(number - 1, 0) : number], titles[number + 1 : number + 2]
+            self._write_transition(row["file"], targets[row["rank"]], *around)
         shown = overview(self._sources, [page.row for page in pages])
         self._render("overview", "index.html", root="", proved=proved, **self._answer(pages), **shown)
 
@@ -148,10 +150,6 @@ def stamp(paths: list[Path]) -> tuple:
             continue
         found.append((str(path), known.st_mtime_ns, known.st_size))
     return tuple(found)
-
-
-def _title(row: Mapping[Hashable, Any]) -> dict[str, str]:
-    return {"file": row["file"], "name": f"{row['run']}, {row['label']}"}
 
 
 def _neighbours(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def _reading() -> Iterator[duckdb.DuckDBPyConnection]:
     try:
         with _database(os.getpid()).cursor() as connection:
             yield connection
-    except BaseException:
+    except (StoreError, duckdb.Error):
         _database.cache_clear()  # what a damaged file did to it is not known
         raise
 

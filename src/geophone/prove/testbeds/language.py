@@ -23,7 +23,7 @@ LEAST_HEAD, LEAST_GAIN = 0.3, 0.2
 _ADDED = 0.05
 
 
-class Answers(nn.Module):
+class CausalModel(nn.Module):
     """A causal language model that gives its logits."""
 
     def __init__(self, inner: nn.Module) -> None:
@@ -85,7 +85,7 @@ def drawn(seed: int) -> Setting:
         "intermediate_size": 4 * WIDTH, "max_position_embeddings": 2 * LENGTH, "bos_token_id": 0, "eos_token_id": 0,
         "rotary_pct": 0.5, "attn_implementation": "eager",
     }  # fmt: skip
-    model, repeats = Answers(GPTNeoXForCausalLM(GPTNeoXConfig(**shape))), Repeats(LENGTH, REPEATING)
+    model, repeats = CausalModel(GPTNeoXForCausalLM(GPTNeoXConfig(**shape))), Repeats(LENGTH, REPEATING)
 
     def batch(rng: np.random.Generator, step: int) -> Batch:
         few = int(rng.binomial(BATCH, share))
@@ -117,7 +117,7 @@ class Readings:
     symbols that repeat); "in_context", the mean loss at first occurrences less that at second ones, in nats; and
     "bigram" and "trigram", minus the mean divergence KL(table || answers) on held-out text, in nats."""
 
-    def __init__(self, model: Answers, text: Text, repeats: Repeats, rng: np.random.Generator) -> None:
+    def __init__(self, model: CausalModel, text: Text, repeats: Repeats, rng: np.random.Generator) -> None:
         self._model, self._text = model, text
         self._read = torch.from_numpy(text.draw(rng, CHECKS, held_out=True))
         self._symbols, y = repeats(rng, CHECKS)
