@@ -23,13 +23,14 @@ import numpy as np
 
 ROOT = Path(__file__).parent.parent
 ROOMS = {
-    room: (f"src/geophone/{room}/*", f"tests/{room}")
+    room: (f"src/geophone/{room}/*", (f"tests/{room}",))
     for room in (
         "dimensions", "detect", "stats", "signals", "store", "record", "point", "dig", "evidence", "findings", "study",
         "report",
     )
 } | {
-    "targeting": ("src/geophone/prove/targeting.py", "tests/prove/test_targeting.py"),
+    "phenomena": ("src/geophone/phenomena/*", ("tests/phenomena", "tests/detect", "tests/point/test_naive.py")),
+    "targeting": ("src/geophone/prove/targeting.py", ("tests/prove/test_targeting.py",)),
 }  # fmt: skip
 SETTINGS = """\
 [tool.pytest.ini_options]
@@ -42,7 +43,7 @@ filterwarnings = ["error::RuntimeWarning:geophone"]
 [tool.mutmut]
 source_paths = ["src"]
 only_mutate = ["{source}"]
-pytest_add_cli_args_test_selection = ["{tests}"]
+pytest_add_cli_args_test_selection = {tests}
 also_copy = ["benchmarks", "docs"]
 use_git_change_detection = false
 timeout_constant = 2.0
@@ -68,7 +69,7 @@ def prepare(folder: Path, room: str) -> list[str]:
     shutil.rmtree(folder, ignore_errors=True)
     for part in ("src", "tests", "benchmarks", "docs"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "pyproject.toml").write_text(SETTINGS.format(source=source, tests=tests))
+    (folder / "pyproject.toml").write_text(SETTINGS.format(source=source, tests=json.dumps(tests)))
     said = mutmut(folder, "run", "--max-children", "1", "no.such.mutant")
     if "nothing matches" not in said:
         raise SystemExit(f"mutmut could not prepare {room}:\n{said[-2000:]}")

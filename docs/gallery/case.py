@@ -74,7 +74,7 @@ def _compared(run: gp.Run, events: list[Event]) -> dict:
         near = [t for t in listed if event.clock is not None and _at(t, event.clock, REACH * every)]
         right = [t for t in near if t["kind"] in event.kinds]
         best = min(right or near, key=lambda t: abs(t["peak"] - event.clock), default=None)
-        auc = None if best is None or event.own is None else _auc(run.transition(best["rank"]).samples, event.own)
+        auc = None if best is None or event.own is None else _auc(run.transition(_number(best)).samples, event.own)
         found.append({"event": event.name, "clock": event.clock, "kinds": list(event.kinds), "auc": auc,
                       "transition": best and best["rank"]})  # fmt: skip
     return {"every": every, "steps": run.manifest.steps, "events": found, "transitions": listed}
@@ -85,10 +85,16 @@ def _at(transition: dict, clock: int, reach: float) -> bool:
 
 
 def _listed(row: dict) -> dict:
-    whole = {name: int(row[name]) for name in ("rank", "start", "peak", "end")}
+    whole = {"rank": "apart" if pd.isna(row["rank"]) else int(row["rank"])}
+    whole |= {name: int(row[name]) for name in ("start", "peak", "end")}
     samples = "-" if pd.isna(row["samples"]) else int(row["samples"])
     layers = row["layers"] if isinstance(row["layers"], str) else ", ".join(map(str, row["layers"]))
     return whole | {"samples": samples, "kind": row["kind"], "layers": layers, "reason": row["reason"]}
+
+
+def _number(listed: dict) -> int | str:
+    """What `run.transition` takes."""
+    return "transient" if listed["rank"] == "apart" else listed["rank"]
 
 
 def _auc(samples: pd.DataFrame, own: np.ndarray) -> float | None:
@@ -107,7 +113,7 @@ def page(said: dict) -> str:
     """The page of a case, from its JSON alone."""
     hits = [event for event in said["events"] if _found(said, event)]
     matched = {event["transition"] for event in said["events"]}
-    rest = [t for t in said["transitions"] if t["rank"] not in matched]
+    rest = [t for t in said["transitions"] if t["rank"] not in matched | {"apart"}]
     missed = [event for event in said["events"] if event not in hits]
     parts = [f"# {said['title']}", textwrap.fill(_verdict(said, hits, missed), 120)]
     parts += [_events(said), f"![The map of the run]({said['name']}.png)", textwrap.fill(said["about"], 120)]
@@ -172,7 +178,9 @@ def _table(transitions: list[dict]) -> str:
 
 def _reasons(transitions: list[dict]) -> str:
     return "\n".join(
-        textwrap.fill(f"{t['rank']}. {t['reason']}", 120, subsequent_indent="   ") for t in transitions[:3]
+        textwrap.fill(f"{t['rank']}. {t['reason']}", 120, subsequent_indent="   ")
+        for t in transitions[:3]
+        if t["rank"] != "apart"
     )
 
 

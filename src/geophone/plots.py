@@ -146,13 +146,15 @@ class OfRun:
     """A transition of a run, and what it says of it: the chart behind `Transition.plot`."""
 
     run: Run
-    number: int
+    number: int | str
     transition: "Transition"
 
     def plot(self, what: str | None) -> AnyChart:
         from geophone.point.study import transition_table
 
-        there, row = self.transition, transition_table(self.run).iloc[self.number - 1]
+        # The initial transient, asked for by its name, stands at the end.
+        place = -1 if isinstance(self.number, str) else self.number - 1
+        there, row = self.transition, transition_table(self.run).iloc[place]
         dimension = what or first_dimension(self.run)
         if dimension not in self.run.dimensions:
             raise InputError(f"{self.run.name} has no {dimension!r} to plot; it has {', '.join(self.run.dimensions)}.")
@@ -183,8 +185,8 @@ class OfRun:
         return f"<div>{words}{rows if there.own else ''}<small><code>.plot()</code> draws it</small></div>"
 
 
-def drawn(run: Run, number: int, transition: "Transition") -> OfRun:
-    """What draws the transition of that number of a run."""
+def drawn(run: Run, number: int | str, transition: "Transition") -> OfRun:
+    """What draws the transition of that number (or name) of a run."""
     return OfRun(run, number, transition)
 
 

@@ -4,10 +4,13 @@ import ast
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from planted_runs import run as planted_run
 from torch import nn
 
 import geophone as gp
@@ -15,7 +18,8 @@ from geophone.errors import InputError
 from geophone.point import study as point_study
 from geophone.point.find import transitions
 from geophone.point.reading import has_signals, run_signals
-from geophone.point.study import run_listing, targets, targets_of_run
+from geophone.point.study import run_listing, run_targets, targets, targets_of_run, transition_table
+from geophone.point.targets import places
 from geophone.store.study import Study
 
 STEPS, EVERY, SWITCH = 600, 5, 300
@@ -82,7 +86,7 @@ def test_targets_of_a_study_and_of_its_run_are_the_same(recorded):
     together = targets(Study(folder))
     assert alone["step"].tolist() == together["step"].tolist()
     assert together["rank"].tolist() == list(range(1, len(together) + 1))
-    assert (together["method"] == "transitions").all() and together["kind"].iloc[-1] == "transient"
+    assert (together["method"] == "transitions").all() and "transient" not in set(together["kind"])
     signals, listing = run_listing(gp.open(folder / "runs" / "mine"))
     again = transitions(signals, rng=np.random.default_rng(0))
     assert [t.index for t in again.transitions] == [t.index for t in listing.transitions]
@@ -131,11 +135,30 @@ def test_nothing_outside_the_ranker_ranks_moments():
 def test_a_run_says_its_own_transitions_and_their_samples(recorded):
     run = gp.open(recorded[0] / "runs" / "mine")
     table, ranked = run.transitions(), targets_of_run(run)
-    assert list(table["rank"]) == list(range(1, len(table) + 1)) and table["reason"].str.endswith(".").all()
-    assert sorted(table["peak"]) == sorted(ranked["step"]) and set(table["kind"]) == set(ranked["kind"])
+    assert list(table["rank"].dropna()) == list(range(1, len(table))) and table["reason"].str.endswith(".").all()
+    assert sorted(table["peak"][:-1]) == sorted(ranked["step"]) and set(table["kind"][:-1]) == set(ranked["kind"])
     assert (table["start"] <= table["peak"]).all() and (table["peak"] <= table["end"]).all()
+    apart = table.iloc[-1]  # the transient, in the table but not among the targets
+    assert apart["kind"] == "transient" and apart["rank"] is pd.NA
+    first = run.transition("transient")
+    assert (first.kind, first.peak) == ("transient", apart["peak"])
+    assert f"transient at step {first.peak}" in json.dumps(first.plot().to_dict())
     (number,) = table.loc[(table["kind"] == "learned") & (table["peak"] > SWITCH), "rank"].head(1)
     late = run.transition(int(number))
     assert late.peak == table["peak"].iloc[number - 1] and recorded[1][late.samples["sample"].head(20)].mean() > 0.7
-    with pytest.raises(InputError, match="there is no number 99"):
-        run.transition(99)
+    for number, said in ((99, "no number 99"), (len(table), "the initial one, 'transient'"), ("first", "'first'")):
+        with pytest.raises(InputError, match=said):
+            run.transition(number)
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_the_initial_transient_has_a_rank_only_where_there_is_nothing_else(others, monkeypatch):
+    signals = planted_run(learned=[(700, np.arange(30))])
+    listing = transitions(signals, rng=np.random.default_rng(0))
+    every = [place for place in places(signals, listing) if place.transition.listed]
+    there = tuple(every[:others] + every[-1:])
+    monkeypatch.setattr(point_study, "run_places", lambda *_: (there, signals.steps))
+    run = SimpleNamespace(layers=[SimpleNamespace(name=name, depth=i) for i, name in enumerate(signals.layers)])
+    assert [target.kind for target in run_targets(run)] == (["learned"] if others else ["transient"])
+    table = transition_table(run)
+    assert table["kind"].iloc[-1] == "transient" and table["rank"].isna().sum() == others

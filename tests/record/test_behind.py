@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import time
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from small_loop import files, network, options, train
 
 import geophone as gp
 from geophone.errors import StoreError
-from geophone.record.behind import Behind, Child, Lost, is_worth_it, size_of
+from geophone.record.behind import Behind, Child, Lost, is_worth_it, serve, size_of
 from geophone.record.norms import TensorNorms
 from geophone.record.processing import Measurement
 from geophone.record.readers import Caught
@@ -134,6 +135,24 @@ def test_a_process_that_cannot_start_is_told_and_the_run_is_whole(tmp_path, monk
     with pytest.warns(UserWarning, match="no process could be had"), gp.Recorder(model, **given) as recorder:
         train(model, recorder, 6)
     assert gp.open(tmp_path / "run").table()["step"].nunique() == 6
+
+
+def test_a_child_that_is_not_ready_yet_is_not_waited_for():
+    child = Child(100)
+    child.end()
+    assert child._process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("heard", [False, True])
+def test_a_child_whose_training_ended_first_ends_without_a_word(heard, monkeypatch):
+    monkeypatch.setattr("geophone.record.behind._give_way", lambda: None)
+    ours, theirs = socket.socketpair()
+    if heard:  # its first word was taken, and nothing was answered
+        ours.shutdown(socket.SHUT_WR)
+    else:
+        ours.close()
+    assert serve(theirs.detach(), 0) is None
+    ours.close()
 
 
 def test_a_child_that_ended_is_lost(monkeypatch):

@@ -1,6 +1,6 @@
 """The targets of a study: the one ranker over all its runs, or the founding rule beside it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +19,7 @@ from geophone.rows import TargetRow, frame
 from geophone.store.run import Run
 from geophone.store.study import Study
 
-TRANSITIONS = "transitions"
+TRANSITIONS, TRANSIENT = "transitions", "transient"
 Known = tuple[RunSignals, Listing]
 NOTHING = (
     "holds behaviour, outputs or changes of layers to rank by (recorded by version 0.1, with signals=False, or "
@@ -35,11 +35,11 @@ def targets(
     """The ranked targets of a study: one row per target, a `rows.TargetRow`.
 
     method "transitions": the listed transitions of every run (`point.find.transitions`), each with two controls. First
-    what was learned or lost, then what can be read of concepts, what changed inside, shocks, and last the initial
-    transients; within a kind, the best of every run before the second of any. `dimension` is what they are described
-    by. method "naive", "calibrated", "pelt" or "online": the jumps that this detector found in `dimension`
-    (`point.naive.jump_targets`); needs the tables of phenomena. A rank is an order in which to look, not a probability.
-    `mode` is what 0.1 called the method of jumps; it goes with 0.3.
+    what was learned or lost, then what can be read of concepts, what changed inside, and shocks; within a kind, the
+    best of every run before the second of any. The initial transient, which every run has, is a target only of a run
+    that has nothing else. `dimension` is what they are described by. method "naive", "calibrated", "pelt" or "online":
+    the jumps that this detector found in `dimension` (`point.naive.jump_targets`); needs the tables of phenomena. A
+    rank is an order in which to look, not a probability. `mode` is what 0.1 called the method of jumps, until 0.3.
 
     Raises InputError for an unknown method, and where no run holds what the method ranks by.
     """
@@ -85,33 +85,51 @@ def run_places(run: Run, known: Known | None = None) -> tuple[tuple[Place, ...],
     return places(signals, listed), signals.thinned().steps
 
 
-def transition_table(run: Run) -> pd.DataFrame:
-    """The listed transitions of one run, a row each, best first.
+def _ranks(there: Sequence[Place]) -> int:
+    """How many of `there` have a rank: all, but the initial transient of a run that has others, which stands apart at
+    the end."""
+    return len(there) - (len(there) > 1 and there[-1].transition.kind == TRANSIENT)
 
-    rank, kind, start, peak, end (steps); layers (names, in the order of their own peaks) and layer, the one that moved
-    most; samples (how many moved by half as much as the most, missing where there is no behaviour); dimension, from
-    and to (of that layer's headline dimension); size (in units of the run's own noise) and strength (over its null);
-    earlier and later (first and last step of a control, or missing); reason.
+
+def transition_table(run: Run) -> pd.DataFrame:
+    """The listed transitions of one run, a row each, best first; at the end, and without a rank where there are others,
+    the initial transient.
+
+    rank (missing: apart), kind, start, peak, end (steps); layers (names, in the order of their own peaks) and layer,
+    the one that moved most; samples (how many moved by half as much as the most, missing where there is no behaviour);
+    dimension, from and to (of that layer's headline dimension); size (in units of the run's own noise) and strength
+    (over its null); earlier and later (first and last step of a control, or missing); reason.
     """
     there, steps = run_places(run)
-    return pd.DataFrame([_row(rank, place, steps) for rank, place in enumerate(there, start=1)], columns=list(_COLUMNS))
+    rows = [_row(place, steps) for place in there]
+    ranks = [number if number <= _ranks(there) else pd.NA for number in range(1, len(there) + 1)]
+    table = pd.DataFrame(rows, columns=list(_COLUMNS))
+    table.insert(0, "rank", pd.array(ranks, dtype="Int64"))
+    return table
 
 
-def transition(run: Run, number: int) -> Transition:
-    """The transition of that rank in `transition_table`. Raises InputError where there are fewer."""
+def transition(run: Run, number: int | str) -> Transition:
+    """The transition of that rank in `transition_table`, or "transient", the initial one. Raises InputError where there
+    are fewer, or none."""
     there, _ = run_places(run)
-    if not 1 <= number <= len(there):
-        raise InputError(f"{run.name} has {len(there)} transitions; there is no number {number}.")
+    if isinstance(number, str):
+        found = [place.transition for place in there if place.transition.kind == number == TRANSIENT]
+        if not found:
+            raise InputError(f"{run.name} has no transition {number!r}; there are ranks, and {TRANSIENT!r}.")
+        return found[0]
+    if not 1 <= number <= (count := _ranks(there)):
+        apart = f" with a rank, and the initial one, {TRANSIENT!r}" if count < len(there) else ""
+        raise InputError(f"{run.name} has {count} transitions{apart}; there is no number {number}.")
     return there[number - 1].transition
 
 
 def run_targets(run: Run, *, dimension: str = "stable_rank", known: Known | None = None) -> list[Target]:
-    """The targets of one run: its listed transitions in the order of the listing, with `rank` their place in it.
-    `known` as for `run_places`."""
+    """The targets of one run: its transitions that have a rank, with `rank` their place in the listing. `known` as for
+    `run_places`."""
     depth = {layer.name: layer.depth for layer in run.layers}
     found = []
     there, steps = run_places(run, known)
-    for number, place in enumerate(there, start=1):
+    for number, place in enumerate(there[: _ranks(there)], start=1):
         named = place.transition.named
         layer = named.layer if named else run.layers[0].name
         found.append(_target(place, number, layer, depth.get(layer, 0), dimension, steps))
@@ -119,19 +137,19 @@ def run_targets(run: Run, *, dimension: str = "stable_rank", known: Known | None
 
 
 _COLUMNS = (
-    "rank", "kind", "start", "peak", "end", "layers", "layer", "samples", "dimension", "from", "to", "size", "strength",
+    "kind", "start", "peak", "end", "layers", "layer", "samples", "dimension", "from", "to", "size", "strength",
     "earlier", "later", "reason",
 )  # fmt: skip
 
 
-def _row(rank: int, place: Place, steps: np.ndarray) -> dict[str, object]:
+def _row(place: Place, steps: np.ndarray) -> dict[str, object]:
     def span(control: Span | None) -> tuple[int, int] | None:
         return None if control is None else (int(steps[control.before]), int(steps[control.after]))
 
     there = place.transition
     move = there.dimensions[0] if there.dimensions else None
     return {
-        "rank": rank, "kind": there.kind, "start": there.start, "peak": there.peak, "end": there.end,
+        "kind": there.kind, "start": there.start, "peak": there.peak, "end": there.end,
         "layers": tuple(layer.layer for layer in there.layers), "layer": there.named.layer if there.named else None,
         "samples": there.own if len(there.samples) else None, "dimension": move and move.dimension,
         "from": move.before if move else np.nan, "to": move.after if move else np.nan,

@@ -68,6 +68,7 @@ class Child:
     def __init__(self, size: int) -> None:
         self.size = aligned(size)
         self.slots = max(1, min(MOST, MEMORY // max(self.size, 1)))
+        self._was_ready = False
         shared = _shared(self.slots * self.size)
         ours, theirs = socket.socketpair()
         environment = os.environ | {
@@ -90,11 +91,15 @@ class Child:
     def is_ready(self, *, wait: bool = False) -> bool:
         """Whether it can take over. Raises Lost where it ended."""
         with _noticed():
-            return self.connection.poll(None if wait else 0) and bool(_received(self.connection))
+            self._was_ready |= self.connection.poll(None if wait else 0) and bool(_received(self.connection))
+        return self._was_ready
 
     def end(self) -> None:
-        """Let it finish what it has; what it holds is given back."""
+        """Let it finish what it has; what it holds is given back. One that never got ready has nothing, and is not
+        waited for."""
         self.connection.close()
+        if not self._was_ready:
+            self._process.kill()
         try:
             self._process.wait(60)
         except subprocess.TimeoutExpired:
@@ -226,8 +231,11 @@ def serve(connection: int, shared: int) -> None:
     """What the process behind the training does, until it is let go or the training's process ends."""
     _give_way()
     link = Connection(connection)
-    _send(link, True)
-    kind, content = _received(link)
+    try:
+        _send(link, True)
+        kind, content = _received(link)
+    except (EOFError, ConnectionError):
+        return  # a short training may have ended before this process was there
     processing, size, threads, precision = content
     torch.set_num_threads(threads)
     torch.set_float32_matmul_precision(precision)

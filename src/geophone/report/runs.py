@@ -56,6 +56,7 @@ def run_page(measured: RunTables, sources: Sources) -> RunPage:
         "gaps": gaps.sentence if gaps else "", "words": words[first], "first": first, "dimensions": list(series),
         "scalars": list(scalars), "layers": run.layers, "absent": absent(run), "last": int(last), "picture": picture,
         "pending": "" if "jumps" in sources.phenomena else ranking.none_yet().sentence, "transitions": listed,
+        "apart": measured.apart,
         "alarms": "" if sources.ranked else _alarms(run),
         "ranked": ranking.ranked(ranked, listed=len(listed), of="of this run").sentence, "rows": len(names),
     }  # fmt: skip

@@ -10,6 +10,9 @@ import pandas as pd
 from geophone.dimensions import CATALOGUE
 from geophone.findings import Finding, study_findings
 from geophone.plots import FIRST, beneath, detailed, first_dimension, transitions
+from geophone.point.reading import has_signals
+from geophone.point.study import TRANSIENT, run_listing
+from geophone.point.words import sentence
 from geophone.records import target_name
 from geophone.report.names import file_names
 from geophone.rows import TargetRow, frame
@@ -25,16 +28,23 @@ SHOWN = 12  # transitions of a run that have a flag and a page, besides those th
 @dataclass(frozen=True)
 class RunTables:
     """A run and what is on disk of it, read once: `series` (step x layer) by dimension, `scalars` by name, and the
-    `transitions` that have a page, with all that the ranker knows of them."""
+    `transitions` that have a page, with all that the ranker knows of them; `apart` says what is known of the initial
+    transient where it has no rank."""
 
     run: Run
     series: Mapping[str, pd.DataFrame]
     scalars: Mapping[str, pd.Series]
     transitions: pd.DataFrame
+    apart: str = ""
 
     @classmethod
     def of(cls, run: Run, transitions: pd.DataFrame) -> "RunTables":
-        return cls(run, run.all_series(), beneath(run), detailed(run, transitions))
+        known = run_listing(run) if has_signals(run) else None
+        apart = known[1].of(TRANSIENT) if known and TRANSIENT not in set(transitions["kind"]) else ()
+        return cls(
+            run, run.all_series(), beneath(run), detailed(run, transitions, known and known[1]),
+            apart=" ".join(sentence(there, known[0]) for there in apart if known),
+        )  # fmt: skip
 
     def transition(self, rank: int) -> dict[Hashable, Any]:
         """The transition of that rank."""

@@ -250,16 +250,17 @@ class Run:
     def transitions(self) -> pd.DataFrame:
         """When the run reorganised, best first: a row per transition, with rank, kind, start, peak and end (steps),
         layers in the order in which they moved, how many samples moved, a dimension from and to, size, strength,
-        the two controls and a reason in one sentence. A rank is an order in which to look, not a probability.
+        the two controls and a reason in one sentence. A rank is an order in which to look, not a probability; the
+        initial transient stands apart at the end, without one, where there is anything else.
 
         Kinds: learned, lost, concept, hidden, shock, transient (see `Transition`). Raises InputError for a run of
         which nothing was recorded to rank by (imported, or by version 0.1).
         """
         return ranking(self._ranker).transition_table(self)
 
-    def transition(self, number: int) -> "Transition":
-        """The transition of that rank; its `samples` are those that moved, with behaviour before and after. Raises
-        InputError where there are fewer."""
+    def transition(self, number: int | str) -> "Transition":
+        """The transition of that rank, or "transient", the initial one; its `samples` are those that moved, with
+        behaviour before and after. Raises InputError where there are fewer."""
         found = ranking(self._ranker).transition(self, number)
         return replace(found, drawn=self._drawer().drawn(self, number, found)) if self._drawer else found
 
