@@ -35,7 +35,7 @@ def check(said, page):
         clock, rank, kind, *_ = row.split(" | ")
         assert clock == ("never" if event["clock"] is None else str(event["clock"]))
         if event in found:
-            assert (int(rank), kind) in [(t["rank"], t["kind"]) for t in right(said, event)]
+            assert (rank, kind) in [(str(t["rank"]), t["kind"]) for t in right(said, event)]
         assert (f"Missed: {event['event']} (" in prose) is (event not in found)
 
 

@@ -17,7 +17,6 @@ from geophone.charts.brushed import SHOWN, run_charts
 from geophone.dig.pictures import write_png
 from geophone.errors import InputError, StoreError
 from geophone.findings import sections
-from geophone.plots import detailed
 from geophone.records import DigOptions, Target, Window
 from geophone.report import page as page_module
 from geophone.report.cards import marked, rendered
@@ -191,7 +190,7 @@ def test_a_study_without_phenomena_says_what_is_missing_or_is_shown_as_far_as_it
         write_page(Study(tmp_path))
     assert not (tmp_path / "report").exists() and not list(tmp_path.glob(".report*"))
     html = write_page(Study(tmp_path), partial=True).read_text()
-    assert "Nothing has been detected or ranked yet." in html and "Without a measurement yet: b." in html
+    assert "Nothing has been ranked yet." in html and "Without a measurement yet: b." in html
     data = payload((tmp_path / "report/data/a.js").read_text())
     assert len(data["data"]["cells"]["step"]) == 120 and data["data"]["marks"] == {}
 
@@ -210,21 +209,6 @@ def test_a_run_that_is_added_touches_its_own_pages_and_those_that_name_it(tmp_pa
     write_run(tmp_path / "runs" / "d", "d", seed=3)
     after = changed()
     assert {p for p in after if after[p] != before.get(p)} == {"data/d.js", "runs/d.html", "runs/c.html", "index.html"}
-
-
-def test_a_run_is_ranked_once_for_all_its_pages(study, tmp_path, monkeypatch):
-    asked: list[str] = []
-
-    def counted(run, rows):
-        asked.append(run.name)
-        return detailed(run, rows)
-
-    monkeypatch.setattr("geophone.report.sources.detailed", counted)
-    write_page(study, out=tmp_path / "atlas")
-    best = study.targets()["run"].iloc[0]
-    assert set(asked) == {run.name for run in study}
-    # The first screen's may have to be asked once more.
-    assert all(asked.count(name) <= 1 + (name == best) for name in asked)
 
 
 def test_the_rows_of_a_run_are_those_of_the_whole_table(study):

@@ -6,8 +6,8 @@ SOURCE = "targets.parquet"
 
 
 def none_yet() -> Finding:
-    """That the stages which would find something have not run."""
-    return finding("ranking/pending", Phrase("Nothing has been detected or ranked yet."), source=SOURCE)
+    """That the stage which ranks has not run."""
+    return finding("ranking/pending", Phrase("Nothing has been ranked yet."), source=SOURCE)
 
 
 def nothing(where: str) -> Finding:

@@ -10,7 +10,6 @@ import pandas as pd
 from geophone.dimensions import CATALOGUE
 from geophone.findings import Finding, study_findings
 from geophone.plots import FIRST, beneath, detailed, first_dimension, transitions
-from geophone.point.reading import has_signals
 from geophone.point.study import TRANSIENT, run_listing
 from geophone.point.words import sentence
 from geophone.records import target_name
@@ -39,7 +38,7 @@ class RunTables:
 
     @classmethod
     def of(cls, run: Run, transitions: pd.DataFrame) -> "RunTables":
-        known = run_listing(run) if has_signals(run) else None
+        known = None if (transitions["kind"] == "jump").all() else run_listing(run)
         apart = known[1].of(TRANSIENT) if known and TRANSIENT not in set(transitions["kind"]) else ()
         return cls(
             run, run.all_series(), beneath(run), detailed(run, transitions, known and known[1]),
