@@ -112,7 +112,7 @@ def _counted(places: pd.DataFrame, series: pd.DataFrame, by: str) -> pd.DataFram
 def _bin(value: float, edges: Iterable[float]) -> str:
     if not np.isfinite(value):
         return "unknown"
-    names = [f"{edge:.2g}" for edge in edges]
+    names = [f"{edge:.2g}" if edge < 1 else f"{edge:g}" for edge in edges]
     at = int(np.searchsorted(list(edges), value, side="right"))
     if at == 0:
         return f"below {names[0]}"
