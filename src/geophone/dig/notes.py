@@ -14,7 +14,6 @@ from geophone.dig.swap import swapped_parts
 from geophone.records import MOMENTS, Target
 from geophone.rows.measures import MEASURES
 
-_TITLES = {"before": "before the jump", "during": "during the jump", "after": "after the jump"}
 _COLUMNS = tuple(measure.name for measure in MEASURES if measure.noted)
 _BY_CLASS = "one class more than the rest"
 _MORE = 0.02
@@ -38,7 +37,7 @@ def field_notes(
         lines += ["## Which part of it", "", " ".join(parts), ""]
     lines += ["## Why here", "", target.reason, ""]
     for name, moment in mine.items():
-        lines += [f"## Step {moment.step} ({_TITLES[name]})", "", *_unit_lines(moment), ""]
+        lines += [f"## Step {moment.step} ({name} the transition)", "", *_unit_lines(moment), ""]
     lines += [f"**Observation:** {observation(moments)}", "", *_table(moments), ""]
     lines += [f"Units shown, in this order: {', '.join(map(str, shown.units))}.", ""]
     lines += [f"![{title}]({path})" for title, path in shown.images.items()]
@@ -73,7 +72,8 @@ def _learned(found: Learned, shown: Exhibits) -> list[str]:
     lines = []
     for number, own in rows.groupby("group"):
         course = " to ".join(f"{own[moment].mean():.2f}" for moment in MOMENTS)
-        name = f"Group {number}, {len(own)} samples" if len(found.groups) > 1 else f"{len(own)} samples"
+        count = f"{len(own)} sample{'s' if len(own) > 1 else ''}"
+        name = f"Group {number}, {count}" if len(found.groups) > 1 else count
         lines.append(f"- {name} ({course} on average): {shared_words(found.groups[int(number)])}.")
         lines += [f"  - {example}" for example in shown.examples.get(int(number), ())]
     if "kl" in rows:

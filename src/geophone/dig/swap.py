@@ -243,7 +243,7 @@ def swapped_parts(table: pd.DataFrame) -> list[str]:
     if len(far):
         part = far["part"].iloc[0]
         said.append(
-            f"{part} of {far['apart'].min()} steps earlier no longer fits its neighbours (other samples lose "
+            f"{part} of {far['apart'].min():.0f} steps earlier no longer fits its neighbours (other samples lose "
             f"{far.loc[far['apart'].idxmin(), 'spill']:.2f}): shares from so far apart say little."
         )
     return said
