@@ -188,8 +188,9 @@ def test_a_step_0_alone_has_a_place_and_so_have_steps_without_any_other():
 def test_a_concept_has_its_onset_where_half_of_the_rise_is_crossed_and_shares_of_the_rise():
     steps = np.arange(10.0, 410, 10)
     first = np.interp(steps, [100, 200], [0.5, 0.9])
-    second = np.interp(steps, [200, 300], [0.5, 0.7])
-    values = np.column_stack([np.full(40, 0.5), second, first])
+    second = np.interp(steps, [200, 300], [0.5, 0.75])
+    hint = np.interp(steps, [20, 60], [0.5, 0.65])  # the earliest, but less than half of the greatest rise
+    values = np.column_stack([hint, second, first])
     chances = np.full((40, 3), 0.5)
     signals = RunSignals(
         "a", steps, ("x", "y", "z"), concepts={"colour": values}, chances={"colour": chances},
@@ -198,7 +199,7 @@ def test_a_concept_has_its_onset_where_half_of_the_rise_is_crossed_and_shares_of
     assert (there.start, there.peak, there.end) == (110, 150, 190)
     assert [layer.layer for layer in there.layers] == ["z", "y"]
     assert [layer.peak for layer in there.layers] == [150, 250]
-    assert [layer.share for layer in there.layers] == pytest.approx([2 / 3, 1 / 3])
+    assert [layer.share for layer in there.layers] == pytest.approx([8 / 13, 5 / 13])
     assert there.score == pytest.approx(0.4) and np.isnan(there.share) and there.listed
     assert there.index == 14 and there.concept == "colour" and there.size == pytest.approx(4 * there.strength)
 

@@ -12,6 +12,7 @@ Series = npt.NDArray[np.float64]
 SMOOTH = 5
 BEYOND = 4.0  # robust deviations of the shuffled labels' values that a rise must make
 LEAST = 0.1
+PART = 0.5
 _LEVELS = (0.1, 0.5, 0.9)
 
 
@@ -19,7 +20,8 @@ def concept_transitions(run: RunSignals) -> list[Transition]:
     """One transition of kind "concept" for every concept that rose from chance in some layer, the earliest first.
 
     In each layer the value goes from that of shuffled labels to the greatest that it reaches (running median of 5); a
-    layer has it where that rise is at least .1 and 4 deviations of the shuffled values. start, peak and end are the
+    layer has it where that rise is at least .1, 4 deviations of the shuffled values, and half of the greatest rise of
+    any layer: what hints at it is not what forms it. start, peak and end are the
     steps at which the first such layer had a tenth, half and nine tenths; `layers` are in the order of their own
     halves, with shares of the rise. A concept that can be read from the first measurement on has no onset.
     """
@@ -33,7 +35,7 @@ def _onset(run: RunSignals, name: str) -> Transition | None:
     base, noise = np.median(chances, axis=0), 1.4826 * np.median(np.abs(chances - np.median(chances, axis=0)), axis=0)
     rise = smooth.max(0) - base
     crossings: dict[int, tuple[float, float, float]] = {}
-    for column in np.flatnonzero(rise >= np.maximum(LEAST, BEYOND * noise)):
+    for column in np.flatnonzero(rise >= np.maximum(np.maximum(LEAST, BEYOND * noise), rise.max() * PART)):
         times = _times(run.steps, (smooth[:, column] - base[column]) / rise[column])
         if times is not None:
             crossings[int(column)] = times

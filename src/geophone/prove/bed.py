@@ -44,7 +44,8 @@ class Setting:
     `objective` is what `training.Training` takes; its scalar "main_loss", where it gives one, is the part of the loss
     that belongs to the task which the probe asks. `probe` is a held-out batch with answers (integers: classes or next
     tokens; else numbers); `layers` are the modules that are recorded. `before_step(step)` is where a testbed intervenes
-    otherwise than by its data; `optimizer` may be changed there."""
+    otherwise than by its data; `optimizer` may be changed there. `concepts` are the latents of the probe's samples that
+    its answers do not show, labels by name."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -55,6 +56,7 @@ class Setting:
     every: int
     layers: Sequence[str]
     before_step: Callable[[int], None] = _nothing
+    concepts: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float, size: int | None = None):

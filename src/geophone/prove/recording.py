@@ -27,12 +27,14 @@ Look = Callable[[int], None]
 back; nothing that changes weights for good."""
 
 
-def record(setting: Setting, out: Path, *, name: str, seed: int, look: Look | None = None) -> None:
+def record(
+    setting: Setting, out: Path, *, name: str, seed: int, look: Look | None = None, concepts: bool = False
+) -> None:
     """Train `setting` under a `Recorder` with the probe's answers as labels, in the run folder `out`, and write the
     truth beside it; for networks with blocks also WEIGHTS ("STEP:PARAMETER").
 
     Scalars at every step: loss and main_loss. What a block adds is a layer of its own. The batch of step t depends on
-    (seed, t) alone.
+    (seed, t) alone. With `concepts` those of the setting are recorded too, which tells what the rankers are to find.
     """
     (x, y), model = setting.probe, setting.model
     blocks = [name for name in setting.layers if _is_block(model, name)]
@@ -47,6 +49,7 @@ def record(setting: Setting, out: Path, *, name: str, seed: int, look: Look | No
         layers=[*setting.layers, *(block + ADDED for block in blocks)],
         rows=ROWS,
         labels=y,
+        concepts=dict(setting.concepts) if concepts else None,
         alarms=False,
         sync=True,
         name=f"{name}-{seed:04d}",

@@ -13,6 +13,7 @@ from geophone.prove.testbeds.stream import (
     Teacher,
     became_readable,
     decodable,
+    named_latents,
     signs,
 )  # fmt: skip
 from geophone.training import Losses
@@ -64,7 +65,7 @@ def _setting(
         return torch.from_numpy(x.astype(np.float32)), torch.from_numpy(main), torch.from_numpy(latents)
 
     checks, _, latents = draw(rng, CHECKS)
-    probe = draw(rng, PROBE)[:2]
+    *probe, asked = draw(rng, PROBE)
 
     def objective(rng: np.random.Generator, step: int) -> Losses:
         x, y, latents = draw(rng, BATCH)
@@ -82,7 +83,7 @@ def _setting(
         model=model,
         optimizer=torch.optim.Adam([*model.parameters(), *heads.parameters()], lr=rate, fused=True),
         objective=objective,
-        probe=probe,
+        probe=(probe[0], probe[1]),
         clock=Clock(
             lambda: decodable(model, checks, latents.float()),
             lambda table: became_readable(table, {f"latent{i}": layer for i, layer in enumerate(LAYERS)}),
@@ -91,4 +92,5 @@ def _setting(
         steps=STEPS,
         every=EVERY,
         layers=LAYERS,
+        concepts=named_latents(asked),
     )

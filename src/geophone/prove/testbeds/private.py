@@ -9,7 +9,17 @@ from torch import nn
 from geophone.prove.bed import Batch, Clock, Curves, Setting, log_uniform
 from geophone.prove.events import rises
 from geophone.prove.testbeds.parity import onsets
-from geophone.prove.testbeds.stream import BLOCKS, LAYERS, WIDTH, Stream, Teacher, became_readable, decodable, signs
+from geophone.prove.testbeds.stream import (
+    BLOCKS,
+    LAYERS,
+    WIDTH,
+    Stream,
+    Teacher,
+    became_readable,
+    decodable,
+    named_latents,
+    signs,
+)
 from geophone.training import Losses, supervised
 
 CHECKS, PROBE = 128, 256
@@ -129,11 +139,12 @@ def uncovered(seed: int) -> Setting:
         each = nn.functional.cross_entropy(model(x), y, reduction="none")
         return Losses(each.mean(), {"main_loss": float(each.detach()[x[:, 0] == 1].mean())})
 
+    probe, parities = draw(rng, PROBE, hot[0])
     return Setting(
         model=model,
         optimizer=torch.optim.Adam(model.parameters(), lr=rate, fused=True),
         objective=objective,
-        probe=draw(rng, PROBE, hot[0])[0],
+        probe=probe,
         clock=Clock(
             lambda: decodable(model, checks, labels),
             lambda table: became_readable(table, {f"latent{i}": layer for i, layer in enumerate(LAYERS)}),
@@ -141,4 +152,5 @@ def uncovered(seed: int) -> Setting:
         steps=1400,
         every=7,
         layers=LAYERS,
+        concepts=named_latents(parities),
     )

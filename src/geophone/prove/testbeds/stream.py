@@ -88,6 +88,11 @@ def ridge(x: torch.Tensor, y: torch.Tensor, held_out: torch.Tensor) -> torch.Ten
     return (held_out - mean) @ torch.linalg.solve(gram, x.T @ (y - level) / len(x)) + level
 
 
+def named_latents(latents: torch.Tensor | np.ndarray) -> dict[str, np.ndarray]:
+    """The columns of latents (n, k), of signs, as labels 0 and 1 by name."""
+    return {f"latent{i}": (np.asarray(column) > 0).astype(np.int64) for i, column in enumerate(latents.T)}
+
+
 def decodable(net: Stream, x: torch.Tensor, latents: torch.Tensor) -> Curves:
     """How well a linear probe reads each latent (n, k), of signs, from what each block adds: held-out accuracy, by
     "NAME@LAYER", of a ridge fitted on the first half of x and read on the second."""
