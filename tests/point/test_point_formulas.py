@@ -17,7 +17,7 @@ from geophone.point.kernels import Kernel, log_steps, operators
 from geophone.point.layers import LayerMap
 from geophone.point.learned import calm
 from geophone.point.moments import pick
-from geophone.point.naive import jump_targets
+from geophone.point.naive import Evidence, jump_targets, run_targets
 from geophone.point.onsets import concept_transitions
 from geophone.point.reading import _since_last
 from geophone.point.rule import frozen_rule
@@ -317,6 +317,24 @@ def test_the_founding_rule_reads_the_jumps_of_one_dimension_by_one_detector():
             jump_targets(Study([Made()]), dimension=dimension, mode=mode)
     Made.scalars = staticmethod(lambda: pd.DataFrame({"accuracy": loss}))
     assert "loss" not in jump_targets(Study([Made()]), dimension="stable_rank", mode="naive")[0].reason
+
+
+@pytest.mark.parametrize("others", [0, 1, 2])
+def test_the_reason_of_a_jump_counts_other_layers_and_names_a_period(others):
+    steps = np.arange(5, 305, 5)
+    series = pd.DataFrame({name: np.where(np.arange(60) < 30, 2.0, 8.0) for name in "xyzw"}, index=steps)
+    rows = [{"layer": name, "depth": 0, "index": 30 + i, "step": steps[30 + i], "log_ratio": 1.4, "score": 3.0}
+            for i, name in enumerate("xyz"[: others + 1])]  # fmt: skip
+    far = {**rows[0], "layer": "w", "index": 50, "step": steps[50]}
+    critical = pd.DataFrame([{"layer": "x" if others else "q", "start": steps[34], "stop": steps[40]}])
+    evidence = Evidence("a", series, pd.Series(dtype=float), pd.DataFrame([*rows, far]), critical)
+    mine = [t for t in run_targets(evidence, dimension="stable_rank", mode="naive") if t.layer == "x"]
+    wanted = "stable_rank of x rose 4.06-fold, from 2 to 8, between steps 130 and 180 (score 3.0)"
+    wanted += "; inside a period of fast change" * bool(others)
+    wanted += ["", "; 1 other layer jumped within the same window", "; 2 other layers jumped within the same window"][
+        others
+    ]
+    assert mine[0].reason == f"{wanted}."
 
 
 def test_nothing_is_asked_of_a_run_without_layers():

@@ -117,6 +117,28 @@ def test_a_run_without_signals_is_told_of_the_other_method(tmp_path):
         targets_of_run(gp.open(tmp_path / "runs" / "bare"), method="naive")
 
 
+@pytest.mark.parametrize("answered", [False, True])
+def test_an_error_falls_and_a_run_without_answers_has_its_outputs(answered, tmp_path):
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)), torch.randn(16, 4)
+    answers = {"labels": torch.randn(16, 3)} if answered else {}
+    with gp.Recorder(model, x, out=tmp_path / "runs" / "a", every=1, sync=True, **answers) as recorder:
+        for step in range(12):
+            with torch.no_grad():
+                model[0].weight.mul_(1.01)
+            recorder.step(loss=float(step))
+    run = gp.open(tmp_path / "runs" / "a")
+    signals = run_signals(run)
+    np.testing.assert_array_equal(signals.outputs, run.outputs().to_numpy(float))
+    gone = signals.series["readable_change"] - signals.series["readable_gain"]
+    np.testing.assert_array_equal(signals.layered("readable_loss"), gone)
+    assert (signals.behaviour is not None) == answered
+    if answered:
+        assert signals.behaviour.falling and (signals.behaviour.skill == -run.behaviour().to_numpy(float)).all()
+    thin = signals.thinned(5)
+    np.testing.assert_array_equal(thin.outputs, signals.outputs[np.linspace(0, 11, 5).round().astype(int)])
+
+
 def test_nothing_outside_the_ranker_ranks_moments():
     """Who picks moments of a run by a score imports the ranker; only it and the proving ground's rivals may pick."""
     package = Path(gp.__file__).parent
