@@ -25,10 +25,11 @@ ROOT = Path(__file__).parent.parent
 ROOMS = {
     room: (f"src/geophone/{room}/*", (f"tests/{room}",))
     for room in (
-        "dimensions", "detect", "stats", "signals", "store", "record", "point", "dig", "evidence", "findings", "study",
+        "dimensions", "detect", "stats", "signals", "store", "record", "point", "evidence", "findings", "study",
         "report",
     )
 } | {
+    "dig": ("src/geophone/dig/*", ("tests/dig", "tests/study/test_census.py")),
     "phenomena": ("src/geophone/phenomena/*", ("tests/phenomena", "tests/detect", "tests/point/test_naive.py")),
     "targeting": ("src/geophone/prove/targeting.py", ("tests/prove/test_targeting.py",)),
 }  # fmt: skip

@@ -6,8 +6,17 @@ import pytest
 import torch
 from sklearn.metrics import mutual_info_score, silhouette_score
 
-from geophone.dig.activations import class_means, code_diversity, grouping, selectivity, unit_statistics
-from geophone.dig.samples import balanced
+from geophone.dig.activations import (
+    _FOLDS,
+    _probes,
+    class_means,
+    code_diversity,
+    grouping,
+    selectivity,
+    selectivity_for,
+    unit_statistics,
+)
+from geophone.dig.samples import balanced, joined
 from geophone.errors import InputError
 from geophone.zoo.tasks import task
 
@@ -165,6 +174,45 @@ def test_of_one_class_alone_nothing_is_said_of_classes_and_the_rest_is_as_ever()
     assert alone[["preferred", "selectivity", "d_prime", "mutual_information"]].isna().all().all()
     columns = ["unit", "sparsity", "treves_rolls", "hoyer", "dead", "signed"]
     assert alone[columns].equals(two[columns]) and np.isnan(grouping(a, np.zeros(40, int), rng=seeded()).silhouette)
+
+
+def test_a_probe_is_a_ridge_with_a_penalty_of_a_thousandth_on_each_fold():
+    rng = np.random.default_rng(4)
+    y = np.arange(60) % 3
+    a = rng.normal(size=(60, 5)) + np.eye(3, 5)[y]
+    fold = seeded(6).permutation(60) % _FOLDS
+    x, right = np.column_stack([a, np.ones(60)]), 0
+    for k in range(_FOLDS):
+        seen, hot = x[fold != k], np.eye(3)[y[fold != k]]
+        weights = np.linalg.inv(seen.T @ seen / len(seen) + 1e-3 * np.eye(6)) @ seen.T @ hot / len(seen)
+        right += ((x[fold == k] @ weights).argmax(1) == y[fold == k]).sum()
+    assert _probes(a, y[None], seeded(6)).tolist() == [right / 60]
+
+
+def test_selectivity_holds_the_preferred_class_against_the_mean_of_those_that_are_there():
+    means = np.array([[0.6, np.nan, 0.2], [0.2, 0.5, 0.2], [0.1, np.nan, np.nan]])
+    found = selectivity_for(means, np.array([0, 1, 1]))
+    assert found[0] == pytest.approx((0.6 - 0.15) / (0.6 + 0.15)) and np.isnan(found[1])
+    assert found[2] == pytest.approx(0.0)
+
+
+def test_outputs_of_several_passes_are_one_again_whatever_they_are():
+    one, two = torch.ones(2, 3), torch.zeros(1, 3)
+    assert joined([one]) is one and torch.equal(joined([one, two]), torch.cat([one, two]))
+
+    class Output(dict):
+        pass
+
+    both = joined([Output(logits=one, hidden=(one, [two])), Output(logits=two, hidden=(two, [two]))])
+    assert type(both) is Output and both["logits"].shape == (3, 3)
+    assert [part.shape[0] for part in (both["hidden"][0], both["hidden"][1][0])] == [3, 2]
+
+
+def test_sequences_have_no_classes_and_generated_tasks_enough_of_each():
+    text = balanced(task("text"), rng=seeded(), per_class=4)
+    assert (text.per_class, text.held_out) == (0, len(text.y)) and len(text.y) <= 256
+    drawn = balanced(task("parity"), rng=seeded(), per_class=600)
+    assert torch.bincount(drawn.y).tolist() == [drawn.per_class] * 2 and drawn.per_class > 300
 
 
 def test_answers_that_cannot_be_read_are_refused():

@@ -155,9 +155,15 @@ def test_hill_counts_types_that_are_equally_common_and_leaves_untyped_units_out(
 
 
 def test_types_in_words_name_the_direction():
-    assert wording("orientation", np.pi / 2) == "vertical edges"
-    assert wording("curvature", 0.0) == "curves bulging right"
-    assert wording("corner", 3 * np.pi / 2) == "corners opening up"
+    eighth = np.pi / 4
+    ways = ["right", "down right", "down", "down left", "left", "up left", "up", "up right", "right"]
+    bars = ["horizontal", "diagonal (down)", "vertical", "diagonal (up)", "horizontal"]
+    for off in (-0.4, 0.0, 0.4):
+        assert [wording("curvature", (i + off) * eighth) for i in range(9)] == [f"curves bulging {w}" for w in ways]
+        assert [wording("corner", (i + off) * eighth) for i in range(9)] == [f"corners opening {w}" for w in ways]
+        assert [wording("orientation", (i + off) * eighth) for i in range(5)] == [f"{bar} edges" for bar in bars]
+    others = ("centre-surround", "colour", "texture", "token", UNTYPED)
+    assert [wording(kind, 0.0) for kind in others] == ["spots", "colours", "textures", "token", UNTYPED]
     assert wording("centre-surround", 0.0) == "spots"
 
 

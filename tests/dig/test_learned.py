@@ -67,6 +67,7 @@ def test_classes_learned_one_after_the_other_are_two_groups_named_by_their_class
     kl = p * np.log(5 * p) + (1 - p) * np.log(5 * (1 - p) / 4)
     assert rows["kl"].to_numpy() == pytest.approx(kl, rel=1e-4)
     assert "raised" not in rows  # no language model
+    assert (rows["position"] == -1).all() and found.layer == "stream"
 
 
 def test_where_nothing_moved_there_are_no_samples():
