@@ -1,5 +1,7 @@
 """What no other test of this room asks is said here once, for `said.txt`, and the headings that it stands under."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from made_proof import made_tables
@@ -7,8 +9,12 @@ from test_transitions import transition
 
 from geophone.findings import Finding, ranking, sections, study_findings
 from geophone.findings.lines import benchmark_lines, evidence_lines
+from geophone.findings.phenomena import coupling, types
 from geophone.findings.proving import proving
+from geophone.findings.tables import tables_of
 from geophone.findings.transitions import beyond, compared, happened
+from geophone.findings.whole import findings_of
+from geophone.records import MOMENTS
 from geophone.store.documents import Statistics, read_document
 
 
@@ -87,3 +93,58 @@ def test_sentences_stand_under_their_headings():
         ("Does it point to the right moment?", ["prove/answer"]), ("Further", ["of/its/own"]),
         ("Not to be answered here", ["periods"]),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("gain", [0.2, 0.0, -0.2])
+def test_what_a_study_concludes_with_a_benchmark_beside_it(study, gain):
+    found = findings_of(tables_of(study), made_tables(gain))
+    assert "limitation/clocks" not in found and "prove/answer" in found
+    assert found["summary/clocks"].sentence.startswith("On testbeds whose events are clocked, ")
+
+
+@pytest.mark.parametrize("p", [(0.01, 0.02, 0.03, 0.001), (0.01, 0.6, 0.7, 0.8), (0.5,)])
+def test_groups_in_which_the_loss_falls_at_jumps_are_counted(study, p):
+    first = study.phenomena("coupling").query("mode == 'calibrated' and dimension == 'stable_rank'").head(1)
+    rows = pd.concat([first.assign(status="tested", p=each, events=3, runs=4) for each in p] + [first])
+    tables = replace(tables_of(study), phenomena={"coupling": rows})
+    said = coupling(tables, "calibrated")
+    passed = sum(each < 0.05 for each in p)
+    assert f"in {passed} of {len(p)} group{'s' * (len(p) > 1)} ({3 * len(p)} jumps; least p" in said.sentence
+    assert (said.value, said.n, said.null) == (passed / len(p), len(p), 0.05) and said.claim
+    assert said.verdict == {4: "met", 1: "undecided", 0: "undecided"}[passed]
+
+
+@pytest.mark.parametrize("status", ["stable", "one type", "too few", "unstable (0.3)"])
+def test_types_of_jumps_are_named_where_they_are_stable(study, status):
+    first = study.phenomena("types").query("mode == 'calibrated'").head(1)
+    rows = [first.assign(status=status, name=name, stability=0.9, of=30) for name in ("early rise", "late fall")]
+    said = types(replace(tables_of(study), phenomena={"types": pd.concat(rows)}), "calibrated")
+    assert ("early rise and late fall" in said.sentence) == (status == "stable")
+    verdicts = {"stable": "met", "too few": "untested"}
+    assert said.verdict == verdicts.get(status, "not met") and (said.value, said.n) == (0.9, 30)
+
+
+def test_orders_that_are_borne_out_and_not_and_networks_without_a_name(study):
+    for up in (0, 5, 12):
+        row = study.phenomena("order").query("mode == 'calibrated'").iloc[:1]
+        turned = ["bottom-up" if i < up else "top-down" for i in range(12)]
+        table = pd.concat([row.assign(verdict=verdict, run=f"r{i}") for i, verdict in enumerate(turned)])
+        tables = tables_of(study)
+        runs = tables.runs.assign(architecture="unknown", optimizer=None, batch=None)
+        found = findings_of(replace(tables, runs=runs, phenomena=tables.phenomena | {"order": table}))
+        assert "architectures not named" in found["study/networks"].sentence
+        assert found["study/training"].sentence == "The runs do not say how they were trained."
+        word = {0: "not borne out", 5: "undecided", 12: "is borne out"}[up]
+        assert word in found["summary/order"].sentence and found["order/calibrated"].value == up / 12
+
+
+def test_a_change_that_early_targets_may_explain_is_told_with_that(study):
+    tables = tables_of(study)
+    shown = {"value": -0.2, "low": -0.3, "high": -0.1, "p": 0.001, "p_adjusted": 0.001, "status": "ok"}
+    names = ("change/new_types", "correlation/size/new_types")
+    numbers = [row | shown if row["id"] in names else row for row in tables.statistics["numbers"]]
+    evidence = pd.DataFrame({"role": "target", "phase": [0.01, 0.02, 0.5], "pair": range(3)})
+    evidence = evidence.assign(run="r", **{f"recovery_deficit_{moment}": float("nan") for moment in MOMENTS})
+    found = findings_of(replace(tables, statistics={**tables.statistics, "numbers": numbers}, evidence=evidence))
+    assert "falls beyond the controls" in found["summary/change"].sentence
+    assert "; but 2 of 3" in found["summary/change"].sentence and "limitation/early" in found
