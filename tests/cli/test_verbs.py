@@ -227,7 +227,9 @@ def test_verbs_do_as_the_study_file_in_the_folder_says(study, geophone, monkeypa
     assert {row["dimension"] for row in asked} == {"participation_ratio"}
     heard = []
     monkeypatch.setattr("geophone.study.digging.dig_stage", lambda study, *given, **told: heard.append(given) or [])
+    (study / "targets.parquet").unlink()  # what nobody ranked is ranked by the dig
     assert geophone("dig", "study", "--target", "1", "--units", "2").status == 0
+    assert (study / "targets.parquet").is_file()
     assert geophone("dig", "study", "--naive", "--recovery").status == 0
     (one, row), (other, rows) = heard
     assert (one.per_class, one.units, one.steps, one.recovery) == (10, (2,), 1, False) and row["rank"].tolist() == [1]

@@ -99,15 +99,12 @@ def dig(
 ) -> None:
     """Look at what units do before, during and after a target.
 
-    And at its control. DIR is a study, or one run in its runs/, of which --target counts its own. Needs
-    `geophone targets` first; a run of your own loop wants --model and --data too. Writes digs/TARGET/ with tables,
+    And at its control. DIR is a study, or one run in its runs/, of which --target counts its own; a study that has no
+    targets yet is ranked first. A run of your own loop wants --model and --data too. Writes digs/TARGET/ with tables,
     pictures and notes.md; what is dug already is left alone.
 
     Example: geophone dig geophone-demo --target 1
     """
-    from geophone._open import open as open_folder
-    from geophone.dig.run import study_of
-    from geophone.store.run import Run
     from geophone.study.digging import dig_stage, options_of
     from geophone.study.options import stage_settings
     from geophone.terminal.progress import StageProgress
@@ -119,8 +116,7 @@ def dig(
     parts = {"model": model, "data": data, "score": score, "weights": weights}
     subject = {part: name for part, name in parts.items() if name is not None} or None
     with Voice(as_json=as_json, quiet=quiet) as voice:
-        place = open_folder(folder)
-        study = study_of(place) if isinstance(place, Run) else place
+        study, run = _ranked(folder)
         settings = stage_settings(study.folder).dig
         settings = settings.model_copy(
             update={"recovery": recovery or settings.recovery, "every": every or settings.every}
@@ -128,12 +124,27 @@ def dig(
         options = options_of(settings)
         options = options if units is None else replace(options, units=_numbers(units))
         options = replace(options, per_class=10) if naive or seed_mode else options
-        chosen = _chosen(study, settings, target, place if isinstance(place, Run) else None)
+        chosen = _chosen(study, settings, target, run)
         with StageProgress(quiet=quiet) as progress:
             digs = dig_stage(
                 study, options, chosen, subject=subject, workers=Workers(workers, ray), on_progress=progress.training
             )
         voice.say(lambda: say_digs(digs), lambda: digs_document(folder, digs))
+
+
+def _ranked(folder: Path) -> "tuple[Study, Run | None]":
+    """The study that is in `folder`, or that of the run in it, ranked; and the run."""
+    from geophone import study as stages
+    from geophone._open import open as open_folder
+    from geophone.dig.run import study_of
+    from geophone.store.run import Run
+    from geophone.study.options import stage_settings
+
+    place = open_folder(folder)
+    study, run = (study_of(place), place) if isinstance(place, Run) else (place, None)
+    if not study.is_ranked:
+        stages.target_stage(study.folder, stage_settings(study.folder).target)
+    return study, run
 
 
 def _chosen(study: "Study", settings: "DigSettings", target: int | None, run: "Run | None") -> "DataFrame":
