@@ -1,6 +1,8 @@
 """The ranker's small parts against their definitions, written a second time in plain loops."""
 
+import json
 from dataclasses import replace
+from importlib.resources import files
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,7 @@ from geophone.errors import InputError
 from geophone.point import score as scores
 from geophone.point.causal import CausalRanker
 from geophone.point.find import transitions
-from geophone.point.heard import COLUMNS, grouped
+from geophone.point.heard import COLUMNS, grouped, heard
 from geophone.point.inside import shock_score, transient
 from geophone.point.kernels import Kernel, log_steps, operators
 from geophone.point.layers import LayerMap
@@ -335,6 +337,52 @@ def test_the_reason_of_a_jump_counts_other_layers_and_names_a_period(others):
         others
     ]
     assert mine[0].reason == f"{wanted}."
+
+
+def test_the_frozen_rule_is_what_its_file_says():
+    document, rule = json.loads(files("geophone.point").joinpath("frozen.json").read_text()), frozen_rule()
+    for name in ("behaviour", "outputs", "hidden", "faded", "where"):
+        kept = [{"axis": part.kernel.axis, "width": part.kernel.width} for part in getattr(rule, name)]
+        for part, row in zip(getattr(rule, name), kept, strict=True):
+            row |= {key: getattr(part, key) for key in part.__slots__ if key != "kernel"}
+        assert kept == document[name]
+    assert (rule.share, list(rule.seeds), rule.digest) == tuple(document[key] for key in ("share", "seeds", "digest"))
+
+
+def test_what_fades_is_heard_and_nothing_where_layers_were_not_recorded():
+    signals = run(hidden=[(700, 2)])
+    gone = {
+        "readable_change": signals.series["readable_change"] * 1.0,
+        "readable_gain": 0 * signals.series["readable_gain"],
+    }
+    faded = replace(signals, series=gone)
+    (alarm,) = [alarm for t, alarm in heard(faded) if t > 100]
+    assert (alarm.kind, alarm.layer) == ("hidden", "blocks.2")
+    bare = replace(signals, layers=(), series={})
+    assert all(alarm.layer == "" for _, alarm in heard(bare))
+
+
+def test_a_run_whose_behaviour_never_moves_has_no_pace_and_no_threshold():
+    signals = run()
+    still = replace(signals, behaviour=Behaviour(np.full((len(STEPS), 120), 0.1)))
+    listing = transitions(still, rng=np.random.default_rng(0))
+    assert listing.yields["learned"] == 0.0 and not any(t.listed for t in listing.of("learned", "lost"))
+
+
+def test_parts_that_cannot_be_joined_pooled_or_read_are_said():
+    with pytest.raises(InputError, match="joined by 'log' or 'mean'; got 'sum'"):
+        scores.joined([np.ones(3)], "sum")
+    with pytest.raises(InputError, match="pooled by 'mean' or 'max'; got 'sum'"):
+        scores.over_layers(np.ones((3, 2)), "sum")
+    with pytest.raises(InputError, match=r"an axis \(step or log\) and a width above 0; got Kernel"):
+        Kernel("step", 0.0)
+    with pytest.raises(InputError, match="neither behaviour nor outputs"):
+        scores.skill(RunSignals("a", np.arange(1.0, 9)))
+
+
+def test_targets_alike_in_all_else_go_by_run_then_layer_then_step():
+    given = [target(of="b"), target(of="a", step=30), target(of="a", step=20)]
+    assert ranked(given)[["run", "step"]].to_numpy().tolist() == [["a", 20], ["a", 30], ["b", 10]]
 
 
 def test_nothing_is_asked_of_a_run_without_layers():

@@ -121,7 +121,7 @@ def test_a_run_without_signals_is_told_of_the_other_method(tmp_path):
 def test_an_error_falls_and_a_run_without_answers_has_its_outputs(answered, tmp_path):
     torch.manual_seed(0)
     model, x = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)), torch.randn(16, 4)
-    answers = {"labels": torch.randn(16, 3)} if answered else {}
+    answers = {"labels": torch.randn(16, 3), "concepts": {"b": x[:, 0] > 0, "a": x[:, 1]}} if answered else {}
     with gp.Recorder(model, x, out=tmp_path / "runs" / "a", every=1, sync=True, **answers) as recorder:
         for step in range(12):
             with torch.no_grad():
@@ -133,6 +133,13 @@ def test_an_error_falls_and_a_run_without_answers_has_its_outputs(answered, tmp_
     gone = signals.series["readable_change"] - signals.series["readable_gain"]
     np.testing.assert_array_equal(signals.layered("readable_loss"), gone)
     assert (signals.behaviour is not None) == answered
+    assert list(signals.concepts) == (["a", "b"] if answered else [])
+    for name, values in signals.concepts.items():
+        rows = run.concepts()
+        rows = rows[rows["concept"] == name].set_index(["step", "layer"])
+        for which, given in (("value", values), ("shuffled", signals.chances[name])):
+            wanted = [[rows.at[(step, layer.name), which] for layer in run.layers] for step in signals.steps]
+            np.testing.assert_array_equal(given, wanted)
     if answered:
         assert signals.behaviour.falling and (signals.behaviour.skill == -run.behaviour().to_numpy(float)).all()
     thin = signals.thinned(5)

@@ -40,6 +40,13 @@ def test_a_gain_that_two_parts_carry_is_shared():
     assert set(test.together) == {"a", "b"} and test.together_share == pytest.approx(1)
 
 
+def test_a_control_s_fall_is_a_share_of_the_gain():
+    after = weights(a=[0.5, 0], b=[0.0, 0], c=[0.9, 0])
+    moved = Pair(weights(a=[0.1, 0], b=[0, 0], c=[0.9, 0]), weights(a=[0.2, 0], b=[0, 0], c=[0.9, 0]))
+    test = swap_test(Pair(BEFORE, after), answers, PARTS, own=[0, 1], controls=[moved])
+    assert test.gain == pytest.approx(0.4) and test.named.controls == pytest.approx((0.25,))
+
+
 def test_what_is_lost_is_shared_alike():
     lost = swap_test(Pair(weights(a=[0.9], b=[0], c=[0.9]), weights(a=[0.1], b=[0], c=[0.9])), answers, PARTS, own=[0])
     assert lost.gain == pytest.approx(-0.8) and lost.named.part == "a" and lost.named.share == pytest.approx(1)
