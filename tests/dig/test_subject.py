@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from transformers import BertConfig, BertForSequenceClassification, GPTNeoXConfig, GPTNeoXForCausalLM
+from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 import geophone as gp
 from geophone.dig.run import dig
@@ -16,9 +16,7 @@ from geophone.dig.subject import moments_had, named_subject, specimen_of
 from geophone.errors import InputError
 from geophone.ingest.checkpoints import measure
 from geophone.ingest.sources import checkpoint_files
-from geophone.record.anatomy import HuggingFaceAnatomy, PlainAnatomy, ZooAnatomy, anatomy_of
 from geophone.records import Window
-from geophone.zoo.transformer import Decoder
 
 OPTIONS = gp.DigOptions(per_class=20, units=2, steps=2)
 STEPS = (5, 20, 40)
@@ -247,43 +245,6 @@ def neox():
     return GPTNeoXForCausalLM(
         GPTNeoXConfig(num_hidden_layers=2, num_attention_heads=2, hidden_size=16, intermediate_size=32, vocab_size=20)
     ).eval()
-
-
-def bert():
-    torch.manual_seed(1)
-    return BertForSequenceClassification(
-        BertConfig(num_hidden_layers=2, num_attention_heads=2, hidden_size=16, intermediate_size=32, vocab_size=20)
-    ).eval()
-
-
-def test_an_adapter_is_found_by_the_modules():
-    assert type(anatomy_of(Own())) is PlainAnatomy and type(anatomy_of(bert())) is HuggingFaceAnatomy
-    assert type(anatomy_of(Decoder(7, 7, length=6, width=8, heads=2, depth=1))) is ZooAnatomy
-    assert type(anatomy_of(nn.Sequential(neox()))) is HuggingFaceAnatomy
-
-
-@pytest.mark.parametrize(
-    ("build", "layer"),
-    [
-        (lambda: Decoder(20, 20, length=9, width=16, heads=2, depth=2).eval(), "blocks.1.attention"),
-        (bert, "bert.encoder.layer.1.attention"),
-        (neox, "gpt_neox.layers.1.attention"),
-    ],
-)
-def test_patterns_are_distributions_and_the_rows_of_a_head_move_that_head_alone(build, layer):
-    model, tokens = build(), torch.randint(20, (3, 9), generator=torch.Generator().manual_seed(0))
-    anatomy = anatomy_of(model)
-    assert anatomy.heads(model)[layer] == 2
-    before = anatomy.patterns(model, tokens)[layer]
-    assert before.shape == (3, 2, 9, 9)
-    np.testing.assert_allclose(before.sum(-1), 1, atol=1e-5)
-    rows = anatomy.head_rows(model, layer)
-    assert len(rows) == 2
-    weights = model.state_dict()
-    for entry, part in rows[1]:
-        weights[entry][part] += torch.randn_like(weights[entry][part])
-    after = anatomy.patterns(model, tokens)[layer]
-    assert np.array_equal(before[:, 0], after[:, 0]) and np.abs(before[:, 1] - after[:, 1]).max() > 0.01
 
 
 def test_a_language_model_of_hugging_face_is_read_by_its_logits():
