@@ -5,13 +5,12 @@ are meant to change, write the file anew and read what changed in it:
     SAID=write python -m pytest tests/phenomena -q; git diff tests/phenomena/tables.json
 """
 
-import json
-import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from golden import columns, kept, near
 
 from geophone.phenomena import Draws, RunSeries, phenomena
 from geophone.phenomena.across import across_runs
@@ -53,34 +52,18 @@ def runs():
     return [run(number) for number in range(12)]
 
 
-def column(values: pd.Series) -> object:
-    """A column in short: how often each text, or sum, least, greatest and count of the numbers."""
-    if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
-        return {str(name): int(count) for name, count in values.astype(str).value_counts(sort=False).items()}
-    known = values.dropna().to_numpy(float)
-    known = known[np.isfinite(known)]
-    weighed = float(known @ np.arange(1, len(known) + 1))  # which row holds which
-    shown = [weighed, known.sum(), known.min(), known.max()] if len(known) else []
-    return [len(known), *(float(f"{number:.6g}") for number in shown)]
-
-
 @pytest.fixture(scope="module")
 def tables(runs):
     return phenomena(runs, draws=Draws(99), headline=["stable_rank"])
 
 
 def test_all_tables_are_as_they_came_out(tables):
-    made = {kind: {name: column(table[name]) for name in table.columns} for kind, table in tables.items()}
-    if os.environ.get("SAID") == "write":
-        FILE.write_text(json.dumps(made, indent=1) + "\n")
-    wanted = json.loads(FILE.read_text())
+    made, wanted = kept(FILE, "tables", {kind: columns(table) for kind, table in tables.items()})
     assert list(made) == list(wanted)
-    for kind, columns in made.items():
-        assert list(columns) == list(wanted[kind]), kind
-        for name, values in columns.items():
-            there = wanted[kind][name]
-            same = values == (pytest.approx(there, rel=1e-4, abs=1e-9) if isinstance(there, list) else there)
-            assert same, (kind, name, values, there)
+    for kind, of in wanted.items():
+        for name, values in of.items():
+            assert near(made[kind][name], values), (kind, name, made[kind][name], values)
+        assert list(made[kind]) == list(of), kind
 
 
 def test_what_was_planted_is_in_the_tables(tables):

@@ -5,12 +5,12 @@ been looked at: what was proved is what ships. Where they are meant to change, w
 """
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from golden import kept, near
 from planted_runs import STEPS, bump, rise, run
 
 from geophone.point.find import transitions
@@ -98,25 +98,9 @@ def listed(signals):
     return {"yields": yields, "transitions": rows, "rest": rest}
 
 
-def near(there, wanted):
-    """The same, but for rounding in other libraries."""
-    if isinstance(wanted, dict):
-        return list(there) == list(wanted) and all(near(there[name], wanted[name]) for name in wanted)
-    if isinstance(wanted, list):
-        return len(there) == len(wanted) and all(map(near, there, wanted))
-    if isinstance(wanted, float) and isinstance(there, (float, int)):
-        return there == pytest.approx(wanted, rel=1e-4, abs=1e-9)
-    return there == wanted
-
-
 @pytest.mark.parametrize("case", [learned_and_lost, errors, inside, outputs, checkpoints, concepts, norms])
 def test_a_list_says_what_it_said(case):
-    made = json.loads(json.dumps(listed(case())))
-    known = json.loads(FILE.read_text()) if FILE.is_file() else {}
-    if os.environ.get("SAID") == "write":
-        known[case.__name__] = made
-        FILE.write_text(json.dumps(known, indent=None, separators=(",", ":")).replace('{"run"', '\n{"run"') + "\n")
-    wanted = known[case.__name__]
+    made, wanted = kept(FILE, case.__name__, listed(case()))
     assert near(made["yields"], wanted["yields"]) and made["rest"] == wanted["rest"]
     assert [t["kind"] for t in made["transitions"]] == [t["kind"] for t in wanted["transitions"]]
     for there, then in zip(made["transitions"], wanted["transitions"], strict=True):
