@@ -42,7 +42,7 @@ def seen(run: gp.Run) -> tuple[int, Transition, float]:
     rows = run.samples().itertuples()
     known = np.array([second(sequences[row.sample][: row.position + 1], row.label) for row in rows])
     areas = {}
-    for number, found in ((n, run.transition(n)) for n in range(1, len(run.transitions()) + 1)):
+    for number, found in ((int(n), run.transition(int(n))) for n in run.transitions()["rank"].dropna()):
         if found.own:
             areas[number] = roc_auc_score(known[found.samples["sample"]], found.samples["change"])
     number = next((k for k, area in areas.items() if area >= LEAST_AUC), max(areas, key=areas.__getitem__))
