@@ -1,8 +1,11 @@
 """Units made by hand come out as what they are, noise comes out as nothing; the bank is what it says."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from golden import columns, kept
 from hand_built import SIDE, filters, noise_layer
 
 from geophone.dig.features import (
@@ -194,3 +197,29 @@ def test_without_thresholds_no_unit_has_a_type():
     indices = rng.uniform(size=(30, len(TYPES)))
     made = Tuning(rng.normal(size=(30, 9)), indices, rng.uniform(size=(2, 30, len(TYPES))))
     assert set(types(made, no_thresholds(len(TYPES)))) == {"untyped"}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_bank_is_drawn_as_it_was(channels):
+    """Every kind of image, by its size, its parts and how much of it is light and dark."""
+    made = bank(channels, 16, rng=np.random.default_rng(3))
+    side = np.linspace(-1, 1, 16)
+    weighed = made.images * (side[:, None] + 2 * side[None] + side[:, None] * side[None])
+    sums = {
+        "sum": made.images,
+        "size": np.abs(made.images),
+        "place": weighed,
+        "edge": np.abs(np.diff(made.images, axis=-1)),
+    }
+    table = made.table.assign(**{name: each.sum((1, 2, 3)) for name, each in sums.items()})
+    by_kind = {
+        f"{kind}, {colour}": columns(rows.drop(columns=["kind", "colour"]).reset_index(drop=True))
+        for (kind, colour), rows in table.groupby(["kind", "colour"], sort=False)
+    }
+    there, wanted = kept(Path(__file__).parent / "stimuli.json", str(channels), by_kind)
+    assert list(there) == list(wanted)
+    for kind, of in wanted.items():
+        for name, values in of.items():
+            # What adds up to nothing is rounding.
+            close = np.allclose(there[kind][name], values, rtol=1e-3, atol=2e-2) if isinstance(values, list) else None
+            assert close or there[kind][name] == values, (kind, name, there[kind][name], values)

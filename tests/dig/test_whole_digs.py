@@ -5,12 +5,14 @@ the weights of a step are drawn and mixed, so that they are the same on every ma
 """
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from golden import columns, kept, near
+from PIL import Image
 from torch import nn
 
 import geophone as gp
@@ -114,6 +116,13 @@ def made(name, folder):
     return run, subject, dig(run, target, options=OPTIONS, subject=subject)
 
 
+def seen(path):
+    """Height, width, and the mean of each third of a picture from left to right, and from top to bottom."""
+    pixels = np.asarray(Image.open(path).convert("L"), dtype=float)
+    parts = [part.mean() for axis in (1, 0) for part in np.array_split(pixels, 3, axis=axis)]
+    return [*pixels.shape, *(round(float(mean), 2) for mean in parts)]
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_dig_has_the_tables_that_it_had(name, tmp_path):
     _, _, found = made(name, tmp_path)
@@ -123,15 +132,20 @@ def test_a_dig_has_the_tables_that_it_had(name, tmp_path):
     for table, of in wanted.items():
         for column, values in of.items():
             assert near(there[table][column], values, rel=2e-3), (table, column, there[table][column], values)
-    images_ = sorted(path.name for path in (found.folder / "images").glob("*.png"))
+    words = {"words": re.sub(r"[-+−]?\d+(\.\d+)?", "#", found.notes).splitlines()}
+    there, wanted = kept(FILE, f"{name}, notes", words)
+    assert there == wanted
+    pictures = {path.name: seen(path) for path in sorted((found.folder / "images").glob("*.png"))}
+    there, wanted = kept(FILE, f"{name}, pictures", pictures)
+    assert list(there) == list(wanted) and all(near(there[one], wanted[one], rel=0.03) for one in wanted)
     shown = {line.partition("(")[2].rstrip(")") for line in found.notes.splitlines() if line.startswith("![")}
-    assert shown == {f"images/{path}" for path in images_}
+    assert shown == {f"images/{path}" for path in pictures}
 
 
 def test_what_was_made_is_in_the_tables():
     """So that the file holds more than what noise made."""
     known = json.loads(FILE.read_text())
-    assert set(known) == set(CASES) and all({"units", "moments", "swap", "movers"} <= set(of) for of in known.values())
+    assert all({"units", "moments", "swap", "movers"} <= set(known[name]) for name in CASES)
     movers = known["images"]["movers"]
     assert movers["before"][3] < movers["after"][3] and known["images"]["units"]["moment"]["before"] == 12
     assert "heads" in known["tokens"] and known["tokens"]["movers"]["position"][4] > 0
