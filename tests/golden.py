@@ -8,6 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+
+
+def drawn(shape: tuple[int, ...], *seed: int, scale: float = 0.5) -> torch.Tensor:
+    """Normal numbers, the same on every machine."""
+    return torch.from_numpy((scale * np.random.default_rng(list(seed)).normal(size=shape)).astype(np.float32))
 
 
 def column(values: pd.Series) -> object:

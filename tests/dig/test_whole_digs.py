@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from golden import columns, kept, near
+from golden import columns, drawn, kept, near
 from PIL import Image
 from torch import nn
 
@@ -25,10 +25,6 @@ from geophone.zoo.transformer import Decoder
 
 FILE = Path(__file__).parent / "digs.json"
 OPTIONS = DigOptions(per_class=12, units=3, steps=2)
-
-
-def drawn(shape, *seed, scale=0.5):
-    return torch.from_numpy((scale * np.random.default_rng(list(seed)).normal(size=shape)).astype(np.float32))
 
 
 def mixed(build, step):

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from golden import columns, kept, near
+from golden import columns, drawn, kept, near
 from torch import nn
 
 import geophone as gp
@@ -18,10 +18,6 @@ from geophone.zoo.transformer import Decoder
 
 FILE = Path(__file__).parent / "recordings.json"
 STEPS = 8
-
-
-def drawn(shape, *seed, scale=0.5):
-    return torch.from_numpy((scale * np.random.default_rng(list(seed)).normal(size=shape)).astype(np.float32))
 
 
 def put(model, step):
