@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from more_beds import done
 
 from geophone.point.find import transitions
 from geophone.point.reading import run_signals
@@ -26,7 +27,7 @@ from geophone.prove.trials import GROUPS, Trial, setting_of
 from geophone.signals import ADDED
 from geophone.stats.clusters import stratified_interval
 from geophone.store.run import Run
-from geophone.workers import Job, Workers
+from geophone.workers import Job
 
 NEAR = 0.05  # of the run
 CLOCK = "clock.csv"
@@ -51,17 +52,17 @@ def told(folder: Path, trial: Trial) -> list[dict[str, object]]:
     """A row per latent: whether it has an event, whether its onset is there, near the clock, in its layer."""
     run = Run(folder)
     clock = pd.read_csv(folder / CLOCK).set_index("step")
-    concepts = setting_of(trial).concepts
-    events = {event.name: event for event in setting_of(trial).clock.events(clock)}
+    setting = setting_of(trial)
+    events = {event.name: event for event in setting.clock.events(clock)}
     listing = transitions(run_signals(run), rng=np.random.default_rng(0))
     onsets = {there.concept: there for there in listing.of("concept")}
-    rows, seen = [], set[bytes]()
-    for name, labels in concepts.items():
-        if (what := labels.tobytes()) in seen:
-            continue
-        seen.add(what)
-        alike = [events[other] for other in concepts if other in events and concepts[other].tobytes() == what]
-        event, onset = min(alike, key=lambda one: one.t50, default=None), onsets.get(name)
+    alike: dict[bytes, list[str]] = {}
+    for name, labels in setting.concepts.items():
+        alike.setdefault(labels.tobytes(), []).append(name)
+    rows = []
+    for names in alike.values():
+        name, onset = names[0], onsets.get(names[0])
+        event = min((events[each] for each in names if each in events), key=lambda one: one.t50, default=None)
         off = np.nan if event is None or onset is None else (onset.peak - event.t50) / clock.index[-1]
         layer = "" if onset is None else onset.layers[0].layer.removesuffix(ADDED)
         rows.append(
@@ -88,9 +89,7 @@ def main() -> None:
     given = parser.parse_args()
     wanted = [Trial(bed, given.first + i) for i in range(given.seeds) for bed in GROUPS["hidden"]]
     jobs = [Job(trial.name, trained, {"trial": trial, "out": str(given.out)}) for trial in wanted]
-    outcomes = Workers(given.workers).map(jobs, on_end=lambda outcome: print(outcome.name, outcome.error or ""))
-    if failed := [outcome for outcome in outcomes if outcome.error]:
-        raise SystemExit(f"{failed[0].name}: {failed[0].error}")
+    done(jobs, given.workers)
     table = pd.DataFrame([row for trial in wanted for row in told(given.out / trial.name, trial)])
     table.to_csv(given.out / "concepts.csv", index=False, float_format="%.3g")
     for name, rows in [*table.groupby("bed", sort=False), ("all", table)]:

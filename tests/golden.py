@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 import torch
 
+WRITE = os.environ.get("SAID") == "write"
+
 
 def drawn(shape: tuple[int, ...], *seed: int, scale: float = 0.5) -> torch.Tensor:
     """Normal numbers, the same on every machine."""
@@ -46,12 +48,22 @@ def kept(file: Path, name: str, made: object) -> tuple[object, object]:
     """`made` as JSON has it, and what the file holds of that name; with SAID=write it is put there first."""
     made = json.loads(json.dumps(made))
     known = json.loads(file.read_text()) if file.is_file() else {}
-    if os.environ.get("SAID") == "write":
+    if WRITE:
         known[name] = made
         # A line for each part, so that a diff shows which.
         parts = ",\n".join(f"{json.dumps(key)}:{_lines(value)}" for key, value in known.items())
         file.write_text(f"{{{parts}}}\n")
     return made, known[name]
+
+
+def hold(file: Path, name: str, made: object, *, rel: float = 1e-4) -> None:
+    """Hold `made`, parts of columns, against what the file holds of that name: the same parts and columns, near."""
+    there, wanted = kept(file, name, made)
+    assert list(there) == list(wanted)
+    for part, of in wanted.items():
+        assert list(there[part]) == list(of), part
+        for column, values in of.items():
+            assert near(there[part][column], values, rel=rel), (part, column, there[part][column], values)
 
 
 def _lines(value: object) -> str:

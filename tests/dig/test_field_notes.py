@@ -3,13 +3,13 @@
 SAID=write python -m pytest tests/dig/test_field_notes.py -q; git diff tests/dig/notes
 """
 
-import os
 from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 import torch
+from golden import WRITE
 from torch import nn
 
 from geophone.dig.census import _heads, _pairs, census_steps
@@ -154,7 +154,7 @@ def still():
 @pytest.mark.parametrize("case", [induction, images, still])
 def test_the_notes_of_a_dig_are_these(case):
     path = FOLDER / f"{case.__name__}.md"
-    if os.environ.get("SAID") == "write":
+    if WRITE:
         path.write_text(case())
     assert case() == path.read_text()
 

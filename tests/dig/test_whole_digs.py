@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from golden import columns, drawn, kept, near
+from golden import columns, drawn, hold, kept, near
 from PIL import Image
 from torch import nn
 
@@ -122,12 +122,7 @@ def seen(path):
 @pytest.mark.parametrize("name", CASES)
 def test_a_dig_has_the_tables_that_it_had(name, tmp_path):
     _, _, found = made(name, tmp_path)
-    tables = {table: columns(found[table]) for table in sorted(found.tables)}
-    there, wanted = kept(FILE, name, tables)
-    assert list(there) == list(wanted)
-    for table, of in wanted.items():
-        for column, values in of.items():
-            assert near(there[table][column], values, rel=2e-3), (table, column, there[table][column], values)
+    hold(FILE, name, {table: columns(found[table]) for table in sorted(found.tables)}, rel=2e-3)
     words = {"words": re.sub(r"[-+−]?\d+(\.\d+)?", "#", found.notes).splitlines()}
     there, wanted = kept(FILE, f"{name}, notes", words)
     assert there == wanted

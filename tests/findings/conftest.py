@@ -5,11 +5,11 @@ and the sentence, word for word. Where a sentence is meant to change, write the 
 """
 
 import math
-import os
 import shutil
 from pathlib import Path
 
 import pytest
+from golden import WRITE
 from small_study import make_study
 
 from geophone.findings import Finding
@@ -30,7 +30,7 @@ def line(found: Finding) -> str:
 @pytest.fixture(scope="session")
 def known():
     there = set(FILE.read_text(encoding="utf-8").splitlines())
-    if os.environ.get("SAID") != "write":
+    if not WRITE:
         yield frozenset(there)
         return
     made: set[str] = set()

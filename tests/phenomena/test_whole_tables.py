@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from golden import columns, kept, near
+from golden import columns, hold
 
 from geophone.phenomena import Draws, RunSeries, phenomena
 from geophone.phenomena.across import across_runs
@@ -58,12 +58,7 @@ def tables(runs):
 
 
 def test_all_tables_are_as_they_came_out(tables):
-    made, wanted = kept(FILE, "tables", {kind: columns(table) for kind, table in tables.items()})
-    assert list(made) == list(wanted)
-    for kind, of in wanted.items():
-        for name, values in of.items():
-            assert near(made[kind][name], values), (kind, name, made[kind][name], values)
-        assert list(made[kind]) == list(of), kind
+    hold(FILE, "tables", {kind: columns(table) for kind, table in tables.items()})
 
 
 def test_what_was_planted_is_in_the_tables(tables):

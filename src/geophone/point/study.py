@@ -101,9 +101,9 @@ def transition_table(run: Run) -> pd.DataFrame:
     (over its null); earlier and later (first and last step of a control, or missing); reason.
     """
     there, steps = run_places(run)
-    rows = [_row(place, steps) for place in there]
-    ranks = [number if number <= _ranks(there) else pd.NA for number in range(1, len(there) + 1)]
-    table = pd.DataFrame(rows, columns=list(_COLUMNS))
+    count = _ranks(there)
+    ranks = [number if number <= count else pd.NA for number in range(1, len(there) + 1)]
+    table = pd.DataFrame([_row(place, steps) for place in there], columns=list(_COLUMNS))
     table.insert(0, "rank", pd.array(ranks, dtype="Int64"))
     return table
 

@@ -38,12 +38,13 @@ class RunTables:
 
     @classmethod
     def of(cls, run: Run, transitions: pd.DataFrame) -> "RunTables":
-        known = None if (transitions["kind"] == "jump").all() else run_listing(run)
-        apart = known[1].of(TRANSIENT) if known and TRANSIENT not in set(transitions["kind"]) else ()
-        return cls(
-            run, run.all_series(), beneath(run), detailed(run, transitions, known and known[1]),
-            apart=" ".join(sentence(there, known[0]) for there in apart if known),
-        )  # fmt: skip
+        read = run, run.all_series(), beneath(run)
+        if (transitions["kind"] == "jump").all():
+            return cls(*read, detailed(run, transitions))
+        signals, listing = run_listing(run)
+        apart = () if TRANSIENT in set(transitions["kind"]) else listing.of(TRANSIENT)
+        said = " ".join(sentence(there, signals) for there in apart)
+        return cls(*read, detailed(run, transitions, listing), apart=said)
 
     def transition(self, rank: int) -> dict[Hashable, Any]:
         """The transition of that rank."""
