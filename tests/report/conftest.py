@@ -1,5 +1,7 @@
 """The study that the pages are made of."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 from atlas_study import LAYERS, NAUGHTY, write_dig, write_run
@@ -10,6 +12,8 @@ from geophone.records import Layer
 from geophone.report.page import write_page
 from geophone.store.study import Study
 
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = "no-sandbox disable-gpu disable-quic no-first-run disable-background-networking disable-component-update"
 LONG = tuple(
     Layer(f"bert.encoder.layer.{i}.attention.self.{part}", 2 * i + j, "tokens", 12, 100, (9, 12))
     for i in range(3) for j, part in enumerate(("query_projection", "key_projection"))
@@ -49,3 +53,30 @@ def memory():
 def atlas(study, memory, tmp_path_factory):
     """The folder of the study's atlas, which is only read."""
     return write_page(study, out=tmp_path_factory.mktemp("out") / "atlas", memory=memory).parent
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    if not CHROMIUM.exists():
+        pytest.skip("no chromium on this machine (apt-get install chromium)")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        args = [f"--{flag}" for flag in [*FLAGS.split(), "disable-sync"]]
+        browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=args)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium):
+    """A page that must say nothing on its console and ask for nothing but files."""
+    opened = chromium.new_page(viewport={"width": 1100, "height": 900})
+    said, asked = [], []
+    opened.on("console", lambda message: said.append(message.text))
+    opened.on("pageerror", lambda error: said.append(str(error)))
+    opened.on("dialog", lambda dialog: (said.append(f"dialog {dialog.message}"), dialog.dismiss()))
+    opened.on("request", lambda request: asked.append(request.url))
+    yield opened
+    opened.close()
+    assert said == []
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []

@@ -7,49 +7,14 @@ from pathlib import Path
 import pytest
 from atlas_study import NAUGHTY
 from boxes import FAULTS
+from browsing import READY, opened, steps
 from made_proof import made_tables
 
 from geophone.findings.lines import benchmark_lines
 from geophone.report.live import LiveAtlas, listening
 from geophone.report.prove_page import write_prove_page
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = "no-sandbox disable-gpu disable-quic no-first-run disable-background-networking disable-component-update"
-READY = "document.documentElement.dataset.ready"
 pytestmark, SLOW = pytest.mark.browser, pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    if not CHROMIUM.exists():
-        pytest.skip("no chromium on this machine (apt-get install chromium)")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
-        args = [f"--{flag}" for flag in [*FLAGS.split(), "disable-sync"]]
-        browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=args)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(chromium):
-    """A page that must say nothing on its console and ask for nothing but files."""
-    opened = chromium.new_page(viewport={"width": 1100, "height": 900})
-    said, asked = [], []
-    opened.on("console", lambda message: said.append(message.text))
-    opened.on("pageerror", lambda error: said.append(str(error)))
-    opened.on("dialog", lambda dialog: (said.append(f"dialog {dialog.message}"), dialog.dismiss()))
-    opened.on("request", lambda request: asked.append(request.url))
-    yield opened
-    opened.close()
-    assert said == []
-    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
-
-
-def opened(page, path: Path):
-    page.goto(path.as_uri())
-    page.wait_for_function(READY)
-    return page
 
 
 def signals(page, name: str) -> dict:
@@ -72,14 +37,6 @@ def drag(page, chart: str, start: float, stop: float) -> None:
     page.mouse.move(box["x"] + origin[0] + (start + stop) / 2 * width, y)
     page.mouse.move(box["x"] + origin[0] + stop * width, y)
     page.mouse.up()
-
-
-def steps(page, start: str, stop: str) -> None:
-    """Select steps by keys alone."""
-    page.focus("#span-from")
-    for text in (start, stop):
-        page.keyboard.type(text)
-        page.keyboard.press("Tab")
 
 
 # Text whose contrast with its ground is below WCAG 2.1's AA: 4.5, or 3 where it is large. Grounds are composited.
@@ -117,7 +74,7 @@ def test_every_page_opens_and_shows_what_it_has_and_every_kind_of_page_in_the_da
         if path.name == "index.html":
             assert page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
         page.wait_for_function(READY)
-        charts = page.locator("[data-chart]")
+        charts = page.locator("[data-chart]:not([hidden] *)")
         assert all(charts.nth(i).locator("svg").count() == 1 for i in range(charts.count())) and charts.count() >= 1
         assert page.locator("[role=img]:not([aria-label])").count() == 0
         assert page.evaluate(FAINT) == [], f"{path.name}, light"
@@ -236,7 +193,7 @@ SAID = """() => {
   return { change: text('#change'), formula: text('.formula'), map: label('map'), map_caption: captions.split(' | ')[0],
     series_title: text('#series-title'), series: label('series'), series_caption: captions.split(' | ')[1],
     series_axis: drawn('series'), marks_title: text('#marks-title'), order: text('[data-form=order]'),
-    marks: label('marks'), marks_caption: captions.split(' | ')[2], numbers: text('#numbers'),
+    marks: label('marks'), marks_caption: captions.split(' | ')[4], numbers: text('#numbers'),
     numbers_caption: text('details caption'), flags: text('.flags li'), listed: text('table.stack tbody tr'),
     listed_caption: text('table.stack caption'), readout: text('#readout'), legend: drawn('map'),
     series_ticks: text('[data-chart="series"] .role-axis-label text') };

@@ -108,7 +108,7 @@ def test_every_flag_is_a_transition_and_leads_to_its_own_page(study, atlas):
 
 def test_every_chart_is_valid_has_a_description_and_the_same_steps():
     charts = run_charts(["a", "b"], ["loss"], low=2.5, high=300, dimension="stable_rank")
-    assert set(charts) == {"map", "map_all", "series", "marks", "loss"}
+    assert set(charts) == {"map", "map_all", "series", "apart", "beside", "marks", "loss"}
     for name, chart in charts.items():
         assert alt.Chart.from_dict(chart, validate=True) is not None
         text = json.dumps(chart)
@@ -116,7 +116,7 @@ def test_every_chart_is_valid_has_a_description_and_the_same_steps():
         assert '"domainMin": {"expr": "low"}' in text and '"domainMax": {"expr": "high"}' in text
         known = {param["name"]: param["value"] for param in chart["params"]}
         assert (known["low"], known["high"], known["span_from"], known["mode"]) == (2.5, 300, None, "calibrated")
-        assert (SHOWN in text) == (name == "series")
+        assert (SHOWN in text) == (name in ("series", "beside"))
     assert charts["map"]["layer"][0]["encoding"]["y"]["sort"] == ["a", "b"]
     other = run_charts(["a", "b"], ["loss"], low=7.0, high=40, dimension="rankme")
     for name, chart in other.items():  # of the same network, and of another run
@@ -208,7 +208,8 @@ def test_a_run_that_is_added_touches_its_own_pages_and_those_that_name_it(tmp_pa
     assert changed() == before
     write_run(tmp_path / "runs" / "d", "d", seed=3)
     after = changed()
-    assert {p for p in after if after[p] != before.get(p)} == {"data/d.js", "runs/d.html", "runs/c.html", "index.html"}
+    touched = {"data/d.js", "runs/d.html", "runs/c.html", "index.html", "assets/runs.js"}
+    assert {p for p in after if after[p] != before.get(p)} == touched
 
 
 def test_the_rows_of_a_run_are_those_of_the_whole_table(study):

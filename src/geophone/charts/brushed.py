@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import altair as alt
 
+from geophone.charts.compared import beside, difference
 from geophone.charts.maps import (
     VALUE,
     Look,
@@ -56,13 +57,14 @@ _VEIL: list[Row] = [
 
 def run_charts(names: Sequence[str], scalars: Sequence[str], *, low: float, high: float, dimension: str) -> Row:
     """The specifications of a run's charts by name: "map" (colours of each layer), "map_all" (of all together),
-    "series", "marks", and one per scalar.
+    "series", "apart" (the difference of two maps), "beside" (one layer of two runs), "marks", and one per scalar.
 
     They read the data sets `cells` (layer, start, stop, step, cap, a column per dimension), `flags` and `members` (of
     `geophone.charts.maps`), `marks` (layer, dimension, mode, what, start, stop) and those of the scalars (step, place,
-    value, smooth); and the parameters `dimension`, `share`, `mode`, `low` and `high` (the steps shown), `span_from` and
-    `span_to` (the steps selected, null for none), `ground` (the page's colour), `columns` (of a legend). All have the
-    same step axis.
+    value, smooth); of another run beside it `apart` and `pair` (of `geophone.charts.compared`), `other_flags`, and
+    `other_` with the name of a scalar, empty where there is none; and the parameters `dimension`, `share`, `mode`,
+    `low` and `high` (the steps shown), `span_from` and `span_to` (the steps selected, null for none), `most` (the end
+    of the colours of `apart`), `ground` (the page's colour), `columns` (of a legend). All have the same step axis.
     """
     given = {"low": low, "high": high, "dimension": dimension}
     made = _charts(tuple(names), tuple(scalars))
@@ -87,11 +89,18 @@ def _charts(names: tuple[str, ...], scalars: tuple[str, ...]) -> Row:
         for name, colour in (("map", "layer"), ("map_all", "all"))
     }
     charts: dict[str, AnyChart] = maps | {"series": _series(layers), "marks": _marks(layers)}
+    charts["apart"] = alt.layer(difference(alt.NamedData("apart"), layers)).properties(
+        height=maps["map"].height, description="The difference of two maps: this run's and that of the run beside it."
+    )
+    charts["beside"] = beside(alt.NamedData("pair"), alt.NamedData("other_flags")).properties(
+        title=small(SHOWN), description="One layer of two runs, the chosen dimension by step."
+    )
     for name in scalars:
         last = name == scalars[-1]
-        chart = strip(alt.NamedData(name), name, log=name == "loss", height=74, named=last)
+        theirs = alt.NamedData(f"other_{name}")
+        chart = strip(alt.NamedData(name), name, log=name == "loss", height=74, named=last, theirs=theirs)
         charts[name] = chart.properties(description=f"{name} by step, each value (thin) and the mean of 25 (thick).")
-    values = {"dimension": "", "share": False, "mode": "calibrated", "low": 1.0, "high": 1.0,
+    values = {"dimension": "", "share": False, "mode": "calibrated", "most": 1.0, "low": 1.0, "high": 1.0,
               "span_from": None, "span_to": None, "ground": "white", "columns": 8}  # fmt: skip
     return {name: _finished(chart, layers, values) for name, chart in charts.items()}
 

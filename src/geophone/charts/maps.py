@@ -4,6 +4,7 @@ numbered flags; what the loop reported beneath, on the same axis."""
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import altair as alt
 import numpy as np
@@ -13,6 +14,7 @@ from geophone.charts.theme import (
     ACCENT,
     FRACTIONS,
     GREY,
+    OTHER,
     PRINT,
     AnyChart,
     Theme,
@@ -29,9 +31,9 @@ BINS = 160
 LANE = 18  # pixels between two rows of flags
 _SELECTED = "(span_from == null || (datum.stop >= span_from && datum.start <= span_to))"
 _INSIDE = "datum.{} >= low && datum.{} <= high"
-_FRACTION = " || ".join(f"dimension == '{name}'" for name in FRACTIONS)
+FRACTION = " || ".join(f"dimension == '{name}'" for name in FRACTIONS)
 # The value that is shown of a cell: as it is, or as a share of what n and d allow, where it counts directions.
-VALUE = f"({_FRACTION}) || !share ? datum[dimension] : datum[dimension] / datum.cap"
+VALUE = f"({FRACTION}) || !share ? datum[dimension] : datum[dimension] / datum.cap"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,7 @@ def shades(
         alt.Chart(source)
         .transform_calculate(value=f"datum[dimension] == null ? null : ({VALUE})")
         .transform_filter("datum.stop >= low && datum.start <= high")
-        .transform_calculate(level=f"({_FRACTION}) ? datum.value : (datum.value > 0 ? log(datum.value) : null)")
+        .transform_calculate(level=f"({FRACTION}) ? datum.value : (datum.value > 0 ? log(datum.value) : null)")
         .transform_calculate(seen=f"{_SELECTED} ? datum.level : null")
         .transform_joinaggregate(
             least="min(seen)", most="max(seen)", groupby=["layer"] if look.colour == "layer" else []
@@ -154,7 +156,7 @@ def shades(
                             gradientThickness=8, offset=4)  # fmt: skip
         colour = alt.Color("shade:Q", scale=alt.Scale(scheme="viridis", domain=[0, 1]), legend=legend)
     else:
-        label = f"format(({_FRACTION}) ? datum.value : exp(datum.value), '.2~g')"
+        label = f"format(({FRACTION}) ? datum.value : exp(datum.value), '.2~g')"
         legend = alt.Legend(labelExpr=label, title=None, orient="bottom", direction="horizontal", gradientLength=190,
                             gradientThickness=8, offset=4, tickCount=4)  # fmt: skip
         colour = alt.Color("level:Q", scale=alt.Scale(scheme="viridis"), legend=legend)
@@ -190,17 +192,27 @@ def flagged(
     return [stems, places, pins, text.encode(text=alt.Text("rank:Q"))]
 
 
-def strip(source: alt.Data | alt.NamedData, title: str, *, log: bool, height: int, named: bool) -> AnyChart:
+def strip(
+    source: alt.Data | alt.NamedData, title: str, *, log: bool, height: int, named: bool,
+    theirs: alt.NamedData | None = None,
+) -> AnyChart:  # fmt: skip
     """A scalar by step beneath a map: each value (thin) and `smooth` of `scalar` (thick); the axis of steps has its
-    words where it is `named`, which the lowest strip is."""
+    words where it is `named`, which the lowest strip is. `theirs`: the same of another run, in its colour."""
     scale = alt.Scale(type="log", nice=False) if log else alt.Scale(zero=False)
     x, axis = steps_axis("place:Q", named=named), alt.Axis(tickCount=3, format="~g", grid=False)
     single, mean = (alt.Y(f"{field}:Q", scale=scale, axis=axis, title=None) for field in ("value", "smooth"))
-    base = alt.Chart(source).transform_filter(_INSIDE.format("place", "place"))
-    raw = base.mark_line(strokeWidth=0.5, opacity=0.4, color=GREY).encode(x=x, y=single)
     tips = ["step:Q", alt.Tooltip("smooth:Q", title=title, format=".3~g")]
-    smooth = base.mark_line(strokeWidth=1.8, color=GREY).encode(x=x, y=mean, tooltip=tips)
-    return alt.layer(raw, smooth).properties(height=height, title=small(title))
+
+    def line(of: alt.Data | alt.NamedData, y: alt.Y, **look: Any) -> alt.Chart:
+        inside = alt.Chart(of).transform_filter(_INSIDE.format("place", "place"))
+        return inside.mark_line(**look).encode(x=x, y=y, tooltip=tips)
+
+    other = [line(theirs, mean, strokeWidth=1.8, color=OTHER)] if theirs else []
+    own = (
+        line(source, single, strokeWidth=0.5, opacity=0.4, color=GREY),
+        line(source, mean, strokeWidth=1.8, color=GREY),
+    )
+    return alt.layer(own[0], *other, own[1]).properties(height=height, title=small(title))
 
 
 def small(title: str) -> alt.TitleParams:

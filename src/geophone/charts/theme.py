@@ -13,6 +13,7 @@ import pandas as pd
 # Okabe & Ito (2008), told apart with any common colour vision; yellow and black left out for light and dark pages.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 ACCENT = PALETTE[1]
+OTHER = PALETTE[0]  # of two runs the one beside
 # Dashes and shapes differ too, so that nothing hangs on colour alone.
 STROKES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3])
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross")

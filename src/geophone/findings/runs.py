@@ -11,6 +11,15 @@ ORDERS = {
     "bottom-up": "layers settle bottom-up", "top-down": "layers settle top-down",
     "simultaneous": "layers settle in no order of depth", "weak": "layers settle in weak order of depth",
 }  # fmt: skip
+# What the page says of two runs side by side; it fills in the fields, since the reader chooses the other run there.
+APART = {
+    "said": "Of the layers that both have, {layer} is farthest apart{within}: {here} here and {there} in {other}, "
+    "at step {step}.",
+    "same": "The {dimension} is the same in both runs{within}, wherever both were measured.",
+    "nothing": "There is no {dimension} of a layer that both runs have{within}.",
+    "ratio": "{dimension} here as a multiple of that in {other}",
+    "share": "{dimension} here less that in {other}",
+}
 GAPS = {"dead": "no variance over the probe (dead)", "nonfinite": "NaN or infinite activations"}
 
 

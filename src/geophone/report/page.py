@@ -16,6 +16,7 @@ from geophone.dimensions import CATALOGUE
 from geophone.report.cards import cards
 from geophone.report.overview import overview
 from geophone.report.runs import RunPage, run_page
+from geophone.report.script import script
 from geophone.report.sources import RunTables, Sources, read_sources
 from geophone.report.swap import swapped
 from geophone.report.transitions import TransitionPage, transition_page
@@ -63,6 +64,8 @@ class _Atlas:
             pages.append(self._run(run))
             mine = self._sources.of_run(run.name).to_dict("records")
             targets |= {row["rank"]: self._transition(run, row) for row in mine}
+        every = [{"file": page.shown["file"], "name": page.shown["name"], "layers": page.names} for page in pages]
+        _write(self._folder / "assets" / "runs.js", script("geophoneRuns", every))
         for number, page in enumerate(pages):
             self._write_run(page, pages[max(number - 1, 0) : number], pages[number + 1 : number + 2])
         paged = self._sources.shown.to_dict("records")

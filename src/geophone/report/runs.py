@@ -31,6 +31,11 @@ class RunPage:
     script: str
     row: dict[str, Any]
 
+    @property
+    def names(self) -> list[str]:
+        """The run's layers."""
+        return [layer.name for layer in self.shown["layers"]]
+
 
 def run_page(measured: RunTables, sources: Sources) -> RunPage:
     """The page of a run, its data and its row."""
@@ -45,7 +50,7 @@ def run_page(measured: RunTables, sources: Sources) -> RunPage:
     payload = {
         "charts": run_charts(names, list(scalars), low=low, high=high, dimension=first),
         "data": {name: columns(records(table)) for name, table in data.items()},
-        "words": words, "low": low, "last": high, "first": first,
+        "words": words, "apart": said.APART, "names": names, "low": low, "last": high, "first": first,
         "extent": extent(names),
     }  # fmt: skip
     gaps = said.gaps(run.statuses(), source=f"runs/{run.name}/series")

@@ -10,7 +10,7 @@ import vl_convert
 from geophone.charts.theme import AnyChart, specification
 
 
-def script(name: str, value: Mapping[str, Any]) -> str:
+def script(name: str, value: Mapping[str, Any] | Sequence[Any]) -> str:
     """A script that puts `value` under `name`, whatever names of users it holds."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return f"window.{name} = " + text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026") + ";\n"

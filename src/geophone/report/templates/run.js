@@ -12,14 +12,15 @@
   const [dimension, colour, mode] = ["dimension", "colour", "mode"].map((id) => control(id, { colour: "map", mode: "calibrated" }[id]));
   const [share, zoom] = ["share", "zoom"].map((id) => control(id));
   const ends = ["span-from", "span-to"].map((id) => control(id));
-  let run, span = null, drawing = 0;
+  const [beside, layer] = ["beside", "layer"].map((id) => control(id, ""));
+  let run, other = null, both = [], span = null, drawing = 0;
 
   const address = {
     read() { return new URLSearchParams(location.hash.includes("=") ? location.hash.slice(1) : ""); },
     write() {
       if (dimension.absent) return;
       const said = { d: dimension.value, colour: colour.value, mode: mode.value, share: share.checked ? 1 : "",
-        from: span ? span[0] : "", to: span ? span[1] : "", zoom: zoom.checked ? 1 : "" };
+        beside: beside.value, layer: other ? layer.value : "", from: span ? span[0] : "", to: span ? span[1] : "", zoom: zoom.checked ? 1 : "" };
       const kept = Object.entries(said).filter(([key, value]) => value !== "" && value !== run.defaults[key]);
       const hash = new URLSearchParams(kept).toString();
       history.replaceState(null, "", hash ? `#${hash}` : location.pathname.split("/").at(-1));
@@ -32,11 +33,92 @@
     span_from: span ? span[0] : null, span_to: span ? span[1] : null,
     columns: Math.max(1, Math.floor((document.querySelector("[data-chart]").clientWidth - run.extent) / (run.extent + 34))),
     ground: getComputedStyle(document.documentElement).getPropertyValue("--paper").trim(),
+    most: both.reduce((most, r) => Math.max(most, Math.abs(r.apart ?? 0)), 0) || 1,
   });
 
   const shares = () => share.checked && run.words[dimension.value].unit === "directions";
   const unit = () => shares() ? "share of min(n − 1, d)" : run.words[dimension.value].unit;
-  const shown = (r) => shares() && r[dimension.value] !== null ? r[dimension.value] / r.cap : r[dimension.value];
+  const shown = (r) => {
+    const value = r[dimension.value] ?? null;
+    return value !== null && shares() ? value / r.cap : value;
+  };
+
+  const inside = (r) => span === null || (r.step >= span[0] && r.step <= span[1]);
+  const number = (x) => Number(x.toPrecision(3)).toString();
+  const counts = () => run.words[dimension.value].unit === "directions";
+  const asRows = (data) => Object.fromEntries(Object.entries(data).map(([name, table]) => [name, rows(table)]));
+  const named = () => document.querySelector("h1").textContent;
+  const brief = (text) => text.length > 38 ? `${text.slice(0, 18)}…${text.slice(-18)}` : text;
+
+  // Another run beside this one. Where both measured a layer: what each had, and how far apart they are.
+  const pairs = () => {
+    const theirs = new Map(), at = new Map(), found = [];
+    for (const r of other?.data.cells ?? []) theirs.set(r.layer, theirs.get(r.layer) ?? []).get(r.layer).push(r);
+    for (const r of run.data.cells) {
+      const cells = theirs.get(r.layer) ?? [];
+      let i = at.get(r.layer) ?? 0;
+      while (i < cells.length && cells[i].stop < r.stop) i += 1;
+      at.set(r.layer, i);
+      if (i === cells.length || cells[i].start >= r.stop) continue;
+      const [here, there] = [shown(r), shown(cells[i])];
+      if (here === null || there === null || (counts() && (here <= 0 || there <= 0))) continue;
+      const apart = counts() ? Math.log2(here / there) : here - there;
+      found.push({ layer: r.layer, start: r.start, stop: r.stop, step: r.step, here, there, apart });
+    }
+    return found;
+  };
+
+  const farthest = () => both.filter(inside).reduce((a, b) => (a && Math.abs(a.apart) >= Math.abs(b.apart) ? a : b), null);
+
+  const beneath = () => {
+    const line = (of, name) => of.data.cells.filter((r) => r.layer === layer.value)
+      .map((r) => ({ run: brief(name), place: r.stop, step: r.step, value: shown(r) }));
+    const scalars = Object.keys(run.data).map((name) => [`other_${name}`, other?.data[name] ?? []]);
+    return { ...Object.fromEntries(scalars), apart: both, pair: other ? [...line(run, named()), ...line(other, other.name)] : [] };
+  };
+
+  const choose = async (file) => {
+    const known = page.root ? (window.geophoneRuns ?? []).find((r) => r.file === file) : null;
+    other = null;
+    if (known) {
+      await load(`${page.root}data/${known.file}.js`);
+      other = { ...window.geophoneRun, ...known, data: asRows(window.geophoneRun.data) };
+      by("other-run").href = `${known.file}.html`;
+    }
+    beside.value = known ? file : "";
+    both = pairs();
+    const shared = run.names.filter((name) => other?.layers.includes(name));
+    const kept = shared.includes(layer.value) ? layer.value : farthest()?.layer ?? shared[0];
+    if (!layer.absent) layer.replaceChildren(...shared.map((name) => new Option(name, name, false, name === kept)));
+    for (const element of document.querySelectorAll("[data-other]")) element.hidden = !other;
+  };
+
+  // Runs that share a layer with this one, those of the same layers first.
+  const offer = () => {
+    const mine = new Set(run.names), here = location.pathname.split("/").at(-1);
+    const shared = (r) => r.layers.filter((name) => mine.has(name)).length;
+    const runs = (window.geophoneRuns ?? []).filter((r) => `${r.file}.html` !== here && shared(r) > 0);
+    const alike = (r) => shared(r) === mine.size && r.layers.length === mine.size;
+    for (const [label, group] of [["same layers", runs.filter(alike)], ["some layers alike", runs.filter((r) => !alike(r))]]) {
+      const list = Object.assign(document.createElement("optgroup"), { label });
+      list.append(...group.map((r) => new Option(r.name, r.file)));
+      if (group.length) beside.append(list);
+    }
+    beside.closest("label").hidden = !runs.length;
+  };
+
+  // A user's names go into a sentence as they are, whatever they hold.
+  const said = (pattern, parts) => pattern.replace(/\{(\w+)\}/g, (_, key) => parts[key]);
+  const compare = (within, labels) => {
+    if (!other) return;
+    const most = farthest(), kind = !most ? "nothing" : most.apart === 0 ? "same" : "said";
+    const parts = { dimension: run.words[dimension.value].name, other: other.name, within, layer: most?.layer,
+      step: most?.step, here: number(most?.here ?? 0), there: number(most?.there ?? 0) };
+    const words = { other: other.name, within, said: said(run.apart[kind], parts), colour: said(run.apart[counts() ? "ratio" : "share"], parts) };
+    for (const element of document.querySelectorAll("[data-apart]")) element.textContent = words[element.dataset.apart];
+    labels.apart = `The difference of two maps: ${words.colour}${within}. ${words.said}`;
+    labels.beside = `${layer.value} of both runs, the ${parts.dimension} (${unit()}) by training step${within}.`;
+  };
 
   // Titles are filled in before a chart is drawn: Vega-Lite cannot change a title afterwards.
   const filled = (chart) => {
@@ -44,7 +126,7 @@
     const spec = JSON.parse(JSON.stringify(chart), (key, value) => value === "{dimension}" ? title : value);
     const now = settings();
     for (const param of spec.params) param.value = now[param.name];
-    return { ...spec, datasets: run.data, config: { ...theme(), ...spec.config } };
+    return { ...spec, datasets: { ...run.data, ...beneath() }, config: { ...theme(), ...spec.config } };
   };
 
   const caption = () => {
@@ -62,6 +144,7 @@
     if (by("map-not-finding")) by("map-not-finding").hidden = mode.value !== "naive";
     const labels = { map: `Map: a row per layer, colour is the ${words.name} (${unit()})${within}. ${words.change}`,
       series: `Series: a line per layer, the ${words.name} (${unit()}) by training step${within}.`, marks: `Marks of the ${mode.value} form${within}. ${form.jumps}` };
+    compare(within, labels);
     for (const [name, text] of Object.entries(labels)) document.querySelector(`[data-chart="${name}"]`)?.setAttribute("aria-label", text);
     by("numbers")?.replaceChildren(...form.numbers.map((cells) => {
       const row = document.createElement("tr");
@@ -73,7 +156,8 @@
   // The rows behind a chart, as they are shown.
   const table = (name) => {
     const now = settings();
-    const inside = (r) => now.span_from === null || (r.step >= now.span_from && r.step <= now.span_to);
+    if (name === "apart") return both.filter(inside).map(({ layer, step, here, there }) => ({ layer, step, here, there }));
+    if (name === "beside") return beneath().pair.filter(inside).map(({ run, step, value }) => ({ run, step, [now.dimension]: value }));
     if (name === "map" || name === "series") {
       return run.data.cells.filter(inside).map((r) => ({ layer: r.layer, step: r.step, [now.dimension]: shown(r) }));
     }
@@ -84,11 +168,12 @@
   const draw = async () => {
     const mine = ++drawing;
     delete document.documentElement.dataset.ready;
+    both = pairs();
     caption();
     for (const element of document.querySelectorAll("[data-chart]")) {
       const name = element.dataset.chart;
       const spec = run.charts[name === "map" ? colour.value : name];
-      if (!spec) continue;
+      if (!spec || element.closest("[hidden]")) continue;
       const options = { actions: false, renderer: run.data.cells.length > 20000 ? "canvas" : "svg", tooltip: { theme: dark.matches ? "dark" : "light" }, logLevel: 1 };
       // Vega gives the element it draws in a role and a label of its own: the ones of the page are on its parent.
       views.get(name)?.finalize();
@@ -97,7 +182,7 @@
       views.set(name, view);
       view.addEventListener("click", (event, item) => { if (item?.datum?.href) location.assign(page.root + item.datum.href); });
       view.addEventListener("mousemove", (event, item) => { element.classList.toggle("leads", Boolean(item?.datum?.href)); });
-      exports(element, view, () => table(name), `${document.querySelector("h1").textContent}-${name}`);
+      exports(element, view, () => table(name), `${named()}-${name}`);
     }
     document.documentElement.dataset.ready = dimension.value;
   };
@@ -111,7 +196,6 @@
       const known = changes.get(r.layer);
       changes.set(r.layer, known ? [known[0], value] : [value, value]);
     }
-    const number = (x) => Number(x.toPrecision(3)).toString();
     const parts = [...changes].map(([layer, [a, b]]) => `${layer} ${number(a)} → ${number(b)}`);
     const loss = (run.data.loss ?? []).filter((r) => r.step >= span[0] && r.step <= span[1]);
     if (loss.length) parts.push(`loss ${number(loss[0].smooth)} → ${number(loss.at(-1).smooth)}`);
@@ -164,9 +248,9 @@
   };
 
   const start = async () => {
-    await Promise.all([load(page.data), load(page.vega)]);
-    run = window.geophoneRun;
-    run.data = Object.fromEntries(Object.entries(run.data).map(([name, table]) => [name, rows(table)]));
+    const needed = [page.data, page.vega, ...(beside.absent ? [] : [`${page.root}assets/runs.js`])];
+    await Promise.all(needed.map(load));
+    run = { ...window.geophoneRun, data: asRows(window.geophoneRun.data) };
     if (dimension.absent) dimension.value = run.first;
     run.defaults = { d: run.first, colour: "map", mode: "calibrated" };
     const known = address.read();
@@ -175,11 +259,17 @@
     if (known.get("mode") === "naive") mode.value = "naive";
     share.checked = known.has("share");
     Object.assign(window.geophone, { run, views });
+    if (!beside.absent) {
+      offer();
+      if (known.has("layer")) layer.append(new Option(known.get("layer")));
+      await choose(known.get("beside") ?? "");
+    }
     await draw();
     if (known.has("from")) { zoom.checked = known.has("zoom"); select(Number(known.get("from")), Number(known.get("to"))); }
     if (dimension.absent) return;
     document.querySelectorAll("[data-chart]").forEach(brush);
-    for (const input of [dimension, colour, share]) input.addEventListener("change", () => draw().then(show));
+    for (const input of [dimension, colour, share, layer]) input.addEventListener("change", () => draw().then(show));
+    beside.addEventListener("change", () => choose(beside.value).then(draw).then(show));
     mode.addEventListener("change", show);
     zoom.addEventListener("change", show);
     by("clear").addEventListener("click", () => { select(0, 0); ends[0].focus(); });
