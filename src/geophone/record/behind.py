@@ -149,6 +149,9 @@ class Behind:
         if error is not None:
             raise error
 
+    def post(self, name: str, *args: Any) -> None:
+        self._send("post", (name, args, {}))
+
     def end(self) -> None:
         """Let the process go; what it has of the run is on disk then."""
         self._child.end()
@@ -241,11 +244,15 @@ def serve(connection: int, shared: int) -> None:
     torch.set_float32_matmul_precision(precision)
     memory = torch.frombuffer(mmap.mmap(shared, max(size, 1)), dtype=torch.uint8)
     with lock_behind(processing.writer.folder):
+        late: Exception | None = None
         try:
             for kind, content in _messages(link):
-                answer = _done(processing, kind, content, memory)
-                if kind != "scalars":
-                    _send(link, answer)
+                slot, answer = _done(processing, kind, content, memory)
+                if kind in ("scalars", "post"):  # nobody waits for these: what they raise goes with the next answer
+                    late = late or answer
+                else:
+                    _send(link, (slot, late or answer))
+                    late = None
         except ConnectionError:
             pass  # nobody is there to hear it
         processing.writer.flush()
@@ -274,7 +281,7 @@ def _done(processing: Processing, kind: str, content: Any, memory: torch.Tensor)
         if kind == "scalars":
             for row in content:
                 processing.writer.add([], row)
-        elif kind == "writer":
+        elif kind in ("writer", "post"):
             name, args, fields = content
             getattr(processing.writer, name)(*args, **fields)
         else:

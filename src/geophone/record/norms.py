@@ -21,12 +21,12 @@ Norms = dict[str, float]
 class TensorNorms:
     """The norms of the gradient, weights and last update of every parameter that has them, on the device where it is.
 
-    `values` (m,) are norms; `places` (m,) says where each stands among gradients, weights and updates of all
+    `values` (m,) are norms, None on the way elsewhere; `places` (m,) says where each stands among gradients, weights and updates of all
     parameters, one after another, and `parts` (m,) of how large a part of its tensor it was taken; `owners`
     (parameters,) which of `layers` each parameter belongs to, -1 for none. What is made of them can be made anywhere.
     """
 
-    values: torch.Tensor
+    values: torch.Tensor | None
     places: npt.NDArray[np.intp]
     parts: npt.NDArray[np.float64]
     owners: npt.NDArray[np.intp]
@@ -34,6 +34,7 @@ class TensorNorms:
 
     def norms(self) -> tuple[Norms, list[Norms]]:
         """The norms of all, by `NORMS`, and those of each layer, by `LAYER_NORMS`."""
+        assert self.values is not None
         squares = np.full(len(NORMS) * len(self.owners), -1.0)
         squares[self.places] = np.square(self.values.cpu().numpy()) / self.parts
         norms = [by_group(kind, self.owners, self.layers) for kind in squares.reshape(len(NORMS), -1)]

@@ -18,7 +18,6 @@ from geophone.store.writer import Row, RunWriter
 
 # What a tensor of a measurement is of (rows, noise, scored, norms), and its name there.
 Key = tuple[str, str]
-_NOTHING = torch.empty(0, dtype=torch.float64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +39,8 @@ class Measurement:
     @property
     def tensors(self) -> dict[Key, torch.Tensor]:
         """Everything large that it holds, by kind and name."""
-        parts = {} if self.norms is None else {("norms", "values"): self.norms.values}
+        values = None if self.norms is None else self.norms.values
+        parts = {} if values is None else {("norms", "values"): values}
         if self.caught is None:
             return parts
         parts |= {("rows", name): rows for name, rows in self.caught.rows.items()}
@@ -51,8 +51,7 @@ class Measurement:
 
     def holding(self, tensors: Mapping[Key, torch.Tensor]) -> "Measurement":
         """The same with `tensors`, named as its own are, in the place of these."""
-        values = tensors.get(("norms", "values"), _NOTHING)
-        norms = None if self.norms is None else replace(self.norms, values=values)
+        norms = None if self.norms is None else replace(self.norms, values=tensors.get(("norms", "values")))
         caught = self.caught
         if caught is not None:
             rows, noise = ({n: t for (kind, n), t in tensors.items() if kind == each} for each in ("rows", "noise"))
@@ -144,6 +143,9 @@ class Room(Protocol):
     def writer(self, name: str, *args: Any, **fields: Any) -> None:
         """Call the writer's method `name`, after everything that was given before."""
 
+    def post(self, name: str, *args: Any) -> None:
+        """The same without waiting for it: what it raises is raised with what comes next."""
+
     def end(self) -> None:
         """Let everything go."""
 
@@ -170,6 +172,9 @@ class Here:
 
     def writer(self, name: str, *args: Any, **fields: Any) -> None:
         getattr(self.processing.writer, name)(*args, **fields)
+
+    def post(self, name: str, *args: Any) -> None:
+        self.writer(name, *args)
 
     def end(self) -> None:
         """The writer lets its folder go by itself."""

@@ -51,6 +51,9 @@ class Thread:
         self._done = self.collect(wait=True)
         getattr(self._processing.writer, name)(*args, **fields)
 
+    def post(self, name: str, *args: Any) -> None:
+        self._given.append(self._pool.submit(getattr(self._processing.writer, name), *args))
+
     def end(self) -> None:
         self._pool.shutdown()
 
@@ -150,6 +153,10 @@ class Rooms:
         """Call the writer's method `name`, after everything that was given before."""
         self._hand_on(wait=True)
         self._tried(lambda room: room.writer(name, *args, **fields))
+
+    def post(self, name: str, *args: Any) -> None:
+        """The same, and nobody waits: neither for it nor for what is still on its way from an accelerator."""
+        self._tried(lambda room: room.post(name, *args))
 
     def end(self) -> None:
         """Let everything go."""

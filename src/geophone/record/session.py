@@ -314,7 +314,7 @@ class Session:
     def _keep(self, step: int, weights: Weights) -> None:
         if step not in self._checkpoints:
             digest = save_weights(self._desk.writer.folder, step, weights)
-            self._room.writer("checkpoint", step, digest)
+            self._room.post("checkpoint", step, digest)
             self._checkpoints.add(step)
             self._snapshots.add(step)
 
