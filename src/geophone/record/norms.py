@@ -21,9 +21,10 @@ Norms = dict[str, float]
 class TensorNorms:
     """The norms of the gradient, weights and last update of every parameter that has them, on the device where it is.
 
-    `values` (m,) are norms, None on the way elsewhere; `places` (m,) says where each stands among gradients, weights and updates of all
-    parameters, one after another, and `parts` (m,) of how large a part of its tensor it was taken; `owners`
-    (parameters,) which of `layers` each parameter belongs to, -1 for none. What is made of them can be made anywhere.
+    `values` (m,) are norms, None on the way elsewhere; `places` (m,) says where each stands among gradients, weights
+    and updates of all parameters, one after another, and `parts` (m,) of how large a part of its tensor it was taken;
+    `owners` (parameters,) which of `layers` each parameter belongs to, -1 for none. What is made of them can be made
+    anywhere.
     """
 
     values: torch.Tensor | None
