@@ -91,7 +91,7 @@ def gram(x: torch.Tensor, *, dtype: torch.dtype = torch.float64, spectral: bool 
     3e-4 of the largest. Without `spectral`, `cross`, which only spectra need, is left out.
     """
     n, d = x.shape
-    if x.numel() <= (_SMALL if spectral else _SMALL_TRACES) and x.device.type == "cpu":
+    if is_small(x, spectral=spectral):
         return _small_gram(x.numpy(), spectral=spectral)
     rows = x.numpy() if x.device.type == "cpu" else x
     dead = _dead_fraction(rows)
@@ -126,6 +126,11 @@ def gram(x: torch.Tensor, *, dtype: torch.dtype = torch.float64, spectral: bool 
         dead_fraction=dead,
         eps=float(torch.finfo(x.dtype).eps),
     )
+
+
+def is_small(x: torch.Tensor, *, spectral: bool) -> bool:
+    """Whether NumPy takes the product."""
+    return x.numel() <= (_SMALL if spectral else _SMALL_TRACES) and x.device.type == "cpu"
 
 
 def _small_gram(x: np.ndarray, *, spectral: bool) -> Gram:

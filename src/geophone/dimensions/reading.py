@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from geophone.dimensions.catalogue import NAN, TIERS, Dimension, chosen
-from geophone.dimensions.gram import Gram, as_matrix, gram
+from geophone.dimensions.gram import Gram, as_matrix, gram, is_small
 from geophone.dimensions.spectrum import Spectrum, is_resolved, leading, one_lapack_thread, spectrum
 
 # Below this size, and where the longer side is so many times the shorter, both spectra are there before the product in
@@ -40,7 +40,7 @@ def read(x, *, names: Sequence[str] | None = None) -> Reading:
     """
     wanted = chosen(names)
     matrix = as_matrix(x)
-    with one_lapack_thread(), _exact(matrix.device):
+    with _quiet(matrix, wanted), _exact(matrix.device):
         return _read(matrix, wanted)
 
 
@@ -53,6 +53,12 @@ def read_each(
     device = next((matrix.device for matrix in matrices.values()), torch.device("cpu"))
     with one_lapack_thread(), _exact(device):
         return {name: _read(as_matrix(x), wanted, single=name in single) for name, x in matrices.items()}
+
+
+def _quiet(matrix: torch.Tensor, wanted: tuple[Dimension, ...]) -> AbstractContextManager[object]:
+    """LAPACK on one thread, where it is asked for anything: setting that takes a sixth of what traces take."""
+    idle = _tier(matrix, wanted) == "traces" and not is_small(matrix, spectral=False)
+    return nullcontext() if idle else one_lapack_thread()
 
 
 def _exact(device: torch.device) -> AbstractContextManager[object]:
