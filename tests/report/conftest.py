@@ -44,15 +44,9 @@ def study(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def memory():
-    """What was read of the study, for a test that writes its atlas again."""
-    return {}
-
-
-@pytest.fixture(scope="session")
-def atlas(study, memory, tmp_path_factory):
+def atlas(study, tmp_path_factory):
     """The folder of the study's atlas, which is only read."""
-    return write_page(study, out=tmp_path_factory.mktemp("out") / "atlas", memory=memory).parent
+    return write_page(study, out=tmp_path_factory.mktemp("out") / "atlas").parent
 
 
 @pytest.fixture(scope="module")

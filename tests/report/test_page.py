@@ -151,16 +151,16 @@ def test_gaps_are_explained(atlas):
     assert "1 with no variance over the probe (dead)" in (atlas / "runs" / "plain-run.html").read_text()
 
 
-def test_a_failed_writing_leaves_the_older_atlas_and_a_foreign_file_stays(study, memory, tmp_path, monkeypatch):
+def test_a_failed_writing_leaves_the_older_atlas_and_a_foreign_file_stays(study, tmp_path, monkeypatch):
     out = tmp_path / "atlas"
-    first = write_page(study, out=out, memory=memory).read_bytes()
+    first = write_page(study, out=out).read_bytes()
     (out / "mine.txt").write_text("a note of my own")
     with monkeypatch.context() as patched:
         patched.setattr("geophone.report.page.overview", lambda *a, **k: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            write_page(study, out=out, memory=memory)
+            write_page(study, out=out)
     assert (out / "index.html").read_bytes() == first
-    write_page(study, out=out, memory=memory)
+    write_page(study, out=out)
     assert (out / "mine.txt").read_text() == "a note of my own"
     assert [path.name for path in tmp_path.iterdir()] == ["atlas"]
 
@@ -208,7 +208,7 @@ def test_a_run_that_is_added_touches_its_own_pages_and_those_that_name_it(tmp_pa
     assert changed() == before
     write_run(tmp_path / "runs" / "d", "d", seed=3)
     after = changed()
-    touched = {"data/d.js", "runs/d.html", "runs/c.html", "index.html", "assets/runs.js"}
+    touched = {"data/d.js", "kept/d.json", "runs/d.html", "runs/c.html", "index.html", "assets/runs.js"}
     assert {p for p in after if after[p] != before.get(p)} == touched
 
 

@@ -13,7 +13,8 @@ from socket import gethostname
 from urllib.parse import unquote, urlsplit
 
 from geophone.errors import StoreError
-from geophone.report.page import Memory, stamp, write_page
+from geophone.report.kept import stamp
+from geophone.report.page import write_page
 from geophone.store.study import Study
 
 VERSION = "/_version.json"
@@ -41,13 +42,12 @@ class LiveAtlas:
         self.folder = study.places.report
         self.version = 0
         self._seen: tuple | None = None
-        self._memory: Memory = {}
         self._on_trouble = on_trouble
 
     def begin(self) -> None:
         """Write the pages for the first time. Raises StoreError when that is not possible."""
         self._seen = self._state()
-        write_page(self.study, partial=True, memory=self._memory)
+        write_page(self.study, partial=True)
         self.version += 1
 
     def look(self) -> bool:

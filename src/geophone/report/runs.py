@@ -1,7 +1,6 @@
 """The page of one run, the data beside it, and its row in the overview."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -14,6 +13,7 @@ from geophone.findings import ranking
 from geophone.findings import runs as said
 from geophone.point.heard import grouped
 from geophone.point.reading import has_signals, run_signals
+from geophone.report.kept import Page
 from geophone.report.script import columns, script
 from geophone.report.sources import RunTables, Sources
 from geophone.store.run import Run
@@ -22,22 +22,7 @@ MODES = ("calibrated", "naive")
 BINS = 600  # columns of a map at most, so that no file grows with the length of a run
 
 
-@dataclass(frozen=True)
-class RunPage:
-    """What is shown of one run: `shown` for the template of its page, `script` (the data, as JavaScript), and `row` for
-    the table of all runs."""
-
-    shown: dict[str, Any]
-    script: str
-    row: dict[str, Any]
-
-    @property
-    def names(self) -> list[str]:
-        """The run's layers."""
-        return [layer.name for layer in self.shown["layers"]]
-
-
-def run_page(measured: RunTables, sources: Sources) -> RunPage:
+def run_page(measured: RunTables, sources: Sources) -> Page:
     """The page of a run, its data and its row."""
     run, series, scalars = measured.run, measured.series, measured.scalars
     first, names = measured.first, [layer.name for layer in run.layers]
@@ -73,7 +58,7 @@ def run_page(measured: RunTables, sources: Sources) -> RunPage:
         "first": listed[0] if listed else None,
         "ranked": ranked,
     }  # fmt: skip
-    return RunPage(shown, script("geophoneRun", payload), row)
+    return Page(shown, script("geophoneRun", payload), row)
 
 
 def _data(run: Run, series: Mapping[str, pd.DataFrame], sources: Sources) -> dict[str, pd.DataFrame]:

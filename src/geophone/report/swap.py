@@ -10,7 +10,7 @@ from geophone.errors import InputError
 from geophone.store.folders import replace_folder
 
 # What an atlas consists of; whatever else lies in an older one is somebody's and is carried over.
-OWN = ("index.html", "assets", "runs", "targets", "data", "pictures", "prove")
+OWN = ("index.html", "assets", "runs", "targets", "data", "pictures", "prove", "kept")
 MARK = "assets/atlas.css"
 
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from geophone.charts.theme import AnyChart, plain, specification
 from geophone.findings import moments as said
 from geophone.records import MOMENTS
 from geophone.report.cards import OBSERVATION, cards, noted, rendered
+from geophone.report.kept import Page
 from geophone.report.script import script
 from geophone.report.sources import RunTables, Sources
 from geophone.report.units import shown_units
@@ -47,17 +47,7 @@ HEADS = ("previous", "duplicate", "induction", "copying")
 Titled = tuple[str, AnyChart]
 
 
-@dataclass(frozen=True)
-class TransitionPage:
-    """What is shown of a transition: `shown` for the template of its page, `script` (its charts, as JavaScript), and
-    `pictures`, the files that it shows."""
-
-    shown: dict[str, Any]
-    script: str
-    pictures: Sequence[Path]
-
-
-def transition_page(rank: int, measured: RunTables, sources: Sources) -> TransitionPage:
+def transition_page(rank: int, measured: RunTables, sources: Sources) -> Page:
     """What is known of the transition of that rank: its page and its charts."""
     row = measured.transition(rank)
     run, series, dug = measured.run, measured.series[row["dimension"]], sources.digs.get(row["rank"])
@@ -77,7 +67,7 @@ def transition_page(rank: int, measured: RunTables, sources: Sources) -> Transit
         name: {"title": title, "alt": f"{payload[name]['description']} {title}", "caption": CAPTIONS[name]}
         for name, (title, _) in charts.items()
     }
-    return TransitionPage(shown, script("geophoneTarget", payload), picture_files(dug))
+    return Page(shown, script("geophoneTarget", payload), pictures=[str(path) for path in picture_files(dug)])
 
 
 def changes(series: pd.DataFrame, row: Mapping[Hashable, Any]) -> list[dict[str, Any]]:
