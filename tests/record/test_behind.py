@@ -1,10 +1,14 @@
 """Measurements processed behind the training are those processed beside it, whatever happens on the way."""
 
 import os
+import pickle
 import signal
 import socket
+import tempfile
 import time
 from dataclasses import replace
+from multiprocessing.connection import Connection
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -95,41 +99,81 @@ def test_what_a_thread_cannot_write_is_raised_in_the_training(tmp_path, monkeypa
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="a process cannot be held still here")
-def test_a_checkpoint_that_an_alarm_keeps_is_not_waited_for(tmp_path):
+def test_the_checkpoint_that_an_alarm_keeps_is_not_waited_for(tmp_path):
     """The process behind is held still meanwhile: whoever waited for it would wait for ever."""
     model = network()
-    with gp.Recorder(model, **options(tmp_path / "run", sync=False, every=1)) as recorder:
+    with gp.Recorder(model, **options(tmp_path / "run", sync=False, every=1, alarms=False)) as recorder:
         train(model, recorder, 10)
-        room, child = recorder._work._room, recorder._work._room._room._child._process
-        assert isinstance(room._room, Behind)
+        work, child = recorder._work, recorder._work._room._room._child._process
+        work.flush()
         os.kill(child.pid, signal.SIGSTOP)
         try:
-            room.post("checkpoint", 7, "digest")
-            assert 7 not in gp.open(tmp_path / "run").manifest.checkpoints
+            train(model, recorder, 1)  # on its way
+            work._keep(10, model.state_dict())
+            work._collected()
+            assert 10 not in gp.open(tmp_path / "run").manifest.checkpoints
         finally:
             os.kill(child.pid, signal.SIGCONT)
-        room.writer("flush")
-        assert gp.open(tmp_path / "run").manifest.checkpoints[7] == "digest"
+        work._collected(wait=True)
+        assert 10 in gp.open(tmp_path / "run").manifest.checkpoints
+        work._keep(11, model.state_dict())
+        work._collected()  # nothing is on its way
+        assert 11 in gp.open(tmp_path / "run").manifest.checkpoints
 
 
-@pytest.mark.parametrize("room", [Behind, Thread])
-def test_what_goes_wrong_with_what_nobody_waits_for_is_raised_with_what_comes_next(tmp_path, monkeypatch, room):
-    monkeypatch.setattr("geophone.record.rooms._LARGE", 0 if room is Thread else 10**9)
-    model, folder = network(), tmp_path / "run"
-    with (
-        pytest.raises((StoreError, OSError)),
-        gp.Recorder(model, **options(folder, sync=False, every=1)) as recorder,
-    ):
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_kept_checkpoint_is_registered_by_whoever_is_there_and_may_be_taken_away_before(tmp_path, lost):
+    model = network()
+    with gp.Recorder(model, **options(tmp_path / "run", sync=False, every=1, alarms=False)) as recorder:
         train(model, recorder, 10)
-        assert type(recorder._work._room._room) is room
-        recorder._work._room.writer("flush")
-        (folder / "run.json").unlink()
+        work, child = recorder._work, recorder._work._room._room._child._process
+        work._keep(8, model.state_dict())
+        work._keep(9, model.state_dict())
+        work._forget(8)
+        if lost:
+            os.kill(child.pid, signal.SIGKILL)
+            child.wait()
+            with pytest.warns(UserWarning, match="what it had not written is lost"):
+                train(model, recorder, 5)
+    run = gp.open(tmp_path / "run")
+    assert set(run.manifest.checkpoints) == {9} and run.manifest.status == "finished"
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000009.safetensors"]
+
+
+@pytest.mark.parametrize("sync", [True, False])
+def test_a_checkpoint_that_cannot_be_registered_is_told_and_tried_again(tmp_path, sync):
+    model, folder = network(), tmp_path / "run"
+    with gp.Recorder(model, **options(folder, sync=sync, every=1, alarms=False)) as recorder:
+        train(model, recorder, 10)
+        work = recorder._work
+        work.flush()
+        (folder / "run.json").rename(folder / "aside")
         (folder / "run.json").mkdir()  # what the manifest is to be written to
-        try:
-            recorder._work._room.post("checkpoint", 7, "digest")
-            recorder._work._room.writer("flush")
-        finally:
-            (folder / "run.json").rmdir()
+        work._keep(7, model.state_dict())
+        with pytest.warns(UserWarning, match="what watches the measurements failed, and the training goes on"):
+            work._collected(wait=True)
+        (folder / "run.json").rmdir()
+        (folder / "aside").rename(folder / "run.json")
+        train(model, recorder, 5)
+    run = gp.open(folder)
+    assert set(run.manifest.checkpoints) == {7} and run.manifest.measurements == 15
+
+
+def test_what_goes_wrong_behind_with_the_scalars_of_a_step_is_raised(tmp_path, monkeypatch):
+    """They are sent with the next message, and nobody waits for them."""
+    monkeypatch.setattr("geophone.record.behind._give_way", lambda: None)
+    writer = SimpleNamespace(folder=tmp_path, add=raising(StoreError("no room")), flush=lambda: None)
+    ours, theirs = (Connection(each.detach()) for each in socket.socketpair())
+    begin = SimpleNamespace(writer=writer), 1, torch.get_num_threads(), torch.get_float32_matmul_precision()
+    flush = ("writer", ("flush", (), {}))
+    sent = iter([("begin", begin), ("scalars", [{"step": 1}]), flush, flush])
+    monkeypatch.setattr("geophone.record.behind._received", lambda link: next(sent, None) or raising(EOFError())())
+    with tempfile.TemporaryFile() as memory:
+        memory.write(bytes(8))
+        memory.flush()
+        serve(os.dup(theirs.fileno()), memory.fileno())
+    answers = [pickle.loads(ours.recv_bytes()) for _ in range(3)]
+    assert answers[0] is True and str(answers[1][1]) == "no room" and answers[2] == (-1, None)
 
 
 def raising(error):

@@ -63,7 +63,8 @@ def _jump(y: Series) -> Series:
 
 def hidden_transitions(scene: Scene, learned: Sequence[Transition], yields: dict[str, float]) -> list[Transition]:
     """What became readable in a layer, best first, then what no longer is, each where behaviour (`learned`: its listed
-    transitions) does not move: not within 5 measurements of a peak of it, nor between its start and end."""
+    transitions) does not move: not within 5 measurements of a peak of it, nor between its start and end. A rise that
+    the run begins with, from its first measurement on, is the initial transient's."""
     came = _changes(scene, scene.rule.hidden, LEAST_CHANGE, learned, yields)
     went = _changes(scene, scene.rule.faded, LEAST_FADED, learned, yields)
     strong = [t.index for t in came if t.listed]
@@ -86,6 +87,8 @@ def _changes(
         if any(abs(int(i) - t.index) <= NEAR or t.start <= run.steps[i] <= t.end for t in taken):
             continue
         bounds = valleys(score, int(i), moments)
+        if bounds[0] == 0:  # nothing is lower before it: it is the crest of what the run begins with
+            continue
         size = float(standing[max(0, i - 2) : i + 3].max())
         strength = ratio(size, null.threshold)
         share = float(score[bounds[0] : bounds[1] + 1].sum() / score.sum())

@@ -149,8 +149,9 @@ class Behind:
         if error is not None:
             raise error
 
-    def post(self, name: str, *args: Any) -> None:
-        self._send("post", (name, args, {}))
+    @property
+    def idle(self) -> bool:
+        return not self._given
 
     def end(self) -> None:
         """Let the process go; what it has of the run is on disk then."""
@@ -248,7 +249,7 @@ def serve(connection: int, shared: int) -> None:
         try:
             for kind, content in _messages(link):
                 slot, answer = _done(processing, kind, content, memory)
-                if kind in ("scalars", "post"):  # nobody waits for these: what they raise goes with the next answer
+                if kind == "scalars":  # nobody waits for these: what they raise goes with the next answer
                     late = late or answer
                 else:
                     _send(link, (slot, late or answer))
@@ -281,7 +282,7 @@ def _done(processing: Processing, kind: str, content: Any, memory: torch.Tensor)
         if kind == "scalars":
             for row in content:
                 processing.writer.add([], row)
-        elif kind in ("writer", "post"):
+        elif kind == "writer":
             name, args, fields = content
             getattr(processing.writer, name)(*args, **fields)
         else:

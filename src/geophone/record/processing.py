@@ -143,8 +143,9 @@ class Room(Protocol):
     def writer(self, name: str, *args: Any, **fields: Any) -> None:
         """Call the writer's method `name`, after everything that was given before."""
 
-    def post(self, name: str, *args: Any) -> None:
-        """The same without waiting for it: what it raises is raised with what comes next."""
+    @property
+    def idle(self) -> bool:
+        """Whether everything that was given is done, so that a call to the writer waits for nothing."""
 
     def end(self) -> None:
         """Let everything go."""
@@ -173,8 +174,9 @@ class Here:
     def writer(self, name: str, *args: Any, **fields: Any) -> None:
         getattr(self.processing.writer, name)(*args, **fields)
 
-    def post(self, name: str, *args: Any) -> None:
-        self.writer(name, *args)
+    @property
+    def idle(self) -> bool:
+        return True
 
     def end(self) -> None:
         """The writer lets its folder go by itself."""

@@ -51,8 +51,9 @@ class Thread:
         self._done = self.collect(wait=True)
         getattr(self._processing.writer, name)(*args, **fields)
 
-    def post(self, name: str, *args: Any) -> None:
-        self._given.append(self._pool.submit(getattr(self._processing.writer, name), *args))
+    @property
+    def idle(self) -> bool:
+        return all(given.done() for given in self._given)
 
     def end(self) -> None:
         self._pool.shutdown()
@@ -154,9 +155,10 @@ class Rooms:
         self._hand_on(wait=True)
         self._tried(lambda room: room.writer(name, *args, **fields))
 
-    def post(self, name: str, *args: Any) -> None:
-        """The same, and nobody waits: neither for it nor for what is still on its way from an accelerator."""
-        self._tried(lambda room: room.post(name, *args))
+    @property
+    def idle(self) -> bool:
+        """Whether everything that was given is done."""
+        return self._transit.idle and self._room.idle
 
     def end(self) -> None:
         """Let everything go."""

@@ -205,6 +205,7 @@ class Session:
         limits = None if listener is None or sharded else desk.watch.snapshots
         self._ring = None if limits is None else SnapshotRing(bare(desk.model), limits, self._keep, self._forget)
         self._held: dict[int, Weights] = {}
+        self._unregistered: dict[int, str] = {}
         self._step, self._checkpoints, self._snapshots = 0, set(desk.writer.manifest.checkpoints), set[int]()
         self._faults = Faults(desk.watch.on_error)
         self._describe(plan, measurer)
@@ -268,6 +269,7 @@ class Session:
     def checkpoint(self, step: int, optimizer: torch.optim.Optimizer | None) -> str:
         self._snapshots.discard(step)
         self._checkpoints.add(step)
+        self._unregistered.pop(step, None)
         return self._desk.checkpoint(step, optimizer, self._room.writer)
 
     def close(self, step: int, status: str, note: str, results: Mapping[str, float]) -> None:
@@ -296,6 +298,8 @@ class Session:
             with self._faults.outlived("what watches the measurements"):
                 self._tell(outcome)
             self._held.pop(outcome.step, None)
+        with self._faults.outlived("what watches the measurements"):
+            self._register(wait=wait)
         return alarms
 
     def _tell(self, outcome: Processed) -> None:
@@ -313,14 +317,22 @@ class Session:
 
     def _keep(self, step: int, weights: Weights) -> None:
         if step not in self._checkpoints:
-            digest = save_weights(self._desk.writer.folder, step, weights)
-            self._room.post("checkpoint", step, digest)
+            self._unregistered[step] = save_weights(self._desk.writer.folder, step, weights)
             self._checkpoints.add(step)
             self._snapshots.add(step)
+
+    def _register(self, *, wait: bool) -> None:
+        """Put the weights that alarms kept into the manifest, as soon as nobody waits for it, or now: with a large
+        network whatever is behind the training may take seconds."""
+        while self._unregistered and (wait or self._room.idle):
+            step, digest = next(iter(self._unregistered.items()))
+            self._room.writer("checkpoint", step, digest)
+            del self._unregistered[step]
 
     def _forget(self, step: int) -> None:
         """A checkpoint that somebody asked for stays."""
         if step in self._snapshots:
+            self._unregistered.pop(step, None)
             self._snapshots.discard(step)
             self._checkpoints.discard(step)
             self._room.writer("forget", step)

@@ -89,7 +89,9 @@ def marks(run: str, sources: Sources) -> pd.DataFrame:
     there = [part[[*keys, "what", "start", "stop"]] for part in parts]
     table = pd.concat(there, ignore_index=True) if there else pd.DataFrame(columns=[*keys, "what", "start", "stop"])
     table = table[table["mode"].isin(MODES)]
-    return table.assign(start=table["start"].clip(lower=0.5), stop=table["stop"].clip(lower=0.5))
+    # Steps are whole numbers, and a step 0 has no place on a log axis.
+    places = table[["start", "stop"]].astype(float).clip(lower=0.5)
+    return table.assign(start=places["start"], stop=places["stop"])
 
 
 def _words(run: Run, table: pd.DataFrame, sources: Sources, dimension: str) -> dict[str, Any]:
