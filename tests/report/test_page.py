@@ -107,7 +107,8 @@ def test_every_flag_is_a_transition_and_leads_to_its_own_page(study, atlas):
 
 
 def test_every_chart_is_valid_has_a_description_and_the_same_steps():
-    charts = run_charts(["a", "b"], ["loss"], low=2.5, high=300, dimension="stable_rank")
+    charts = run_charts(["a", "b"], ["loss"], low=2.5, high=300, dimension="stable_rank", log=["loss"])
+    assert charts["loss"]["layer"][0]["encoding"]["y"]["scale"]["type"] == "log"
     assert set(charts) == {"map", "map_all", "series", "apart", "beside", "marks", "loss"}
     for name, chart in charts.items():
         assert alt.Chart.from_dict(chart, validate=True) is not None
@@ -118,7 +119,7 @@ def test_every_chart_is_valid_has_a_description_and_the_same_steps():
         assert (known["low"], known["high"], known["span_from"], known["mode"]) == (2.5, 300, None, "calibrated")
         assert (SHOWN in text) == (name in ("series", "beside"))
     assert charts["map"]["layer"][0]["encoding"]["y"]["sort"] == ["a", "b"]
-    other = run_charts(["a", "b"], ["loss"], low=7.0, high=40, dimension="rankme")
+    other = run_charts(["a", "b"], ["loss"], low=7.0, high=40, dimension="rankme", log=["loss"])
     for name, chart in other.items():  # of the same network, and of another run
         given = {param["name"]: param["value"] for param in chart["params"]}
         assert (given["low"], given["high"], given["dimension"]) == (7.0, 40, "rankme")

@@ -55,7 +55,9 @@ _VEIL: list[Row] = [
 ]  # fmt: skip
 
 
-def run_charts(names: Sequence[str], scalars: Sequence[str], *, low: float, high: float, dimension: str) -> Row:
+def run_charts(
+    names: Sequence[str], scalars: Sequence[str], *, low: float, high: float, dimension: str, log: Sequence[str] = ()
+) -> Row:
     """The specifications of a run's charts by name: "map" (colours of each layer), "map_all" (of all together),
     "series", "apart" (the difference of two maps), "beside" (one layer of two runs), "marks", and one per scalar.
 
@@ -64,10 +66,11 @@ def run_charts(names: Sequence[str], scalars: Sequence[str], *, low: float, high
     value, smooth); of another run beside it `apart` and `pair` (of `geophone.charts.compared`), `other_flags`, and
     `other_` with the name of a scalar, empty where there is none; and the parameters `dimension`, `share`, `mode`,
     `low` and `high` (the steps shown), `span_from` and `span_to` (the steps selected, null for none), `most` (the end
-    of the colours of `apart`), `ground` (the page's colour), `columns` (of a legend). All have the same step axis.
+    of the colours of `apart`), `ground` (the page's colour), `columns` (of a legend). All have the same step axis;
+    scalars in `log` have a logarithmic one of values.
     """
     given = {"low": low, "high": high, "dimension": dimension}
-    made = _charts(tuple(names), tuple(scalars))
+    made = _charts(tuple(names), tuple(scalars), tuple(log))
     return {name: chart | {"params": [_given(each, given) for each in chart["params"]]} for name, chart in made.items()}
 
 
@@ -76,7 +79,7 @@ def _given(parameter: Row, values: Row) -> Row:
 
 
 @lru_cache(64)
-def _charts(names: tuple[str, ...], scalars: tuple[str, ...]) -> Row:
+def _charts(names: tuple[str, ...], scalars: tuple[str, ...], log: tuple[str, ...]) -> Row:
     """`run_charts`, which differ from run to run of one network in a few values. Shared, and not to be changed."""
     layers = list(names)
     cells = alt.NamedData("cells")
@@ -98,7 +101,7 @@ def _charts(names: tuple[str, ...], scalars: tuple[str, ...]) -> Row:
     for name in scalars:
         last = name == scalars[-1]
         theirs = alt.NamedData(f"other_{name}")
-        chart = strip(alt.NamedData(name), name, log=name == "loss", height=74, named=last, theirs=theirs)
+        chart = strip(alt.NamedData(name), name, log=name in log, height=74, named=last, theirs=theirs)
         charts[name] = chart.properties(description=f"{name} by step, each value (thin) and the mean of 25 (thick).")
     values = {"dimension": "", "share": False, "mode": "calibrated", "most": 1.0, "low": 1.0, "high": 1.0,
               "span_from": None, "span_to": None, "ground": "white", "columns": 8}  # fmt: skip

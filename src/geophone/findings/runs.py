@@ -15,8 +15,8 @@ ORDERS = {
 APART = {
     "said": "Of the layers that both have, {layer} is farthest apart{within}: {here} here and {there} in {other}, "
     "at step {step}.",
-    "same": "The {dimension} is the same in both runs{within}, wherever both were measured.",
-    "nothing": "There is no {dimension} of a layer that both runs have{within}.",
+    "same": "The {dimension} is the same in both runs{within}, wherever both measured it.",
+    "nothing": "There is no {dimension} that both runs measured at the same step{within}.",
     "ratio": "{dimension} here as a multiple of that in {other}",
     "share": "{dimension} here less that in {other}",
 }

@@ -31,12 +31,13 @@ def run_page(measured: RunTables, sources: Sources) -> Page:
     low, last = float(data["cells"]["start"].min()), float(data["cells"]["stop"].max())
     high = last * (last / low) ** 0.015  # a little room, so that a flag at the end widens no chart of its own
     data |= {"flags": flags(mine, low=low, high=high), "members": members(mine)}
+    log = [name for name, values in scalars.items() if name == "loss" and bool(values.min() > 0)]
     words = {name: _words(run, table, sources, name) for name, table in series.items()}
     payload = {
-        "charts": run_charts(names, list(scalars), low=low, high=high, dimension=first),
+        "charts": run_charts(names, list(scalars), low=low, high=high, dimension=first, log=log),
         "data": {name: columns(records(table)) for name, table in data.items()},
-        "words": words, "apart": said.APART, "names": names, "low": low, "last": high, "first": first,
-        "extent": extent(names),
+        "words": words, "apart": said.APART, "names": names, "log": log,
+        "low": low, "last": high, "first": first, "extent": extent(names), "binned": len(series[first]) > BINS,
     }  # fmt: skip
     gaps = said.gaps(run.statuses(), source=f"runs/{run.name}/series")
     picture, listed = thumbnail(series[first]), mine.drop(columns="known").to_dict("records")

@@ -13,7 +13,7 @@
   const [share, zoom] = ["share", "zoom"].map((id) => control(id));
   const ends = ["span-from", "span-to"].map((id) => control(id));
   const [beside, layer] = ["beside", "layer"].map((id) => control(id, ""));
-  let run, other = null, both = [], span = null, drawing = 0;
+  let run, other = null, both = [], span = null, drawing = 0, choosing = 0;
 
   const address = {
     read() { return new URLSearchParams(location.hash.includes("=") ? location.hash.slice(1) : ""); },
@@ -44,22 +44,30 @@
   };
 
   const inside = (r) => span === null || (r.step >= span[0] && r.step <= span[1]);
-  const number = (x) => Number(x.toPrecision(3)).toString();
+  const number = (x, digits = 3) => Number(x.toPrecision(digits)).toString();
   const counts = () => run.words[dimension.value].unit === "directions";
   const asRows = (data) => Object.fromEntries(Object.entries(data).map(([name, table]) => [name, rows(table)]));
   const named = () => document.querySelector("h1").textContent;
-  const brief = (text) => text.length > 38 ? `${text.slice(0, 18)}…${text.slice(-18)}` : text;
+  // Both names in the legend of one chart, as short as it wants and never the same.
+  const briefly = (names) => {
+    const room = Math.max(12, Math.min(38, Math.floor((by("layer").closest("section").clientWidth - run.extent - 60) / 7)));
+    const half = Math.floor(room / 2) - 1;
+    const short = names.map((text) => text.length > room ? `${text.slice(0, half)}…${text.slice(-half)}` : text);
+    return short[0] === short[1] ? [`this run, ${short[0]}`, `beside, ${short[1]}`] : short;
+  };
 
-  // Another run beside this one. Where both measured a layer: what each had, and how far apart they are.
+  // Another run beside this one. Where both measured a layer at the same step (the bins of long runs may lie a little
+  // apart): what each had, and how far apart they are.
   const pairs = () => {
-    const theirs = new Map(), at = new Map(), found = [];
+    const theirs = new Map(), at = new Map(), found = [], slack = run.binned || other?.binned ? 0.01 : 0;
     for (const r of other?.data.cells ?? []) theirs.set(r.layer, theirs.get(r.layer) ?? []).get(r.layer).push(r);
     for (const r of run.data.cells) {
       const cells = theirs.get(r.layer) ?? [];
       let i = at.get(r.layer) ?? 0;
-      while (i < cells.length && cells[i].stop < r.stop) i += 1;
+      while (i < cells.length && cells[i].step < r.step * (1 - slack)) i += 1;
       at.set(r.layer, i);
-      if (i === cells.length || cells[i].start >= r.stop) continue;
+      while (i + 1 < cells.length && Math.abs(cells[i + 1].step - r.step) < Math.abs(cells[i].step - r.step)) i += 1;
+      if (i === cells.length || cells[i].step > r.step * (1 + slack)) continue;
       const [here, there] = [shown(r), shown(cells[i])];
       if (here === null || there === null || (counts() && (here <= 0 || there <= 0))) continue;
       const apart = counts() ? Math.log2(here / there) : here - there;
@@ -70,27 +78,49 @@
 
   const farthest = () => both.filter(inside).reduce((a, b) => (a && Math.abs(a.apart) >= Math.abs(b.apart) ? a : b), null);
 
+  // Scalars that both have; of a logarithm what is positive.
+  const scalars = () => Object.keys(run.data).filter((name) => run.charts[name] && other?.data[name] && !["map", "marks"].includes(name));
+  const positive = (name, table) => run.log.includes(name) ? table.filter((r) => r.smooth > 0) : table;
+
   const beneath = () => {
     const line = (of, name) => of.data.cells.filter((r) => r.layer === layer.value)
-      .map((r) => ({ run: brief(name), place: r.stop, step: r.step, value: shown(r) }));
-    const scalars = Object.keys(run.data).map((name) => [`other_${name}`, other?.data[name] ?? []]);
-    return { ...Object.fromEntries(scalars), apart: both, pair: other ? [...line(run, named()), ...line(other, other.name)] : [] };
+      .map((r) => ({ run: name, place: r.stop, step: r.step, value: shown(r) }));
+    const names = other ? briefly([named(), other.name]) : [];
+    const none = Object.keys(run.data).map((name) => [`other_${name}`, []]);
+    const theirs = scalars().map((name) => [`other_${name}`, positive(name, other.data[name])]);
+    return { ...Object.fromEntries([...none, ...theirs]), other_flags: other?.data.flags ?? [], apart: both,
+      pair: other ? [...line(run, names[0]), ...line(other, names[1])] : [] };
   };
 
+  const read = async (file) => {
+    const known = [...(beside.options ?? [])].some((option) => option.value === file) &&
+      window.geophoneRuns.find((r) => r.file === file);
+    if (!known) return null;
+    try { await load(`${page.root}data/${known.file}.js`); } catch { return null; }
+    return { ...window.geophoneRun, ...known, data: asRows(window.geophoneRun.data) };
+  };
+
+  // The last choice counts, whichever data come first.
   const choose = async (file) => {
-    const known = page.root ? (window.geophoneRuns ?? []).find((r) => r.file === file) : null;
-    other = null;
-    if (known) {
-      await load(`${page.root}data/${known.file}.js`);
-      other = { ...window.geophoneRun, ...known, data: asRows(window.geophoneRun.data) };
-      by("other-run").href = `${known.file}.html`;
-    }
-    beside.value = known ? file : "";
+    const mine = ++choosing, found = file ? await read(file) : null;
+    if (mine !== choosing) return;
+    other = found;
+    beside.value = other?.file ?? "";
     both = pairs();
     const shared = run.names.filter((name) => other?.layers.includes(name));
     const kept = shared.includes(layer.value) ? layer.value : farthest()?.layer ?? shared[0];
-    if (!layer.absent) layer.replaceChildren(...shared.map((name) => new Option(name, name, false, name === kept)));
+    layer.replaceChildren(...shared.map((name) => new Option(name, name, false, name === kept)));
     for (const element of document.querySelectorAll("[data-other]")) element.hidden = !other;
+    if (other) by("other-run").href = `${other.file}.html`;
+    by("other-flags").replaceChildren(...(other?.data.flags ?? []).map((flag) => {
+      const item = document.createElement("li");
+      const link = Object.assign(document.createElement("a"), { href: page.root + flag.href });
+      link.append(Object.assign(document.createElement("span"), { className: "flag", textContent: flag.rank }), ` ${flag.label}`);
+      item.append(link);
+      return item;
+    }));
+    await draw();
+    show();
   };
 
   // Runs that share a layer with this one, those of the same layers first.
@@ -112,10 +142,12 @@
   const compare = (within, labels) => {
     if (!other) return;
     const most = farthest(), kind = !most ? "nothing" : most.apart === 0 ? "same" : "said";
+    const digits = number(most?.here ?? 0) === number(most?.there ?? 0) ? 6 : 3;
     const parts = { dimension: run.words[dimension.value].name, other: other.name, within, layer: most?.layer,
-      step: most?.step, here: number(most?.here ?? 0), there: number(most?.there ?? 0) };
+      step: most?.step, here: number(most?.here ?? 0, digits), there: number(most?.there ?? 0, digits) };
     const words = { other: other.name, within, said: said(run.apart[kind], parts), colour: said(run.apart[counts() ? "ratio" : "share"], parts) };
     for (const element of document.querySelectorAll("[data-apart]")) element.textContent = words[element.dataset.apart];
+    document.querySelector("[data-other=scalars]").hidden = !scalars().length;
     labels.apart = `The difference of two maps: ${words.colour}${within}. ${words.said}`;
     labels.beside = `${layer.value} of both runs, the ${parts.dimension} (${unit()}) by training step${within}.`;
   };
@@ -162,7 +194,9 @@
       return run.data.cells.filter(inside).map((r) => ({ layer: r.layer, step: r.step, [now.dimension]: shown(r) }));
     }
     if (name === "marks") return run.data.marks.filter((r) => r.dimension === now.dimension && r.mode === now.mode);
-    return run.data[name].filter(inside).map((r) => ({ step: r.step, [name]: r.value }));
+    const own = run.data[name].filter(inside).map((r) => ({ step: r.step, [name]: r.value }));
+    if (!scalars().includes(name)) return own;
+    return [...own.map((r) => ({ run: named(), ...r })), ...other.data[name].filter(inside).map((r) => ({ run: other.name, step: r.step, [name]: r.value }))];
   };
 
   const draw = async () => {
@@ -254,22 +288,21 @@
     if (dimension.absent) dimension.value = run.first;
     run.defaults = { d: run.first, colour: "map", mode: "calibrated" };
     const known = address.read();
-    if (run.words[known.get("d")]) dimension.value = known.get("d");
+    if (Object.hasOwn(run.words, known.get("d") ?? "")) dimension.value = known.get("d");
     if (["map", "map_all"].includes(known.get("colour"))) colour.value = known.get("colour");
     if (known.get("mode") === "naive") mode.value = "naive";
     share.checked = known.has("share");
     Object.assign(window.geophone, { run, views });
     if (!beside.absent) {
       offer();
-      if (known.has("layer")) layer.append(new Option(known.get("layer")));
-      await choose(known.get("beside") ?? "");
+      if (known.has("layer")) layer.append(new Option(known.get("layer"), known.get("layer")));
     }
-    await draw();
+    await (known.has("beside") && !beside.absent ? choose(known.get("beside")) : draw());
     if (known.has("from")) { zoom.checked = known.has("zoom"); select(Number(known.get("from")), Number(known.get("to"))); }
     if (dimension.absent) return;
     document.querySelectorAll("[data-chart]").forEach(brush);
     for (const input of [dimension, colour, share, layer]) input.addEventListener("change", () => draw().then(show));
-    beside.addEventListener("change", () => choose(beside.value).then(draw).then(show));
+    beside.addEventListener("change", () => choose(beside.value));
     mode.addEventListener("change", show);
     zoom.addEventListener("change", show);
     by("clear").addEventListener("click", () => { select(0, 0); ends[0].focus(); });
