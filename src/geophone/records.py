@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import altair as alt
     import pandas as pd
 
+REVISIONS = "Hugging Face revisions"  # what a manifest says of the source of a run that was measured on such
 MOMENTS = ("before", "during", "after")
 ADDED = "+"  # after a block's name, the layer that holds what the block adds: "blocks.3+"
 KINDS = ("learned", "lost", "hidden", "shock", "concept", "transient")

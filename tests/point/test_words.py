@@ -42,7 +42,7 @@ END = "12.3 times the run's own noise; score 0.250."
         ({"kind": "concept", "concept": "colour", "own": 0}, f"colour became readable {WHEN}; {END}"),
         ({"kind": "shock", "signals": ("gradient_norm",)}, f"shock: gradient norm jumped up {WHEN}; {END}"),
         ({"kind": "hidden", "signals": ("readable_gain", "update_norm")},
-         f"hidden: readable gain and update norm rose while behaviour did not move {WHEN}; {END}"),
+         f"hidden: readable gain and update norm rose apart from what the outputs did {WHEN}; {END}"),
         ({"kind": "transient"}, f"the initial transient {WHEN}; {END}"),
         ({"own": 0}, f"learned: the outputs moved {WHEN}; {END}"),
         ({"kind": "lost", "own": 0}, f"lost: the outputs collapsed {WHEN}; {END}"),
@@ -128,3 +128,22 @@ def test_what_defines_a_target_is_what_its_controls_are_quiet_in():
     known = replace(signals, concepts={"colour": told}, chances={"colour": told * 0})
     np.testing.assert_allclose(activity_of(known, concept, rule), np.abs(slope @ told[:, 2]))
     assert (activity_of(BARE, replace(THERE, kind="shock"), rule) == 0).all()
+
+
+@pytest.mark.parametrize(
+    "low, high, falling, said",
+    [
+        (0.5, 0.5, False, "while behaviour did not move"),
+        (0.5, 0.505, False, "while behaviour did not move"),
+        (0.5, 0.75, False, "apart from what was learned or lost (mean behaviour went from 0.5 to 0.75)"),
+        (2.0, 1.5, True, "apart from what was learned or lost (mean behaviour went from 2 to 1.5)"),
+    ],
+)
+def test_what_is_hidden_says_what_behaviour_did_meanwhile(low, high, falling, said):
+    """Its range over the run is 1; a fiftieth of that is no movement."""
+    steps = np.arange(5.0, 105, 5)
+    course = np.where(steps <= 20, low, np.where(steps < 50, (low + high) / 2, high))
+    course[0], course[-1] = low - 0.5, low + 0.5
+    signals = RunSignals("a", steps, behaviour=Behaviour(np.repeat(course[:, None], 3, axis=1), falling))
+    hidden = replace(THERE, kind="hidden", signals=("readable_gain",))
+    assert sentence(hidden, signals).startswith(f"hidden: readable gain rose {said} {WHEN}")

@@ -30,7 +30,8 @@ class Learned:
     those that moved most; `shared` what all of them have in common, `groups` what each group has, by its number.
     `heads` has a row per attention head of any layer that is of another type after than before, those of the greatest
     score first: layer, head, was and became (see `record.heads.head_types`), and score, the one that names it. `scored`
-    is how many samples were looked at, `layer` the one that was read through the head."""
+    is how many samples were looked at, `layer` the one that was read through the head, `controls` the steps of the
+    controls that could be had."""
 
     movers: pd.DataFrame
     shared: Shared | None
@@ -38,6 +39,7 @@ class Learned:
     heads: pd.DataFrame
     scored: int
     layer: str
+    controls: tuple[int, ...] = ()
 
 
 def learned(
@@ -47,21 +49,23 @@ def learned(
     layer: str,
     *,
     rng: np.random.Generator,
+    sign: int = 0,
 ) -> Learned:
-    """The samples that moved between before and after at the target, as the swap test has them (`dig.swap.moved`).
+    """The samples that moved between before and after at the target, as the swap test has them (`dig.swap.moved`, which
+    says what `sign` is).
 
     They are grouped by their scores at all moments at hand (k-means, up to four groups; one where the mean silhouette
-    is under .5 or a group would have fewer than 8). Columns of `movers`: group (1, 2, ...), sample and position (its
-    place among the specimen's samples, and of a token in its sequence, -1 for none), label (of the right answer, -1
-    for none), before, during and after (score). Where answers are labels or tokens also kl, the divergence in nats of
-    the distribution after from that before; of a language model whose last norm and head are known
-    (`Anatomy.unembedded`) also lens_before and lens_after, the probability of the right token when `layer` is read
-    through them, and raised, the place of the right token among all that the layer's change raises when read through
-    the head of after (1: most).
+    is under .5 or a group would have fewer than 8). Columns of `movers`: group (1, 2, ...), sample (its place among the
+    specimen's samples), row (its place in the data that these were taken from), position (of a token in its sequence,
+    -1 for none), label (of the right answer, -1 for none), before, during and after (score). Where answers are labels
+    or tokens also kl, the divergence in nats of the distribution after from that before; of a language model whose last
+    norm and head are known (`Anatomy.unembedded`) also lens_before and lens_after, the probability of the right token
+    when `layer` is read through them, and raised, the place of the right token among all that the layer's change raises
+    when read through the head of after (1: most).
     """
     scores = {step: answering(model, specimen)(model.state_dict()) for step, model in models.items()}
     at = steps["target"]
-    own = moved(scores[at["before"]], scores[at["after"]])
+    own = moved(scores[at["before"]], scores[at["after"]], sign)
     about = _about(specimen, len(scores[at["before"]]))
     courses = np.stack([scores[step][own] for step in sorted(scores)], axis=1)
     group = _grouped(courses, rng)
@@ -74,7 +78,10 @@ def learned(
     most = -(table["after"] - table["before"]).abs()
     order = pd.DataFrame({"group": table["group"], "most": most}).sort_values(["group", "most"], kind="stable").index
     heads = _turned_heads(specimen, models[at["before"]], models[at["after"]], rng)
-    return Learned(table.loc[order].reset_index(drop=True), shared(known, own), groups, heads, len(about), layer)
+    controls = tuple(at["during"] for role, at in steps.items() if role != "target")
+    return Learned(
+        table.loc[order].reset_index(drop=True), shared(known, own), groups, heads, len(about), layer, controls
+    )  # fmt: skip
 
 
 def _turned_heads(specimen: Specimen, before: nn.Module, after: nn.Module, rng: np.random.Generator) -> pd.DataFrame:
@@ -100,15 +107,17 @@ def _turned_heads(specimen: Specimen, before: nn.Module, after: nn.Module, rng: 
 
 
 def _about(specimen: Specimen, scored: int) -> pd.DataFrame:
-    """sample, position and label of every scored answer, -1 where there is none; a score of the user's own that is not
-    one per sample knows of neither."""
+    """sample, row, position and label of every scored answer, -1 where there is none; a score of the user's own that is
+    not one per sample knows of neither of the last two."""
     y = specimen.samples.answers[:SAMPLES]
     places = scored_places(y) if y.ndim == 2 and not y.is_floating_point() else None
     if places is not None and len(places[0]) == scored:
         sample, position = places
-        return pd.DataFrame({"sample": sample, "position": position, "label": y[sample, position]})
+        return pd.DataFrame({"sample": sample, "row": sample, "position": position, "label": y[sample, position]})
+    rows = specimen.samples.rows
     labels = y.numpy() if scored == len(y) and y.ndim == 1 and not y.is_floating_point() else np.full(scored, -1)
-    return pd.DataFrame({"sample": np.arange(scored), "position": -1, "label": labels})
+    row = np.arange(scored) if rows is None or scored != len(y) else rows[:scored].numpy()
+    return pd.DataFrame({"sample": np.arange(scored), "row": row, "position": -1, "label": labels})
 
 
 def _tokens(specimen: Specimen) -> pd.DataFrame | None:

@@ -147,7 +147,8 @@ def _selective(mine: Mapping[str, Moment], control: Mapping[str, Moment] | None)
     beside = 0.0 if control is None else control["after"].row[name] - control["before"].row[name]
     if not np.isfinite(change - beside):
         return ""
-    word = "rose" if change - beside > least else "fell" if change - beside < -least else "did as at the control"
+    same = "stayed" if control is None else "did as at the control"
+    word = "rose" if change - beside > least else "fell" if change - beside < -least else same
     return f"{what} {word} ({change:+.3f}{'' if control is None else f', control {beside:+.3f}'})"
 
 

@@ -30,7 +30,7 @@ def five_sentences(
         carried(swap, target.layer),
         _inside(target, moments, swap, found),
     ]
-    return [sentence for sentence in (*said, observed, _next(target, found)) if sentence]
+    return [sentence for sentence in (*said, observed, _next(found)) if sentence]
 
 
 def what_was_learned(found: Learned, at: Mapping[str, Moment]) -> str:
@@ -103,11 +103,11 @@ def turned_units(after: Moment) -> list[int]:
     return known.sort_values("own_correlation", kind="stable")["unit"].astype(int).tolist()
 
 
-def _next(target: Target, found: Learned) -> str:
+def _next(found: Learned) -> str:
     """Which samples to look at first, and which moment to hold them against."""
-    first = [f"{row.sample}{f' at position {row.position}' if row.position >= 0 else ''}"
+    first = [f"{row.row}{f' at position {row.position}' if row.position >= 0 else ''}"
              for row in found.movers.head(3).itertuples()]  # fmt: skip
-    steps = [window.step for window in (target.earlier, target.later) if window is not None]
+    steps = sorted(found.controls)
     parts = [f"look first at samples {', '.join(first)}"] if first else []
     if steps:
         at = f"step{'s' if len(steps) > 1 else ''} {' and '.join(map(str, steps))}"

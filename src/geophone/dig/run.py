@@ -75,9 +75,11 @@ def dig(
         few = answers(models[steps["target"]["during"]], [target.layer], specimen.samples.x[:2])[target.layer]
         units_of(options.units, few.shape[1])
     found = _measure(specimen, target, steps, models, rng=rng, on_moment=on_moment)
-    found.tables["swap"] = swap_table(specimen, models, swapped, target.layer)
+    sign = _sign(run, target)
+    found.tables["swap"] = swap_table(specimen, models, swapped, target.layer, sign=sign)
     # Read where most of it sits, which need not be the layer that moved most.
-    moved = learned(specimen, models, swapped, carrier(found.tables["swap"]) or target.layer, rng=rng)
+    carries = carrier(found.tables["swap"]) or target.layer
+    moved = learned(specimen, models, swapped, carries, rng=rng, sign=sign)
     found.tables["movers"] = moved.movers
     with replace_folder(folder) as made:
         shown = exhibits(
@@ -125,6 +127,12 @@ def ready(study: Study, targets: Sequence[Target], subject: Subject | None, opti
 
 def _steps(target: Target) -> dict[str, dict[str, int]]:
     return {role: window.steps for role, window in target.windows.items()}
+
+
+def _sign(run: Run, target: Target) -> int:
+    """Whether samples rose or fell there, 0 where the run does not know: a dip on the way may be greater than the rise
+    that was pointed at, where the moments that could be had are not quite those that were asked for."""
+    return {"learned": 1, "lost": -1}.get(target.kind, 0) if run.manifest.behaviour else 0
 
 
 def _compared(target: Target) -> dict[str, dict[str, int]]:

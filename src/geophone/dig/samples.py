@@ -26,7 +26,7 @@ class SampleSet:
 
     `per_class` is how many of each class there are (0 for sequences), `held_out` how many of all N the network
     was never trained on. Where the right answers are no labels, y are groups of them, and `values` are the answers
-    themselves.
+    themselves. `rows` are their places in the data that they were taken from, where that is somebody's own.
     """
 
     x: torch.Tensor
@@ -34,6 +34,7 @@ class SampleSet:
     per_class: int
     held_out: int
     values: torch.Tensor | None = None
+    rows: torch.Tensor | None = None
 
     @property
     def classes(self) -> int:
@@ -101,7 +102,7 @@ def samples_of(x: torch.Tensor, y: torch.Tensor | None, *, per_class: int = PER_
         raise InputError(f"{len(labels)} classes, the rarest with {count} samples: give 2 or more of each.")
     chosen = torch.cat([torch.nonzero(codes == code)[:count, 0] for code in range(len(labels))])
     chosen = chosen.view(len(labels), count).T.flatten()
-    return SampleSet(x[chosen], y[chosen].long(), count, len(chosen))
+    return SampleSet(x[chosen], y[chosen].long(), count, len(chosen), rows=chosen)
 
 
 @dataclass(frozen=True)

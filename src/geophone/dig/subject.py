@@ -14,9 +14,9 @@ from geophone.dig.samples import PER_CLASS, SampleSet, balanced, samples_of
 from geophone.dig.scoring import SampleScoring, Score, Scoring, default_score
 from geophone.errors import InputError
 from geophone.ingest.hub import hub_answers
-from geophone.ingest.sources import REVISIONS, revision_folder, revisions
-from geophone.ingest.weights import read_weights
+from geophone.ingest.sources import revision_folder, revisions, weights_for
 from geophone.record.anatomy import Anatomy, anatomy_of
+from geophone.records import REVISIONS
 from geophone.signals import ADDED
 from geophone.store.check import checkpoint_path
 from geophone.store.run import Run
@@ -166,8 +166,7 @@ def _own(run: Run, layers: tuple[str, ...], subject: Subject, per_class: int) ->
         values = torch.as_tensor(score(first(samples.x[:2]), samples.answers[:2]))
     if values.ndim != 1:
         raise InputError(f"the score of 2 samples has shape {tuple(values.shape)}; give one number per sample.")
-    shapes = {name: tensor.shape for name, tensor in first.state_dict().items()}
-    kept, weights = (None, subject.weights) if subject.weights else _kept(run, shapes)
+    kept, weights = (None, subject.weights) if subject.weights else _kept(run, first)
 
     def at(steps: Sequence[int]) -> dict[int, nn.Module]:
         networks = {step: untrained(0) for step in sorted(set(steps))}
@@ -230,8 +229,8 @@ def _untrained(build: Callable[[], nn.Module], first: int) -> Callable[[int], nn
     return untrained
 
 
-def _kept(run: Run, shapes: Mapping[str, torch.Size]) -> tuple[tuple[int, ...], Callable[[int], Weights]]:
-    """The steps whose weights there are, and how to read them for a network of `shapes`: the run's own checkpoints, or
+def _kept(run: Run, network: nn.Module) -> tuple[tuple[int, ...], Callable[[int], Weights]]:
+    """The steps whose weights there are, and how to read them for `network`: the run's own checkpoints, or
     those that it was measured on, of a hub's revisions also such as have left the cache since. Raises InputError where
     there are none."""
     about = run.manifest.about
@@ -251,10 +250,10 @@ def _kept(run: Run, shapes: Mapping[str, torch.Size]) -> tuple[tuple[int, ...], 
         # Transformers may call a tensor otherwise than the file does.
         if hub and step not in own:
             loaded = revisions(about["model"], [names[step]], task=about.get("task", "base")).load(names[step])
-            if loaded.state_dict().keys() == shapes.keys():
+            if loaded.state_dict().keys() == network.state_dict().keys():
                 return loaded.state_dict()
         place = there.get(step) or revision_folder(about["model"], names[step])
-        return read_weights(place or Path(names[step]), shapes=shapes)
+        return weights_for(network, place or Path(names[step]))
 
     return tuple(sorted({*there, *(names if fetched else ())})), read
 

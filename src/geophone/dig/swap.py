@@ -29,20 +29,22 @@ Rows = list[dict[str, Any]]
 
 
 def swap_table(
-    specimen: Specimen, models: Mapping[int, nn.Module], steps: Mapping[str, Mapping[str, int]], layer: str
-) -> pd.DataFrame:
+    specimen: Specimen, models: Mapping[int, nn.Module], steps: Mapping[str, Mapping[str, int]], layer: str, *,
+    sign: int = 0,
+) -> pd.DataFrame:  # fmt: skip
     """Which part of the network carries what the samples gained between two moments: one row per window and part.
 
-    The samples are those of the first 512 whose score moves to the side of the greater movement by half of the most
-    (the 95th percentile) or more. `steps` are those of the target and of its controls, by role. Parts: every recorded
-    layer ("layer"), the modules inside of each ("inside": attention and MLP of blocks), the attention heads that can be
-    told apart ("head"; of a network with more than 48, those in `layer`); of the whole window also pairs of the four
-    layers of greatest share ("pair"), and the layer of greatest share taken from every earlier network that is at hand
-    ("apart"). Columns: window ("before to after", its two halves, or the two steps), part, kind, samples, gain (of
-    their mean score), share, spill, reverse (see `point.swap.Swap`), control (the same fall between the moments of the
-    control where it is greater, over the gain; NaN without one), together (whether the part is in the smallest set, by
-    greedy search, of layers that carries nine tenths, or of heads that carries half; of neither where all together do
-    not), apart (steps between the two networks). A window in which nothing moved has no row. Shares need not add to 1.
+    The samples are those of the first 512 whose score moves to the side of `sign`, or of the greater movement, by
+    half of the most (the 95th percentile) or more (`moved`). `steps` are those of the target and of its controls, by
+    role. Parts: every recorded layer ("layer"), the modules inside of each ("inside": attention and MLP of blocks),
+    the attention heads that can be told apart ("head"; of a network with more than 48, those in `layer`); of the
+    whole window also pairs of the four layers of greatest share ("pair"), and the layer of greatest share taken from
+    every earlier network that is at hand ("apart"). Columns: window ("before to after", its two halves, or the two
+    steps), part, kind, samples, gain (of their mean score), share, spill, reverse (see `point.swap.Swap`), control
+    (the same fall between the moments of the control where it is greater, over the gain; NaN without one), together
+    (whether the part is in the smallest set, by greedy search, of layers that carries nine tenths, or of heads that
+    carries half; of neither where all together do not), apart (steps between the two networks). A window in which
+    nothing moved has no row. Shares need not add to 1.
     """
     first = next(iter(models.values()))
     weights = {step: model.state_dict() for step, model in models.items()}
@@ -56,7 +58,7 @@ def swap_table(
         pair = Pair(weights[at[start]], weights[at[end]])
         quiet = [Pair(weights[c[start]], weights[c[end]]) for role, c in steps.items() if role != "target"]
         before, after = answers(pair.before), answers(pair.after)
-        unit, own = _unit(before, after), moved(before, after)
+        unit, own = _unit(before, after), moved(before, after, sign)
         if not len(own):
             continue
         gain = float((after - before)[own].mean())
@@ -119,14 +121,14 @@ def _both(first: Piece, second: Piece) -> Piece:
     return Piece(f"{first.name} and {second.name}", first.entries + second.entries)
 
 
-def moved(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """The samples that a change moved: those that moved towards the side of the greater movement by half of its 95th
-    percentile or more. None where their mean moved by less than .02 (of the scores' standard deviation before, where
-    these are no probabilities): nothing to take a share of."""
+def moved(before: np.ndarray, after: np.ndarray, sign: int = 0) -> np.ndarray:
+    """The samples that a change moved: those that rose (`sign` 1), fell (-1), or moved towards the side of the greater
+    movement (0) by half of its 95th percentile or more. None where their mean moved by less than .02 (of the scores'
+    standard deviation before, where these are no probabilities): nothing to take a share of."""
     change = after - before
-    sign = 1.0 if np.quantile(change, 0.95) >= -np.quantile(change, 0.05) else -1.0
-    most = float(np.quantile(sign * change, 0.95))
-    own = np.flatnonzero(sign * change >= max(most / 2, 1e-12))
+    way = float(sign) or (1.0 if np.quantile(change, 0.95) >= -np.quantile(change, 0.05) else -1.0)
+    most = float(np.quantile(way * change, 0.95))
+    own = np.flatnonzero(way * change >= max(most / 2, 1e-12))
     enough = len(own) and abs(float(change[own].mean())) >= LEAST_GAIN * _unit(before, after)
     return own if enough else own[:0]
 

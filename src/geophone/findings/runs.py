@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from geophone.findings.finding import Finding, Phrase, Quantity, counted, finding, joined, listed, phrase
+from geophone.findings.finding import Finding, Phrase, Quantity, agree, counted, finding, joined, listed, phrase
 from geophone.findings.phenomena import MODES
 
 ORDERS = {
@@ -54,8 +54,9 @@ def order(rows: pd.DataFrame, mode: str, *, source: str) -> Finding | None:
     layers = counted(Quantity(int(row["layers"]), "", source), "layer")
     if row["verdict"] == "undefined":
         said = phrase(
-            "By the {mode} form the order of settling is undefined ({layers} settled; 3 that differ are needed).",
-            mode=mode, layers=layers,
+            "By the {mode} form the order of settling is undefined: of {layers} that {count} too few differ in when they "
+            "settled, or not at all before the end.", mode=mode, layers=layers,
+            count=agree(float(row["layers"]), "counts", "count"),
         )  # fmt: skip
         return finding(f"run/order/{mode}", said, source=source)
     often = "which chance alone makes often" if row["p"] > 0.05 else "which chance alone seldom makes"

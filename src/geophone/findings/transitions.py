@@ -10,7 +10,7 @@ SOURCE = "behaviour, signals"
 HEADS = {
     "learned": "the network learned",
     "lost": "the network lost",
-    "hidden": "the inside changed while behaviour did not",
+    "hidden": "the inside changed, apart from what was learned or lost",
     "shock": "the loss jumped up",
     "transient": "the network left its initial state",
 }

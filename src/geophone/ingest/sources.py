@@ -14,6 +14,7 @@ from geophone.errors import InputError, StoreError, first_line
 from geophone.ingest.hub import QUANTISED, Fetching, agreed, configuration, difference, quiet, revisions_on_hub
 from geophone.ingest.steps import steps_of
 from geophone.ingest.weights import FSDP, INDEXES, METADATA, SINGLE, SUFFIXES, read_weights
+from geophone.records import REVISIONS
 from geophone.store.inside import is_inside
 from geophone.zoo.named import imported
 
@@ -31,9 +32,6 @@ class Load(Protocol):
 
     def __call__(self, key: str, into: nn.Module | None = None, /) -> nn.Module:
         """The network. Raises StoreError where this checkpoint cannot be read."""
-
-
-REVISIONS = "Hugging Face revisions"  # what `Source.about` says of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +81,7 @@ class _Files:
     def __call__(self, place: str, into: nn.Module | None = None, /) -> nn.Module:
         network = self._built() if into is None else into
         there = network.state_dict()
-        weights = read_weights(Path(place), key=self.key, shapes={name: tensor.shape for name, tensor in there.items()})
+        weights = weights_for(network, Path(place), key=self.key)
         if rounded := next((n for n, t in weights.items() if n in there and _is_rounded(t, there[n])), None):
             raise StoreError(
                 f"{place}: {QUANTISED} ({rounded} is {str(weights[rounded].dtype).removeprefix('torch.')})"
@@ -99,6 +97,32 @@ class _Files:
         if not isinstance(network, nn.Module):
             raise InputError(f"{self.model} must return a torch.nn.Module; it returned {type(network).__name__}.")
         return network
+
+
+def weights_for(network: nn.Module, place: Path, *, key: str | None = None) -> Mapping[str, torch.Tensor]:
+    """The weights of the checkpoint at `place` as `read_weights` finds them for `network`; of a folder that
+    Transformers wrote, in which tensors are called otherwise than in a network of its classes (GPT-NeoX, since release
+    5) or tied ones are missing, as that class reads them."""
+    shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
+    weights = read_weights(place, key=key, shapes=shapes)
+    if key is None and weights.keys() != shapes.keys() and (place / "config.json").is_file():
+        return _by_its_class(network, place) or weights
+    return weights
+
+
+def _by_its_class(network: nn.Module, place: Path) -> Mapping[str, torch.Tensor] | None:
+    """What the class of `network`, one of Transformers', makes of a folder; None where it is another, or that does not
+    fit whole."""
+    kind: Any = type(network)
+    if not any(
+        each.__name__ == "PreTrainedModel" and each.__module__.startswith("transformers.") for each in kind.mro()
+    ):
+        return None
+    with quiet(), suppress(Exception):  # whatever is wrong with the folder is said of its names and shapes
+        loaded, said = kind.from_pretrained(place, local_files_only=True, output_loading_info=True)
+        if not any(said.get(what) for what in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs")):
+            return dict(loaded.state_dict())
+    return None
 
 
 def _is_rounded(weight: torch.Tensor, meant: torch.Tensor) -> bool:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from geophone.errors import InputError
 from geophone.records import ADDED
@@ -19,7 +20,8 @@ _INNER = {"attn": "attn_out", "attention": "attn_out", "self_attn": "attn_out", 
 class Handed:
     """What a script is made of: `revisions` by moment, module paths of `layers` in the order of the forward pass, the
     one among them that is `named`, the `contexts` that moved most (token numbers up to the scored position), and the
-    right next token after each. `length` is the sequences' in tokens, as far as positions were scored."""
+    right next token after each. `model` is a hub's name, or a folder with one per revision. `length` is the sequences'
+    in tokens, as far as positions were scored."""
 
     said: str
     model: str
@@ -30,6 +32,10 @@ class Handed:
     length: int
     contexts: list[list[int]]
     answers: list[int]
+
+    @property
+    def is_folder(self) -> bool:
+        return Path(self.model).is_dir()
 
 
 def handed(run: Run, number: int) -> Handed:
@@ -57,7 +63,7 @@ def handed(run: Run, number: int) -> Handed:
     steps = {"before": found.start, "during": found.peak, "after": found.end}
     return Handed(
         said=f"{run.name}, target {number}: {found.kind}, steps {found.start} to {found.end}, fastest at {found.peak}.",
-        model=about["model"],
+        model=str(Path(about["model"]).resolve()) if Path(about["model"]).is_dir() else about["model"],
         revisions={moment: keys[str(step)] for moment, step in steps.items()},
         layers=tuple(layer for layer in known if layer in most),
         named=most[0],
@@ -96,19 +102,23 @@ def script(it: Handed, tool: str) -> str:
     what = f"MODEL = {it.model!r}\nREVISIONS = {it.revisions!r}\n"
     if tool == "saelens":
         sizes = {"features": it.features, "length": it.length, "batches": -(-_BUFFER // it.length)}
-        return head + _SAELENS.format(what=what, layer=it.named, **sizes)
+        hub = {"name": "MODEL", "arguments": '{"revision": REVISIONS[moment]}'}
+        asked = {"name": _INSIDE, "arguments": "{}"} if it.is_folder else hub
+        return head + _SAELENS.format(what=what, layer=it.named, **sizes, **asked)
+    where = _INSIDE if it.is_folder else "MODEL, revision=REVISIONS[moment]"
     samples = f"CONTEXTS = {_listed(it.contexts)}\nANSWERS = {it.answers!r}  # the right next token after each\n"
     if tool == "transformer_lens":
         hooks = _listed([hook_name(layer) for layer in it.layers])
-        return head + _TRANSFORMER_LENS.format(what=what, hooks=hooks, samples=samples)
+        return head + _TRANSFORMER_LENS.format(what=what, where=where, hooks=hooks, samples=samples)
     saved = ", ".join(f"{layer!r}: first(model.{module_expression(layer)}.output)" for layer in it.layers)
-    return head + _NNSIGHT.format(what=what, saved="{" + saved + "}", samples=samples)
+    return head + _NNSIGHT.format(what=what, where=where, saved="{" + saved + "}", samples=samples)
 
 
 def _listed(rows: Sequence[object]) -> str:
     return "[\n" + "".join(f"    {row!r},\n" for row in rows) + "]"
 
 
+_INSIDE = 'f"{MODEL}/{REVISIONS[moment]}"'
 _TRANSFORMER_LENS = '''import torch
 from transformer_lens.model_bridge import TransformerBridge
 
@@ -117,7 +127,7 @@ from transformer_lens.model_bridge import TransformerBridge
 
 def read(moment):
     """For every sample the probability of its answer, and the last position's activations by hook."""
-    model = TransformerBridge.boot_transformers(MODEL, revision=REVISIONS[moment])
+    model = TransformerBridge.boot_transformers({where})
     found = []
     for context, answer in zip(CONTEXTS, ANSWERS):
         with torch.no_grad():
@@ -147,7 +157,7 @@ def first(output):
 
 def read(moment):
     """For every sample the probability of its answer, and the last position's activations by layer."""
-    model = NNsight(AutoModelForCausalLM.from_pretrained(MODEL, revision=REVISIONS[moment]).eval())
+    model = NNsight(AutoModelForCausalLM.from_pretrained({where}).eval())
     found = []
     for context, answer in zip(CONTEXTS, ANSWERS):
         with torch.no_grad(), model.trace(torch.tensor([context])):
@@ -176,9 +186,9 @@ def config(moment, dataset, tokens):
     """A sparse autoencoder of LAYER at one moment; train one of "before" and one of "after" to compare them."""
     return LanguageModelSAERunnerConfig(
         sae=StandardTrainingSAEConfig(d_in={features}, d_sae=8 * {features}, l1_coefficient=5.0),
-        model_name=MODEL,
+        model_name={name},
         model_class_name="AutoModelForCausalLM",
-        model_from_pretrained_kwargs={{"revision": REVISIONS[moment]}},
+        model_from_pretrained_kwargs={arguments},
         hook_name=LAYER,
         dataset_path=dataset,
         is_dataset_tokenized=False,

@@ -10,8 +10,8 @@ from scipy.ndimage import median_filter
 from geophone.point import score as scores
 from geophone.point.kernels import Kernel, operators
 from geophone.point.layers import BASELINE, columns_of
-from geophone.point.learned import behaviour_score
-from geophone.point.null import NoiseNull, noise_null
+from geophone.point.learned import COURSE, behaviour_score
+from geophone.point.null import CLIP, NoiseNull, noise_null, redrawn_null
 from geophone.point.rule import LayerPart
 from geophone.point.scene import FIRST, Scene, described, ratio
 from geophone.point.signals import FADED, RunSignals, filled
@@ -22,6 +22,8 @@ Series = npt.NDArray[np.float64]
 NEAR = 5  # measurements
 LEAST_CHANGE = 0.3  # directions over the samples that came; less is not worth digging, however clear
 LEAST_FADED = 1.0  # directions that went and were not replaced
+AROUND = Kernel("step", 24.0)  # of which the noise of a loss is that of one place
+BUMP = 21  # measurements, of which a shock takes less than half
 AHEAD, BEHIND = 2, 8  # measurements whose loss is compared for a shock
 
 
@@ -59,6 +61,18 @@ def _jump(y: Series) -> Series:
     rise = (total[after] - total[places]) / (after - places) - past
     rise[0] = 0.0
     return np.maximum(rise, 0.0)
+
+
+def _noise(level: Series, steps: Series) -> tuple[Series, Series]:
+    """What is left of `level` without its slow course, and its deviation around each measurement, what stands out held
+    within 3: a loss that falls steadily at first is quieter there than it is later."""
+    # A shock's own bump is no part of the course, nor smeared over its neighbours.
+    course = median_filter(level, size=min(BUMP, len(level)), mode="nearest")
+    rest = level - operators(steps, COURSE).mean @ course
+    near = 1.4826 * median_filter(np.abs(rest), size=min(BASELINE, len(rest)), mode="mirror")
+    least = max(0.1 * float(np.sqrt(np.square(rest).mean())), 1e-6 * float(np.abs(level).max()), 1e-12)
+    held = np.minimum(np.square(rest), np.square(CLIP * np.maximum(near, least)))
+    return rest, np.maximum(np.sqrt(operators(steps, AROUND).mean @ held), least)
 
 
 def hidden_transitions(scene: Scene, learned: Sequence[Transition], yields: dict[str, float]) -> list[Transition]:
@@ -141,10 +155,8 @@ def shock_transitions(scene: Scene, risen: Sequence[Transition], yields: dict[st
     if (heard := _heard(run)) is None:
         return []
     name, level = heard
-    score = _jump(level)
-    rest = (level - median_filter(level, size=min(BASELINE, len(level)), mode="nearest"))[:, None]
-    null = noise_null(rest, lambda y: _jump(y[:, 0]), apart=scene.apart, rng=scene.rng)
-    noise = 1.4826 * float(np.median(np.abs(rest)))
+    score, (rest, noise) = _jump(level), _noise(level, run.steps)
+    null = redrawn_null(rest / noise, _jump, apart=scene.apart, rng=scene.rng)
     yields["shock"] = null.yields
     moments = scene.moments(score, spread=0.0)
     listing = []
@@ -152,12 +164,13 @@ def shock_transitions(scene: Scene, risen: Sequence[Transition], yields: dict[st
         if any(t.start <= run.steps[i] <= t.end for t in risen):
             continue
         stretch = bump_stretch(score, int(i), valleys(score, int(i), moments))
-        strength = ratio(float(score[i]), null.threshold)
+        size = float(score[i] / noise[i])
+        strength = ratio(size, null.threshold)
         listing.append(
             replace(
                 described(scene, stretch, score),
                 kind="shock",
-                size=ratio(float(score[i]), noise),
+                size=size,
                 strength=strength,
                 listed=strength > 1,
                 signals=(name,),

@@ -21,9 +21,9 @@ def concept_transitions(run: RunSignals) -> list[Transition]:
 
     In each layer the value goes from that of shuffled labels to the greatest that it reaches (running median of 5); a
     layer has it where that rise is at least .1, 4 deviations of the shuffled values, and half of the greatest rise of
-    any layer: what hints at it is not what forms it. start, peak and end are the
-    steps at which the first such layer had a tenth, half and nine tenths; `layers` are in the order of their own
-    halves, with shares of the rise. A concept that can be read from the first measurement on has no onset.
+    any layer: what hints at it is not what forms it. start, peak and end are the measured steps nearest to where the
+    first such layer had a tenth (of what it had not at its lowest before), half and nine tenths; `layers` are in the
+    order of their own halves, with shares of the rise. A concept that can be read from the first measurement on has no onset.
     """
     listing = [t for name in run.concepts if (t := _onset(run, name)) is not None]
     return sorted(listing, key=lambda t: t.peak)
@@ -44,14 +44,14 @@ def _onset(run: RunSignals, name: str) -> Transition | None:
     order = sorted(crossings, key=lambda c: (crossings[c][1], not run.layers[c].endswith(ADDED), c))
     start, half, end = crossings[order[0]]
     total = sum(float(rise[c]) for c in order)
-    index = int(np.abs(run.steps - half).argmin())
+    first, index, last = (int(np.abs(run.steps - step).argmin()) for step in (start, half, end))
     size = float(rise[order[0]] / max(noise[order[0]], 1e-9))
     return Transition(
         run=run.name,
         kind="concept",
-        start=round(start),
-        peak=round(half),
-        end=round(end),
+        start=int(run.steps[first]),
+        peak=int(run.steps[index]),
+        end=int(run.steps[last]),
         index=index,
         score=float(rise[order[0]]),
         size=size,
@@ -69,11 +69,14 @@ def _times(steps: Series, progress: Series) -> tuple[float, float, float] | None
     half = int(np.argmax(progress >= _LEVELS[1]))
     if half == 0:
         return None
-    early = np.flatnonzero(progress[:half] < _LEVELS[0])
+    # What can be read a little from the first measurement on has not risen yet.
+    least = max(float(progress[:half].min()), 0.0)
+    low = least + _LEVELS[0] * (1 - least)
+    early = np.flatnonzero(progress[:half] < low)
     late = np.flatnonzero(progress[half:] >= _LEVELS[2])
     begin = int(early[-1]) + 1 if len(early) else 0
     end = half + int(late[0]) if len(late) else len(steps) - 1
-    low, middle, high = _LEVELS
+    _, middle, high = _LEVELS
     return (
         _crossing(steps, progress, begin, low),
         _crossing(steps, progress, half, middle),

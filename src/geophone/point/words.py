@@ -5,6 +5,7 @@ import numpy as np
 from geophone.point.signals import RunSignals, filled
 from geophone.records import Transition
 
+STILL = 0.02  # of the range of mean behaviour, less than which is no movement
 MUCH = 0.25  # of what was learned, which the transient should not hide
 
 
@@ -52,9 +53,8 @@ def _what(transition: Transition, run: RunSignals) -> str:
     if transition.kind == "shock":
         return f"shock: {transition.signals[0].replace('_', ' ')} jumped up"
     if transition.kind == "hidden":
-        return (
-            f"hidden: {' and '.join(s.replace('_', ' ') for s in transition.signals)} rose while behaviour did not move"
-        )
+        rose = f"hidden: {' and '.join(s.replace('_', ' ') for s in transition.signals)} rose"
+        return f"{rose} {_meanwhile(transition, run)}"
     if transition.kind == "transient":
         return "the initial transient"
     if not transition.own:
@@ -65,6 +65,20 @@ def _what(transition: Transition, run: RunSignals) -> str:
     what = "error" if run.behaviour and run.behaviour.falling else "probability of the right answer"
     count = f"{transition.own} of {len(transition.samples)} samples"
     return f"{transition.kind}: the {what} of {count} {verb} from {old:.2f} to {new:.2f}"
+
+
+def _meanwhile(transition: Transition, run: RunSignals) -> str:
+    """What mean behaviour did while something hidden happened: of that nothing is in the lists of what was learned or
+    lost, which says that no part of it stands out and not that it stood still."""
+    if run.behaviour is None:
+        return "apart from what the outputs did"
+    mean = filled(run.behaviour.skill).mean(1)
+    old, new = (float(mean[int(np.abs(run.steps - step).argmin())]) for step in (transition.start, transition.end))
+    if abs(new - old) < STILL * max(float(mean.max() - mean.min()), 1e-12):
+        return "while behaviour did not move"
+    if run.behaviour.falling:
+        old, new = -old, -new
+    return f"apart from what was learned or lost (mean behaviour went from {old:.2g} to {new:.2g})"
 
 
 def _where(transition: Transition) -> str:

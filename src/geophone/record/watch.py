@@ -42,7 +42,7 @@ class Listener:
         gains = {row["layer"]: row["readable_gain"] for row in rows if "readable_gain" in row}
         losses = {row["layer"]: row["readable_change"] - row["readable_gain"] for row in rows if row["layer"] in gains}
         heard = self._ranker.update(skill, gains, losses, outputs=outputs)
-        return [Alarm(step, each.kind, each.layer, each.deviations) for each in heard]
+        return [Alarm(step, each.kind, each.layer, float(each.deviations)) for each in heard]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from geophone.charts.theme import plain
 from geophone.findings import moments as said
 from geophone.findings import transitions as happenings
-from geophone.records import Transition
+from geophone.records import REVISIONS, Transition
 from geophone.report.sources import RunTables, Sources
 from geophone.store.dig import Dig
 from geophone.store.run import Run
@@ -44,8 +44,15 @@ def cards(row: Mapping[Hashable, Any], measured: RunTables, sources: Sources) ->
         "sure": " ".join(each.sentence for each in sure if each), "controls": row["controls"],
         "observation": noted(dug.notes, OBSERVATION) if dug else "", "samples": samples(known, measured.run),
         "on_what": on_what.sentence if on_what else "", "pictures": _pictures(dug, row["file"]), "dug": dug is not None,
-        "command": f"geophone dig {shlex.quote(sources.name)} --target {row['rank']}",
+        "command": f"geophone dig {shlex.quote(sources.name)} --target {row['rank']}{_subject(measured.run)}",
     }  # fmt: skip
+
+
+def _subject(run: Run) -> str:
+    """What a dig of a run of one's own has to be told: how its network is built, and what to show it."""
+    about = run.manifest.about
+    known = about.get("experiment") is not None or (about.get("source") == REVISIONS and run.has_tokens)
+    return "" if known else " --model MODULE:FUNCTION --data MODULE:FUNCTION"
 
 
 def samples(known: Transition | None, run: Run) -> list[dict[str, Any]]:

@@ -133,8 +133,12 @@ def _pictures(dug: Dig, row: Mapping[Hashable, Any]) -> list[dict[str, Any]]:
     shown = []
     for kind, (title, caption) in PICTURES.items():
         images = [
-            {"moment": moment, "step": row[key], "src": f"../pictures/{row['file']}/{kind}-{moment}.png"}
-            for moment, key in zip(MOMENTS, ("start", "peak", "end"), strict=True)
+            {
+                "moment": moment,
+                "step": dug.steps["target"][moment],
+                "src": f"../pictures/{row['file']}/{kind}-{moment}.png",
+            }
+            for moment in MOMENTS
             if f"{kind}-{moment}" in there
         ]
         if images:

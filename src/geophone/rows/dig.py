@@ -215,6 +215,7 @@ class MoverRow(Row):
 
     group: int
     sample: int
+    row: int = -1
     position: int
     label: int
     before: float

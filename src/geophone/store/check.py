@@ -12,12 +12,19 @@ KINDS = ("scalars", "series")
 
 
 def damaged_files(folder: Path, manifest: Manifest) -> list[Path]:
-    """Files that are missing or changed: parts by their digest, checkpoints by the lengths in their own header.
+    """Files that are missing or changed: parts by their digest, checkpoints by the lengths in their own header. The
+    state of an optimizer belongs to every checkpoint of a run that geophone trained; in a loop of one's own it lies
+    beside those that were given one.
 
     A changed bit inside a checkpoint's tensors is not looked for here: replay finds it by the digest of the weights.
     """
     found = [folder / name for name, digest in manifest.parts.items() if not _is_whole(folder / name, digest)]
-    return found + [p for step in manifest.checkpoints for p in checkpoint_files(folder, step) if not is_sound(p)]
+    trained = "experiment" in manifest.about
+    for weights, state in (checkpoint_files(folder, step) for step in manifest.checkpoints):
+        found += [
+            path for path in (weights, state) if not is_sound(path) and (path == weights or trained or path.exists())
+        ]
+    return found
 
 
 def good_until(folder: Path, manifest: Manifest) -> int | None:

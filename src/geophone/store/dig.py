@@ -38,8 +38,12 @@ class Dig:
 
     @property
     def steps(self) -> dict[str, dict[str, int]]:
-        """The steps that were dug: by role ("target", and "control" where it has one) and moment."""
-        return {role: window.steps for role, window in self.target.windows.items()}
+        """The steps that were dug: by role ("target", and "control" where it has one) and moment. Of a run that kept
+        only some weights these are near those of the target."""
+        rows = self.get("moments")
+        had = {role: dict(zip(own["moment"], map(int, own["step"]), strict=True)) for role, own in
+               rows.groupby("role", sort=False)} if len(rows) else {}  # fmt: skip
+        return had or {role: window.steps for role, window in self.target.windows.items()}
 
     @property
     def tables(self) -> list[str]:
