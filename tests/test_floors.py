@@ -24,7 +24,7 @@ FLOORS = {
     "report": 8, "paper": 8,
     "study": 9,
     "doctor": 9,
-    "terminal": 10, "cli": 11, "__init__": 12,
+    "terminal": 10, "cli": 11, "__init__": 12, "__main__": 12,
 }  # fmt: skip
 
 

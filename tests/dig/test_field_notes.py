@@ -63,11 +63,11 @@ def at(begin, before, during, after, **numbers):
 def movers(*groups, position=-1, **columns):
     """Samples that moved, so many in each group."""
     rows = [
-        {"group": number, "sample": 10 * number + i, "position": position, "label": number, "before": 0.1 * number,
-         "during": 0.4, "after": 0.9 - 0.1 * i}
+        {"group": number, "sample": 10 * number + i, "row": 10 * number + i, "position": position, "label": number,
+         "before": 0.1 * number, "during": 0.4, "after": 0.9 - 0.1 * i}
         for number, count in enumerate(groups, start=1) for i in range(count)
     ]  # fmt: skip
-    return pd.DataFrame(rows, columns=["group", "sample", "position", "label", *MOMENTS]).assign(**columns)
+    return pd.DataFrame(rows, columns=["group", "sample", "row", "position", "label", *MOMENTS]).assign(**columns)
 
 
 def swap(*rows, window="before to after"):
@@ -76,8 +76,8 @@ def swap(*rows, window="before to after"):
     return frame(given, DUG["swap"])
 
 
-def learned(rows, *, shared=None, groups=None, heads=()):
-    return Learned(rows, shared, groups or {}, pd.DataFrame(list(heads), columns=HEADS), 512, "blocks.1")
+def learned(rows, *, shared=None, groups=None, heads=(), controls=()):
+    return Learned(rows, shared, groups or {}, pd.DataFrame(list(heads), columns=HEADS), 512, "blocks.1", controls)
 
 
 def target(*, earlier=None, later=None, layer="blocks.1"):
@@ -111,7 +111,7 @@ def induction():
         ("pair", "blocks.0 and blocks.1", 0.9, NAN, NAN, False, NAN),
     )  # fmt: skip
     found = learned(
-        rows, shared=Shared("second occurrences", 1.0, 0.4), groups={1: None},
+        rows, shared=Shared("second occurrences", 1.0, 0.4), groups={1: None}, controls=(310, 30),
         heads=[
             ("blocks.1.attention", 3, UNTYPED, "induction", 0.412),
             ("blocks.1.attention", 0, UNTYPED, "induction", 0.37),
@@ -148,7 +148,7 @@ def still():
     same = {"turnover": NAN, "selectivity": NAN, "silhouette": NAN}
     there = {role: at(begin, table, table, table, **same) for role, begin in (("target", 100), ("control", 200))}
     given = target(later=Window(200, 210, 220))
-    return field_notes(given, there, {"swap": swap()}, learned(movers()), Exhibits([0], {}, {}, {}))
+    return field_notes(given, there, {"swap": swap()}, learned(movers(), controls=(210,)), Exhibits([0], {}, {}, {}))
 
 
 @pytest.mark.parametrize("case", [induction, images, still])

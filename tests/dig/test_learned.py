@@ -10,7 +10,7 @@ from geophone.dig.exhibits import _examples
 from geophone.dig.learned import learned
 from geophone.dig.pictures import patterns_sheet
 from geophone.dig.prose import heads_formed
-from geophone.dig.samples import SampleSet
+from geophone.dig.samples import SampleSet, samples_of
 from geophone.dig.scoring import SampleScoring, default_score
 from geophone.dig.subject import Specimen
 from geophone.record.anatomy import anatomy_of
@@ -182,3 +182,28 @@ def test_patterns_of_heads_are_drawn_from_white_to_dark_a_row_per_moment():
     right = sheet[1 : side - 1, side + 3 : 2 * side + 1]
     assert (right[:2, :2] == right[-1, -1]).all() and right[0, 0].tolist() == [8, 48, 107]
     assert (sheet[1 : side - 1, 1 : side - 1] == 255).all()
+
+
+def test_movers_are_named_by_their_rows_in_the_data_and_by_the_side_that_was_pointed_at():
+    """Of the user's own data as many of each class are taken as the rarest has, interleaved."""
+    y = torch.tensor([0] * 30 + [1] * 20)
+    x = torch.arange(50.0)[:, None]
+    samples = samples_of(x, y)
+    assert samples.rows.tolist()[:4] == [0, 30, 1, 31] and torch.equal(samples.x, x[samples.rows])
+
+    def table(*known):
+        sure = 9.0 * nn.functional.one_hot(y, 2)
+        return Table(torch.where(torch.isin(y, torch.tensor(known))[:, None], sure, torch.zeros(2))).eval()
+
+    score = default_score(samples.y)
+    subject = Specimen(
+        "planted", ("stream",), SampleScoring(score, own=False, labels=True), score, samples, lambda steps: {},
+        lambda number: table(0), anatomy_of(table(0)), None,
+    )  # fmt: skip
+    models, steps = {0: table(0), 10: table(0), 20: table(1)}, {"target": AT, "later": {"during": 70}}
+    for sign, label in ((1, 1), (-1, 0)):
+        found = learned(subject, models, steps, "stream", rng=np.random.default_rng(0), sign=sign)
+        rows = found.movers
+        assert set(rows["label"]) == {label} and found.controls == (70,)
+        assert rows["row"].tolist() == samples.rows[rows["sample"].to_list()].tolist()
+        assert (y[rows["row"].to_list()] == label).all()

@@ -192,3 +192,13 @@ def test_attention_is_swapped_in_parts_and_head_by_head():
     own = moved(p[0], p[1])
     gain = (p[1] - p[0])[own].mean()
     assert whole.loc["blocks.1.mlp", "share"] == pytest.approx((p[1] - p[2])[own].mean() / gain, rel=1e-4)
+
+
+def test_a_side_that_is_asked_for_counts_whatever_the_other_does():
+    """Three that fall far on the way hide forty that rise."""
+    before, after = np.full(43, 0.45), np.full(43, 0.95)
+    before[:3], after[:3] = 1.0, 0.05
+    assert moved(before, after).tolist() == [0, 1, 2]
+    assert moved(before, after, 1).tolist() == list(range(3, 43))
+    assert moved(before, after, -1).tolist() == [0, 1, 2]
+    assert not len(moved(np.zeros(9), np.ones(9), -1))

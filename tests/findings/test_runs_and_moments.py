@@ -26,7 +26,10 @@ def test_an_order_says_how_often_chance_makes_it():
     assert "layers settle bottom-up: Spearman ρ = +0.80 over 5 layers" in said.sentence
     assert "seldom makes (exact one-sided p = 0.042)" in said.sentence and said.p == 0.042
     undefined = pd.DataFrame([{"verdict": "undefined", "rho": np.nan, "p": np.nan, "layers": 2}])
-    assert "undefined (2 layers settled" in runs.order(undefined, "naive", source="").sentence
+    assert (
+        "undefined: of 2 layers that count, too few settled at steps that differ"
+        in runs.order(undefined, "naive", source="").sentence
+    )
     assert runs.order(row.iloc[:0], "naive", source="") is None
 
 

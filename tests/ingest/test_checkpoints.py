@@ -307,3 +307,24 @@ def test_one_finished_model_is_step_0_and_a_wrong_probe_is_told_at_the_first_che
     with pytest.raises(InputError, match="cannot read a probe"):
         measure(counted, [PROBE, torch.zeros(30)], out=tmp_path / "other")
     assert len(loads) == 1
+
+
+@pytest.mark.parametrize("kind", ["GPTNeoX", "Llama", "GPT2"])
+def test_folders_that_transformers_wrote_are_read_into_a_network_of_its_class(tmp_path, kind):
+    """Whatever a release calls tensors on disk, and whether a tied one is there."""
+    transformers = pytest.importorskip("transformers", reason="needs the hf extra")
+    sizes = {"vocab_size": 40, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = getattr(transformers, f"{kind}Config")(**sizes, **({} if kind == "GPT2" else {"intermediate_size": 32}))
+    network = getattr(transformers, "GPT2LMHeadModel" if kind == "GPT2" else f"{kind}ForCausalLM")
+    made = {}
+    for step in (1, 20):
+        torch.manual_seed(step)
+        made[step] = network(config).eval()
+        made[step].save_pretrained(tmp_path / "ck" / f"checkpoint-{step}")
+    source = checkpoint_files([tmp_path / "ck"], lambda: network(config))
+    for step, key in source.keys:
+        there = source.load(key).state_dict()
+        assert all(torch.equal(tensor, made[step].state_dict()[name]) for name, tensor in there.items())
+    other = network(getattr(transformers, f"{kind}Config")(**{**sizes, "vocab_size": 41}))
+    with pytest.raises(StoreError, match="does not fit the model"):
+        checkpoint_files([tmp_path / "ck"], lambda: other).load(source.keys[0][1])

@@ -232,3 +232,43 @@ def test_a_layer_that_never_moves_takes_no_part_and_is_no_trouble():
     with np.errstate(divide="raise", invalid="raise"):
         (t,) = listed(replace(signals, series=still), "learned")
     assert t.named.layer == "blocks.0" and "blocks.2" not in [each.layer for each in t.layers]
+
+
+@pytest.mark.parametrize("course", ["white", "quieter at first", "a steady fall at first", "a learning curve"])
+def test_a_noisy_loss_without_a_jump_has_hardly_any_shock(course):
+    """Where it falls steadily at first it is quieter than later, and a running median takes all of it for its course:
+    its noise there is not that of the whole run. One run of twenty may have one."""
+    count = len(STEPS)
+    places, found = np.arange(count), 0
+    for seed in range(20):
+        noise = np.random.default_rng(seed).normal(size=count)
+        log = {
+            "white": 0.1 * noise,
+            "quieter at first": np.where(places < count / 2, 0.02, 0.1) * noise,
+            "a steady fall at first": np.where(places < count / 2, -0.0005 * places, -0.3 + 0.1 * noise),
+            "a learning curve": np.log(2 * np.exp(-places / 40) + 0.3) + 0.05 * noise,
+        }[course]
+        found += len(listed(RunSignals("a", STEPS, scalars={"loss": np.exp(log)}), "shock"))
+    assert found <= 3
+
+
+def test_a_jump_is_found_in_the_noise_of_its_own_place():
+    """Of ln loss by .5: 25 deviations of the quiet half, 2.5 of the loud one."""
+    count = len(STEPS)
+    quiet, loud, places = 0, 0, np.arange(count)
+    for seed in range(10):
+        noise = np.where(places < count / 2, 0.02, 0.2) * np.random.default_rng(seed).normal(size=count)
+        for at in (count // 4, 3 * count // 4):
+            bump = 0.5 * ((places >= at) & (places < at + 6))
+            shocks = listed(RunSignals("a", STEPS, scalars={"loss": np.exp(noise + bump)}), "shock")
+            hit = any(abs(t.index - at) <= 2 for t in shocks)
+            quiet, loud = quiet + (hit and at < count / 2), loud + (hit and at > count / 2)
+    assert quiet == 10 and loud < 10
+
+
+def test_a_rise_that_the_run_begins_with_is_the_transients():
+    signals = run(learned=[(700, A)], hidden=[(1100, 1)])
+    gain = signals.series["readable_gain"].copy()
+    gain[:12] += np.array([6, 7, 8, 8.5, 9, 9.5, 10, 10, 9, 7, 5, 2])[:, None]
+    found = listed(replace(signals, series=signals.series | {"readable_gain": gain}), "hidden")
+    assert [abs(t.peak - 1100) <= 30 for t in found] == [True]

@@ -17,6 +17,7 @@ from geophone.charts.brushed import SHOWN, run_charts
 from geophone.dig.pictures import write_png
 from geophone.errors import InputError, StoreError
 from geophone.findings import sections
+from geophone.phenomena import RunSeries, run_tables
 from geophone.records import DigOptions, Target, Window
 from geophone.report import page as page_module
 from geophone.report.cards import marked, rendered
@@ -360,3 +361,23 @@ def test_every_unit_that_a_picture_shows_has_its_own_piece_of_it_and_a_place_tha
     assert "background-size: 100% 600%; background-position: 0% 100%; aspect-ratio: 9" in row["style"]
     assert "background-position: 50% 0%" in found[2]["moments"][2]["pieces"][0]["style"]
     assert found[0]["moments"][0]["pieces"] == [] and shown_units(Dig(folder), [], "x") == []
+
+
+def test_a_run_that_was_measured_at_step_0_has_a_page(tmp_path):
+    """Whose first marks lie where a log axis has no place."""
+    write_run(tmp_path / "runs" / "a", "a", seed=0)
+    study = Study(tmp_path)
+    (run,) = study.runs
+    tables = run_tables(RunSeries(run.name, run.layers, 300, run.all_series()))
+    first = tables["jumps"].head(1).assign(step=0, index=0)
+    tables["jumps"] = pd.concat([first, tables["jumps"]]).astype({"step": "Int64"})
+    for kind, table_ in tables.items():
+        study.write(f"phenomena/{kind}", table_)
+    marks_ = marks(run.name, read_sources(study, partial=True))
+    assert marks_["start"].min() == 0.5 and write_page(study, partial=True).is_file()
+
+
+def test_the_command_of_a_dig_asks_for_what_a_run_of_ones_own_needs(atlas, study):
+    commands = [line for path in (atlas / "targets").glob("*.html") for line in path.read_text().splitlines()
+                if "geophone dig" in line]  # fmt: skip
+    assert commands and all("--model MODULE:FUNCTION --data MODULE:FUNCTION" in line for line in commands)

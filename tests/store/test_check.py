@@ -67,3 +67,14 @@ def test_a_checkpoint_that_is_not_as_long_as_it_says_is_passed_over(run):
     spoiled.write_bytes(spoiled.read_bytes()[:-1])
     assert good_until(run.folder, run.manifest) == 40
     assert damaged_files(run.folder, run.manifest) == [spoiled]
+
+
+def test_a_checkpoint_of_ones_own_loop_has_no_state_unless_it_was_given_one(run):
+    """What an alarm keeps is weights alone; a run that geophone trained is resumed from both."""
+    gone = state_path(run.folder, 40)
+    gone.unlink()
+    assert damaged_files(run.folder, run.manifest) == []
+    trained = run.manifest.model_copy(update={"about": {"experiment": "cnn_4_mnist"}})
+    assert damaged_files(run.folder, trained) == [gone]
+    gone.write_bytes(b"half of it")
+    assert damaged_files(run.folder, run.manifest) == [gone]

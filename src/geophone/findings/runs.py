@@ -54,8 +54,8 @@ def order(rows: pd.DataFrame, mode: str, *, source: str) -> Finding | None:
     layers = counted(Quantity(int(row["layers"]), "", source), "layer")
     if row["verdict"] == "undefined":
         said = phrase(
-            "By the {mode} form the order of settling is undefined: of {layers} that {count} too few differ in when they "
-            "settled, or not at all before the end.", mode=mode, layers=layers,
+            "By the {mode} form the order of settling is undefined: of {layers} that {count}, too few settled "
+            "at steps that differ.", mode=mode, layers=layers,
             count=agree(float(row["layers"]), "counts", "count"),
         )  # fmt: skip
         return finding(f"run/order/{mode}", said, source=source)

@@ -23,7 +23,8 @@ def concept_transitions(run: RunSignals) -> list[Transition]:
     layer has it where that rise is at least .1, 4 deviations of the shuffled values, and half of the greatest rise of
     any layer: what hints at it is not what forms it. start, peak and end are the measured steps nearest to where the
     first such layer had a tenth (of what it had not at its lowest before), half and nine tenths; `layers` are in the
-    order of their own halves, with shares of the rise. A concept that can be read from the first measurement on has no onset.
+    order of their own halves, with shares of the rise. A concept that can be read from the first measurement on has no
+    onset.
     """
     listing = [t for name in run.concepts if (t := _onset(run, name)) is not None]
     return sorted(listing, key=lambda t: t.peak)

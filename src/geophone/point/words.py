@@ -74,7 +74,8 @@ def _meanwhile(transition: Transition, run: RunSignals) -> str:
         return "apart from what the outputs did"
     mean = filled(run.behaviour.skill).mean(1)
     old, new = (float(mean[int(np.abs(run.steps - step).argmin())]) for step in (transition.start, transition.end))
-    if abs(new - old) < STILL * max(float(mean.max() - mean.min()), 1e-12):
+    noise = 1.4826 * float(np.median(np.abs(np.diff(mean)))) / np.sqrt(2)
+    if abs(new - old) <= max(STILL * float(mean.max() - mean.min()), 4 * noise):
         return "while behaviour did not move"
     if run.behaviour.falling:
         old, new = -old, -new
