@@ -228,7 +228,8 @@ def test_the_first_screen_answers_when_where_on_what_how_sure_and_what_next(stud
     best = study.targets().iloc[0]
     answer = html[html.index('id="answer"') : html.index('id="runs"')]
     assert f"step {best['step']:,}" in answer and best["layer"] in answer
-    for words in ("When and where", "On what", "How sure", f"--target {best['rank']}</code>", 'data-chart="map"'):
+    command = f"--target {best['rank']} --model MODULE:FUNCTION --data MODULE:FUNCTION</code>"
+    for words in ("When and where", "On what", "How sure", command, 'data-chart="map"'):
         assert words in answer
     assert "null" not in re.sub(r'class="null"', "", answer) and "undecided" not in answer
     assert answer.index("data-chart") < html.index("What the study says, beside") < html.index("Method and limits</h2>")
