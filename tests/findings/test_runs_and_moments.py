@@ -60,12 +60,12 @@ def test_gaps_are_counted_by_their_reason():
 
 def test_what_a_transition_did_has_the_sign_and_size_of_the_series():
     table = series(a=[8.0, 8.0, 2.0, 2.0], b=[1.0, 1.0, 1.5, 3.0])
-    said = moments.moved(table, ["a"], (20, 40), "rank")
+    said = moments.moved(table, "a", (20, 40), "rank")
     assert said.sentence == (
         "Between steps 20 and 40 the rank of a fell from 8 to 2; of the others b changed most, 3.00-fold."
     )
     assert said.value == 0.25
-    assert moments.moved(table, ["b"], (20, 40), "rank").sentence.startswith(
+    assert moments.moved(table, "b", (20, 40), "rank").sentence.startswith(
         "Between steps 20 and 40 the rank of b rose"
     )
 

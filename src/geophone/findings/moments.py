@@ -12,11 +12,10 @@ from geophone.findings.finding import Finding, Phrase, Quantity, finding, joined
 SOURCE = "runs/*/series"
 
 
-def moved(series: pd.DataFrame, layers: Sequence[str], window: tuple[int, int], label: str) -> Finding:
-    """What the dimension of a transition's first layer did from its start to its end, and which other layer changed
-    most. `series`: step x layer."""
+def moved(series: pd.DataFrame, own: str, window: tuple[int, int], label: str) -> Finding:
+    """What the dimension of the layer `own`, which moved most at a transition, did from its start to its end, and of
+    which other layer it changed most. `series`: step x layer."""
     first, last = (_nearest(series, step) for step in window)
-    own = layers[0]
     a, b = float(series.at[first, own]), float(series.at[last, own])
     verb = "rose" if b > a else "fell" if b < a else "stayed"
     said = phrase(

@@ -28,7 +28,7 @@ def cards(row: Mapping[Hashable, Any], measured: RunTables, sources: Sources) ->
     window = (row["start"], row["end"])
     known, dug = row["known"], sources.digs.get(row["rank"])
     meanwhile = said.meanwhile(measured.scalars, window)
-    described = said.moved(series, row["layers"], window, plain(row["dimension"]))
+    described = said.moved(series, row["named"], window, plain(row["dimension"]))
     happened = happenings.happened(known) if known else described
     on_what = happenings.on_what(known) if known else None
     if known:
