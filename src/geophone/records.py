@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import altair as alt
     import pandas as pd
 
+CONCEPT = "concept "  # with the name of one: a column of what is known of samples, their label of it
 REVISIONS = "Hugging Face revisions"  # what a manifest says of the source of a run that was measured on such
 MOMENTS = ("before", "during", "after")
 ADDED = "+"  # after a block's name, the layer that holds what the block adds: "blocks.3+"

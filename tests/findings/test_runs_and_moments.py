@@ -65,9 +65,7 @@ def test_what_a_transition_did_has_the_sign_and_size_of_the_series():
         "Between steps 20 and 40 the rank of a fell from 8 to 2; of the others b changed most, 3.00-fold."
     )
     assert said.value == 0.25
-    assert moments.moved(table, "b", (20, 40), "rank").sentence.startswith(
-        "Between steps 20 and 40 the rank of b rose"
-    )
+    assert moments.moved(table, "b", (20, 40), "rank").sentence.startswith("Between steps 20 and 40 the rank of b rose")
 
 
 def test_a_control_that_changes_as_much_is_said_to():

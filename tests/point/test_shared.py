@@ -83,3 +83,15 @@ def test_labels_of_whole_sequences_repeat_nothing():
         pd.DataFrame({"sample": np.arange(8), "label": 2}),
     ):
         assert list(facts(about, tokens)) == ["label 2"]
+
+
+def test_a_concept_that_tells_the_samples_apart_is_named_by_its_label():
+    """Also where nothing is known of right answers; a label that tells less gives way to it."""
+    question = np.array(["majority", "parity", "a: b"])[np.arange(300) % 3]
+    own = np.flatnonzero(question == "parity")
+    about = pd.DataFrame({"sample": np.arange(300), "concept question": question})
+    assert str(shared(facts(about), own)) == "100 % of them of question parity (0 % of the others)"
+    labelled = about.assign(label=(np.arange(300) % 3 == 1).astype(int) + 2 * (np.arange(300) % 11 == 0))
+    assert str(shared(facts(labelled), own)) == "100 % of them of question parity (0 % of the others)"
+    both = np.flatnonzero(question != "majority")
+    assert str(shared(facts(about), both)) == "100 % of them of question a: b or parity (0 % of the others)"

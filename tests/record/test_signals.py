@@ -344,3 +344,30 @@ def test_without_signals_only_dimensions_are_recorded(tmp_path):
     run, _ = recorded(tmp_path / "run", Stream(), PROBE, signals=False)
     assert run.signals() == {} and list(run.scalars().columns) == ["index", "loss"]
     assert sorted(p.name for p in (tmp_path / "run").iterdir() if p.is_dir()) == ["scalars", "series"]
+
+
+def test_labels_of_concepts_stand_beside_the_samples_and_say_what_a_transition_was_on(tmp_path):
+    """Two questions behind one head: which one is asked tells the samples that were learned from the others."""
+    generator = torch.Generator().manual_seed(0)
+    bits = torch.randint(0, 2, (200, 8), generator=generator).float() * 2 - 1
+    asked = torch.arange(200) % 2
+    x = torch.cat([bits, nn.functional.one_hot(asked, 2).float()], 1)
+    y = torch.where(asked == 0, bits[:, 0] > 0, bits[:, 1] > 0).long()
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(10, 32), nn.ReLU(), nn.Linear(32, 2))
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
+    concepts = {"question": np.array(["left", "right"])[asked.numpy()], "size": bits.mean(1).numpy() + 0.0}
+    with gp.Recorder(model, x, labels=y, concepts=concepts, out=tmp_path / "run", every=2, alarms=False) as recorder:
+        for step in range(240):
+            now = asked == 0 if step < 120 else asked >= 0  # the second is asked from half way on
+            loss = nn.functional.cross_entropy(model(x[now]), y[now])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            recorder.step(loss=loss.item())
+    run = gp.open(tmp_path / "run")
+    table = run.samples()
+    assert list(table.columns) == ["sample", "label", "concept question"]  # numbers are no labels
+    assert table["concept question"].tolist() == concepts["question"].tolist()
+    said = [reason for reason in run.transitions()["reason"] if reason.startswith("learned")]
+    assert any("of question right" in reason for reason in said)

@@ -7,13 +7,14 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import hypergeom
 
-from geophone.records import Shared
+from geophone.records import CONCEPT, Shared
 
 Mask = npt.NDArray[np.bool_]
 SECOND = "second occurrences"  # the token at the position and the right one after it came earlier in the sequence
 LEAST = 0.6  # of the samples that moved
 LEAST_LIFT = 0.25  # over the share of the others
 LEVEL = 0.001  # of the chance that as many share something, over all that was looked at
+_APART = "\0"  # between the name of a concept and its label, which may hold anything else
 _LABELS = 3  # named together at most
 _NEARLY_ALL = 0.9
 _ENOUGH = 0.8  # of the samples that moved: no further label is named then
@@ -24,10 +25,11 @@ def facts(about: pd.DataFrame, tokens: pd.DataFrame | None = None) -> dict[str, 
 
     `about` has a row per scored sample with the columns of `Run.samples` (sample, and where there are such position and
     label), `tokens` those of `Run.tokens`. Facts: "second occurrences" (the pair of the token at the position and the
-    right next one came earlier in the same sequence, as an induction head wants it: Olsson et al. 2022), and one per
-    label, by its text where there is one.
+    right next one came earlier in the same sequence, as an induction head wants it: Olsson et al. 2022), one per
+    label, by its text where there is one, and one per label of every concept that was recorded.
     """
-    found: dict[str, Mask] = {}
+    found = {f"{column}{_APART}{value}": (values == value).to_numpy() for column, values in about.items()
+             if str(column).startswith(CONCEPT) for value in sorted(values.unique())}  # fmt: skip
     if "label" not in about or about["label"].isna().all():
         return found
     labels = about["label"].to_numpy()
@@ -73,7 +75,8 @@ def shared(known: Mapping[str, Mask], own: npt.NDArray[np.intp]) -> Shared | Non
     ranked = sorted((name for name in known if name != SECOND), key=lambda name: -lift[name])
     candidates: list[tuple[tuple[str, ...], Mask]] = [((SECOND,), known[SECOND])] if SECOND in known else []
     together, named = np.zeros(total, dtype=bool), list[str]()
-    for name in ranked[:_LABELS]:
+    alike = [name for name in ranked if _noun(name) == _noun(ranked[0])]
+    for name in alike[:_LABELS]:
         if lift[name] <= 0 or together[inside].mean() >= _ENOUGH:
             break
         together, named = together | known[name], [*named, name]
@@ -103,10 +106,18 @@ def _lift(masks: Mask, inside: Mask) -> npt.NDArray[np.float64]:
     return np.zeros_like(share) if inside.all() else share - masks[..., ~inside].mean(-1)
 
 
+def _noun(name: str) -> str:
+    """What a fact is a value of: "label", "right token", or "concept " and its name."""
+    if name.startswith(CONCEPT):
+        return name.partition(_APART)[0]
+    return "right token" if name.startswith("right token ") else "label"
+
+
 def _worded(names: tuple[str, ...]) -> str:
-    """ "second occurrences", "of label 3", "of label 3 or 5"."""
+    """ "second occurrences", "of label 3", "of label 3 or 5", "of question 1"."""
     if names == (SECOND,):
         return SECOND
-    noun = "right token" if names[0].startswith("right token ") else "label"
-    values = [name.removeprefix(f"{noun} ") for name in names]
-    return f"of {noun} {', '.join(values[:-1])}{' or ' if len(values) > 1 else ''}{values[-1]}"
+    noun = _noun(names[0])
+    values = [name.removeprefix(noun).removeprefix(_APART).strip() for name in names]
+    text = f"{', '.join(values[:-1])}{' or ' if len(values) > 1 else ''}{values[-1]}"
+    return f"of {noun.removeprefix(CONCEPT)} {text}"

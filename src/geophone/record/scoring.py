@@ -16,6 +16,7 @@ from geophone.record.nested import Placed
 from geophone.record.probe import Probe
 from geophone.record.tokens import next_tokens, token_columns
 from geophone.record.what import What
+from geophone.records import CONCEPT
 from geophone.signals import (
     Concept,
     OutputSketch,
@@ -115,6 +116,14 @@ def concepts_of(what: What, samples: int) -> dict[str, Concept]:
             )
         concepts[name] = concept(values, rng=np.random.default_rng(_CONCEPT_SEED))
     return concepts
+
+
+def labelled(what: What, concepts: Mapping[str, Concept], samples: npt.NDArray[np.intp]) -> dict[str, Any]:
+    """The label of each scored sample by concept, those that are classes: what the samples of a transition share may be
+    one of these. `samples` (m,): the scored ones' places in the probe."""
+    given = {name: labels for name, labels in (what.concepts or {}).items() if concepts[name].classes is not None}
+    values = {name: np.asarray(v.detach().cpu() if isinstance(v, torch.Tensor) else v) for name, v in given.items()}
+    return {f"{CONCEPT}{name}": labels[samples].astype(str) for name, labels in values.items()}
 
 
 def scorer(output: Any, probe: Probe, mask: torch.Tensor | None, what: What, *, among: int) -> Scorer:

@@ -24,6 +24,7 @@ from geophone.record.processing import Measurement, Processed, Processing
 from geophone.record.readers import Reader, check_layers, samples_of
 from geophone.record.rooms import Rooms
 from geophone.record.schedule import Pace
+from geophone.record.scoring import labelled
 from geophone.record.transit import plain_numbers
 from geophone.record.watch import Alarm, Listener, SnapshotRing, Watch, Weights
 from geophone.record.what import What
@@ -218,7 +219,8 @@ class Session:
         if (manifest.signals, manifest.behaviour, manifest.left_out) != (signals, behaviour, plan.left_out):
             self._desk.writer.update(signals=signals, behaviour=behaviour, left_out=plan.left_out)
         if plan.scorer is not None and behaviour:
-            self._desk.writer.samples(plan.scorer.samples, plan.scorer.tokens)
+            labels = labelled(self._desk.what, plan.concepts, plan.scorer.samples["sample"])
+            self._desk.writer.samples({**plan.scorer.samples, **labels}, plan.scorer.tokens)
 
     def known(self, step: int) -> "Session":
         return self

@@ -160,8 +160,9 @@ class Run:
         return self._lists("outputs", "a probe and signals=True")
 
     def samples(self) -> pd.DataFrame:
-        """What is known of the scored samples: `sample`, its place in the probe, and where there are such its
-        `position` and `label`. Raises InputError where nothing was scored."""
+        """What is known of the scored samples: `sample`, its place in the probe, where there are such its `position`
+        and `label`, and of a concept NAME that has classes the column "concept NAME". Raises InputError where nothing
+        was scored."""
         if not self.manifest.behaviour:
             raise InputError(f"{self.name} was recorded without behaviour; pass labels= or behaviour= to the Recorder.")
         return read_table(self.folder / SAMPLES)
