@@ -64,14 +64,18 @@ def _jump(y: Series) -> Series:
 
 
 def _noise(level: Series, steps: Series) -> tuple[Series, Series]:
-    """What is left of `level` without its slow course, and its deviation around each measurement, what stands out held
-    within 3: a loss that falls steadily at first is quieter there than it is later."""
+    """What is left of `level` without its slow course, and its deviation around each measurement: a loss that falls
+    steadily at first is quieter there than it is later. The deviation is read off what lies between neighbours, of
+    which a jump is one, however long its recovery takes; what stands out is held within 3."""
     # A shock's own bump is no part of the course, nor smeared over its neighbours.
     course = median_filter(level, size=min(BUMP, len(level)), mode="nearest")
     rest = level - operators(steps, COURSE).mean @ course
-    near = 1.4826 * median_filter(np.abs(rest), size=min(BASELINE, len(rest)), mode="mirror")
-    least = max(0.1 * float(np.sqrt(np.square(rest).mean())), 1e-6 * float(np.abs(level).max()), 1e-12)
-    held = np.minimum(np.square(rest), np.square(CLIP * np.maximum(near, least)))
+    window = min(BASELINE, len(level))
+    between = np.diff(level, prepend=2 * level[0] - level[1]) / np.sqrt(2)
+    between = between - median_filter(between, size=window, mode="mirror")
+    near = 1.4826 * median_filter(np.abs(between), size=window, mode="mirror")
+    least = max(0.1 * float(np.median(near)), 1e-6 * float(np.abs(level).max()), 1e-12)
+    held = np.minimum(np.square(between), np.square(CLIP * np.maximum(near, least)))
     return rest, np.maximum(np.sqrt(operators(steps, AROUND).mean @ held), least)
 
 

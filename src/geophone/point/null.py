@@ -49,13 +49,15 @@ def redrawn_null(
     rest: Series, statistic: Callable[[Series], Series], *, apart: int, rng: np.random.Generator
 ) -> NoiseNull:
     """The null of what is left (M,) of one series, in its own deviations: noise of the same correlation from one
-    measurement to the next, whose steps are drawn from those of the series, both held within 3. A bump that is looked
-    for is spread over all of it; turned round as a block, it would be as large a jump as it is itself."""
+    measurement to the next, whose steps are drawn from those of the series, both held within 3 (robust deviations,
+    where that is more). A bump that is looked for is spread over all of it; turned round as a block, it would be as
+    large a jump as it is itself."""
     from scipy.signal import lfilter  # 26 MB, which no recording needs that only listens for alarms
 
-    held = np.clip(rest, -CLIP, CLIP)
+    most = CLIP * max(1.0, 1.4826 * float(np.median(np.abs(rest))))
+    held = np.clip(rest, -most, most)
     tie = float(np.clip(held[1:] @ held[:-1] / max(float(held @ held), 1e-12), 0.0, 0.95))
-    steps = np.clip(held[1:] - tie * held[:-1], -CLIP, CLIP)
+    steps = np.clip(held[1:] - tie * held[:-1], -most, most)
     steps = steps - steps.mean()
     return _null(lambda: statistic(lfilter([1.0], [1.0, -tie], rng.choice(steps, len(rest)))), apart)
 
