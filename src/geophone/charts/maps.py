@@ -207,12 +207,10 @@ def strip(
         inside = alt.Chart(of).transform_filter(_INSIDE.format("place", "place"))
         return inside.mark_line(**look).encode(x=x, y=y, tooltip=tips)
 
+    raw = line(source, single, strokeWidth=0.5, opacity=0.4, color=GREY)
+    smooth = line(source, mean, strokeWidth=1.8, color=GREY)
     other = [line(theirs, mean, strokeWidth=1.8, color=OTHER)] if theirs else []
-    own = (
-        line(source, single, strokeWidth=0.5, opacity=0.4, color=GREY),
-        line(source, mean, strokeWidth=1.8, color=GREY),
-    )
-    return alt.layer(own[0], *other, own[1]).properties(height=height, title=small(title))
+    return alt.layer(raw, *other, smooth).properties(height=height, title=small(title))
 
 
 def small(title: str) -> alt.TitleParams:

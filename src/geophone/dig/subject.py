@@ -117,8 +117,7 @@ def _measured(run: Run) -> Subject | None:
     texts; None for a run that was made in another way. Raises InputError where transformers is missing, StoreError
     where the revision cannot be had any more."""
     about = run.manifest.about
-    scored = run.manifest.behaviour.get("kind") == "position"
-    if about.get("source") != REVISIONS or about.get("task") != "causal-lm" or not scored:
+    if not run.manifest.of_revisions:
         return None
     last = list(about["checkpoints"].values())[-1]
     model = revisions(about["model"], [last], task="causal-lm", dtype="float32").load(last)

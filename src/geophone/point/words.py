@@ -31,10 +31,15 @@ def sentence(transition: Transition, run: RunSignals) -> str:
         )
     if "loss" in run.scalars:
         loss = filled(run.scalars["loss"])
-        old, new = (loss[int(np.abs(run.steps - step).argmin())] for step in (transition.start, transition.end))
+        old, new = loss[_ends(transition, run)]
         parts.append(f"loss went from {old:.3g} to {new:.3g}")
     parts.append(f"score {transition.score:.3f}")
     return "; ".join(parts) + "."
+
+
+def _ends(transition: Transition, run: RunSignals) -> list[int]:
+    """The measurements nearest to start and end."""
+    return [int(np.abs(run.steps - step).argmin()) for step in (transition.start, transition.end)]
 
 
 def _of_all_that_was_learned(transition: Transition, run: RunSignals) -> float:
@@ -42,7 +47,7 @@ def _of_all_that_was_learned(transition: Transition, run: RunSignals) -> float:
     if run.behaviour is None:
         return 0.0
     mean = filled(run.behaviour.skill).mean(1)
-    first, last = (int(np.abs(run.steps - step).argmin()) for step in (transition.start, transition.end))
+    first, last = _ends(transition, run)
     whole = float(mean.max() - mean.min())
     return float(mean[last] - mean[first]) / whole if whole > 0 else 0.0
 
@@ -73,7 +78,7 @@ def _meanwhile(transition: Transition, run: RunSignals) -> str:
     if run.behaviour is None:
         return "apart from what the outputs did"
     mean = filled(run.behaviour.skill).mean(1)
-    old, new = (float(mean[int(np.abs(run.steps - step).argmin())]) for step in (transition.start, transition.end))
+    old, new = mean[_ends(transition, run)].tolist()
     noise = 1.4826 * float(np.median(np.abs(np.diff(mean)))) / np.sqrt(2)
     if abs(new - old) <= max(STILL * float(mean.max() - mean.min()), 4 * noise):
         return "while behaviour did not move"

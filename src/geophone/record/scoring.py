@@ -109,7 +109,7 @@ def concepts_of(what: What, samples: int) -> dict[str, Concept]:
     """The concepts of `what`, ready to be read. Raises InputError for one that is not a label for each sample."""
     concepts: dict[str, Concept] = {}
     for name, labels in (what.concepts or {}).items():
-        values = np.asarray(labels.detach().cpu() if isinstance(labels, torch.Tensor) else labels)
+        values = _values(labels)
         if values.shape != (samples,):
             raise InputError(
                 f"concept {name!r} has shape {values.shape}; give one label for each of {samples} samples."
@@ -121,9 +121,13 @@ def concepts_of(what: What, samples: int) -> dict[str, Concept]:
 def labelled(what: What, concepts: Mapping[str, Concept], samples: npt.NDArray[np.intp]) -> dict[str, Any]:
     """The label of each scored sample by concept, those that are classes: what the samples of a transition share may be
     one of these. `samples` (m,): the scored ones' places in the probe."""
-    given = {name: labels for name, labels in (what.concepts or {}).items() if concepts[name].classes is not None}
-    values = {name: np.asarray(v.detach().cpu() if isinstance(v, torch.Tensor) else v) for name, v in given.items()}
-    return {f"{CONCEPT}{name}": labels[samples].astype(str) for name, labels in values.items()}
+    given = {name: _values(labels) for name, labels in (what.concepts or {}).items()}
+    return {f"{CONCEPT}{name}": labels[samples].astype(str) for name, labels in given.items()
+            if concepts[name].classes is not None}  # fmt: skip
+
+
+def _values(labels: Any) -> npt.NDArray[Any]:
+    return np.asarray(labels.detach().cpu() if isinstance(labels, torch.Tensor) else labels)
 
 
 def scorer(output: Any, probe: Probe, mask: torch.Tensor | None, what: What, *, among: int) -> Scorer:

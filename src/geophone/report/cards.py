@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from geophone.charts.theme import plain
 from geophone.findings import moments as said
 from geophone.findings import transitions as happenings
-from geophone.records import REVISIONS, Transition
+from geophone.records import Transition
 from geophone.report.sources import RunTables, Sources
 from geophone.store.dig import Dig
 from geophone.store.run import Run
@@ -50,8 +50,7 @@ def cards(row: Mapping[Hashable, Any], measured: RunTables, sources: Sources) ->
 
 def _subject(run: Run) -> str:
     """What a dig of a run of one's own has to be told: how its network is built, and what to show it."""
-    about = run.manifest.about
-    known = about.get("experiment") is not None or (about.get("source") == REVISIONS and run.has_tokens)
+    known = run.manifest.about.get("experiment") is not None or run.manifest.of_revisions
     return "" if known else " --model MODULE:FUNCTION --data MODULE:FUNCTION"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ConfigDict, Field, field_validator
 
 from geophone.errors import StoreError
-from geophone.records import Layer
+from geophone.records import REVISIONS, Layer
 from geophone.store.documents import Document, read_document, write_document
 from geophone.store.formats import manifest_of_format_1
 from geophone.store.places import RUN
@@ -81,6 +81,12 @@ class Manifest(Document):
             if kind is int and (about.get(key) or 0) < 0:
                 raise ValueError(f"{key} is {about[key]}, less than 0")
         return about
+
+    @property
+    def of_revisions(self) -> bool:
+        """Whether it is of revisions of a language model whose tokens were scored: network and data are known then."""
+        scored = self.behaviour.get("kind") == "position"
+        return self.about.get("source") == REVISIONS and self.about.get("task") == "causal-lm" and scored
 
     @classmethod
     def former(cls, raw: dict[str, Any]) -> dict[str, Any]:
