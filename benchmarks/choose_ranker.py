@@ -30,6 +30,7 @@ from geophone.prove.targeting import Moments, listed, recall
 from geophone.prove.trials import BEHAVIOUR, GROUPS, TrialRun, read_run
 
 KERNELS = (Kernel("step", 2.0), Kernel("step", 4.0), Kernel("log", 0.05))
+HIDDEN_KERNELS = (Kernel("step", 1.0), *KERNELS)
 PARTS = ("mean_skill", "rising_skill", "skill_components", "votes", "steepest", "quanta", "output_components",
          "output_speed", "concentration")  # fmt: skip
 SCALARS = {
@@ -62,15 +63,16 @@ def behaviour_parts(run: RunSignals) -> dict[str, np.ndarray]:
 
 
 def hidden_parts(run: RunSignals) -> dict[str, np.ndarray]:
+    """Every part of a hidden transition's score, over its greatest value, in logarithms."""
     parts: dict[str, np.ndarray] = {}
     for signal in LAYERED:
         values = run.layered(signal)
         columns = [] if values is None else [i for i in range(len(run.layers)) if (values[:, i] > 0).any()]
-        for width in (1.0, 2.0, 4.0) if columns else ():
-            levels = scores.layer_levels(run, signal, Kernel("step", width), columns)
-            for pool in ("mean", "max"):
+        for kernel in HIDDEN_KERNELS if columns else ():
+            levels = scores.layer_levels(run, signal, kernel, columns)
+            for pool in ("mean", "max", "contrast"):
                 pooled = scores.scaled(scores.over_layers(levels, pool))
-                parts[f"{signal}/{width:g} {pool}"] = np.log(pooled + scores.SMALL)
+                parts[f"{name(signal, kernel)} {pool}"] = np.log(pooled + scores.SMALL)
     return parts
 
 
@@ -125,9 +127,10 @@ def learned_table(runs: Sequence[TrialRun], most: int, rows: int) -> None:
 
 def hidden_table(runs: Sequence[TrialRun], rows: int) -> None:
     parts = [hidden_parts(run.signals) for run in runs]
+    frozen = tuple(f"{name(part.signal, part.kernel)} {part.pool}" for part in frozen_rule().hidden)
     table = []
-    for size in (1, 2):
-        for chosen in combinations(parts[0], size):
+    for size in (1, 2, len(frozen)):
+        for chosen in [frozen] if size == len(frozen) else combinations(parts[0], size):
             found = [
                 moments(np.mean([p[c] for c in chosen], axis=0), r.signals, 0.0)
                 for p, r in zip(parts, runs, strict=True)

@@ -62,16 +62,29 @@ def test_a_bump_is_at_least_half_of_its_peak_between_its_ends():
 
 
 def test_a_rise_goes_from_a_tenth_to_nine_tenths_of_its_change():
+    """From the lowest before it to the highest behind it, within the bounds."""
     for y, index, others in curves():
         low, high = valleys(y, index, others)
         if low == high:
             continue
-        share = [(v - y[low]) / (y[high] - y[low]) for v in y]
-        left = next((k for k in range(index, low - 1, -1) if share[k] <= 0.1), low)
-        right = next((k for k in range(index, high + 1) if share[k] >= 0.9), high)
+        bottom = min(range(low, index + 1), key=lambda k: (y[k], k))
+        top = max(range(index, high + 1), key=lambda k: (y[k], -k))
+        if y[top] == y[bottom]:
+            assert rise_stretch(y, index, (low, high)) == Stretch(low, index, high)
+            continue
+        share = [(v - y[bottom]) / (y[top] - y[bottom]) for v in y]
+        left = next(k for k in range(index, low - 1, -1) if share[k] <= 0.1)
+        right = next(k for k in range(index, high + 1) if share[k] >= 0.9)
         assert rise_stretch(y, index, (low, high)) == Stretch(left, index, right)
     flat = np.ones(9)
     assert rise_stretch(flat, 4, (2, 6)) == Stretch(2, 4, 6) and rise_stretch(flat, 4, (4, 4)) == Stretch(4, 4, 4)
+
+
+def test_neither_a_dip_before_a_rise_nor_a_fall_behind_it_is_a_part_of_it():
+    y = np.concatenate(
+        [np.full(10, 0.5), np.full(10, 0.2), np.linspace(0.2, 0.9, 11), np.full(10, 0.9), np.full(9, 0.6)]
+    )
+    assert rise_stretch(y, 25, (0, 49)) == Stretch(20, 25, 30)  # of the net change it had done nine tenths at once
 
 
 @pytest.mark.parametrize("stretch", [Stretch(0, 1, 2), Stretch(4, 9, 20), Stretch(50, 58, 59)])
@@ -84,16 +97,21 @@ def test_edges_are_medians_of_three_and_samples_means_of_five(stretch):
     assert edges(course, stretch) == (pytest.approx(np.median(before)), pytest.approx(np.median(after)))
     if len(values) < 88:
         return  # fewer measurements are read over fewer
+
+    def read(sample, low, high):
+        old = np.mean([values[k, sample] for k in range(low - 4, low + 1) if k >= 0])
+        new = np.mean([values[k, sample] for k in range(high, high + 5) if k < len(values)])
+        return [old, new, new - old]
+
     table = sample_table(Behaviour(values), stretch, 1).set_index("sample")
     low = max(min(stretch.start, stretch.peak - 8), 0)
     high = min(max(stretch.stop, stretch.peak + 8), len(values) - 1)
     for sample in range(values.shape[1]):
-        old = np.mean([values[k, sample] for k in range(low - 4, low + 1) if k >= 0])
-        new = np.mean([values[k, sample] for k in range(high, high + 5) if k < len(values)])
-        assert table.loc[sample].tolist() == pytest.approx([old, new, new - old])
+        assert table.loc[sample].tolist() == pytest.approx(read(sample, stretch.start, stretch.stop))
     for sign, falling, first in ((1, False, True), (-1, False, False), (1, True, False), (-1, True, True)):
-        order = sample_table(Behaviour(values, falling), stretch, sign)["change"]
-        assert order.is_monotonic_decreasing if first else order.is_monotonic_increasing
+        order = sample_table(Behaviour(values, falling), stretch, sign)["sample"]
+        wide = np.array([read(sample, low, high)[2] for sample in order])
+        assert (np.diff(wide) <= 0).all() if first else (np.diff(wide) >= 0).all()
 
 
 def test_a_shock_is_the_loss_over_two_measurements_above_the_eight_before():
@@ -372,7 +390,7 @@ def test_a_run_whose_behaviour_never_moves_has_no_pace_and_no_threshold():
 def test_parts_that_cannot_be_joined_pooled_or_read_are_said():
     with pytest.raises(InputError, match="joined by 'log' or 'mean'; got 'sum'"):
         scores.joined([np.ones(3)], "sum")
-    with pytest.raises(InputError, match="pooled by 'mean' or 'max'; got 'sum'"):
+    with pytest.raises(InputError, match="pooled by 'mean', 'max' or 'contrast'; got 'sum'"):
         scores.over_layers(np.ones((3, 2)), "sum")
     with pytest.raises(InputError, match=r"an axis \(step or log\) and a width above 0; got Kernel"):
         Kernel("step", 0.0)

@@ -39,7 +39,10 @@ END = "12.3 times the run's own noise; score 0.250."
     [
         ({}, f"{ROSE} {WHEN}; {END}"),
         ({"size": NAN}, f"{ROSE} {WHEN}; score 0.250."),
-        ({"kind": "concept", "concept": "colour", "own": 0}, f"colour became readable {WHEN}; {END}"),
+        (
+            {"kind": "concept", "concept": "colour", "own": 0},
+            f"colour became readable between steps 20 and 50, half of it by 30; {END}",
+        ),
         ({"kind": "shock", "signals": ("gradient_norm",)}, f"shock: gradient norm jumped up {WHEN}; {END}"),
         ({"kind": "hidden", "signals": ("readable_gain", "update_norm")},
          f"hidden: readable gain and update norm rose apart from what the outputs did {WHEN}; {END}"),
@@ -133,8 +136,8 @@ def test_what_defines_a_target_is_what_its_controls_are_quiet_in():
 @pytest.mark.parametrize(
     "low, high, falling, said",
     [
-        (0.5, 0.5, False, "while behaviour did not move"),
-        (0.5, 0.505, False, "while behaviour did not move"),
+        (0.5, 0.5, False, "while mean behaviour did not move"),
+        (0.5, 0.505, False, "while mean behaviour did not move"),
         (0.5, 0.75, False, "apart from what was learned or lost (mean behaviour went from 0.5 to 0.75)"),
         (2.0, 1.5, True, "apart from what was learned or lost (mean behaviour went from 2 to 1.5)"),
     ],

@@ -20,9 +20,12 @@ from geophone.records import Transition
 
 Series = npt.NDArray[np.float64]
 NEAR = 5  # measurements
+STILL = 1e-6  # of a change of kernel alignment, less than which is rounding
 LEAST_CHANGE = 0.3  # directions over the samples that came; less is not worth digging, however clear
+READABLE = ("readable_gain", FADED)  # signals whose unit is directions
 LEAST_FADED = 1.0  # directions that went and were not replaced
 AROUND = Kernel("step", 24.0)  # of which the noise of a loss is that of one place
+SCALES = (Kernel("step", 2.0), Kernel("step", 4.0))  # over which what stands out of the noise is read
 BUMP = 21  # measurements, of which a shock takes less than half
 AHEAD, BEHIND = 2, 8  # measurements whose loss is compared for a shock
 
@@ -82,7 +85,7 @@ def _noise(level: Series, steps: Series) -> tuple[Series, Series]:
 def hidden_transitions(scene: Scene, learned: Sequence[Transition], yields: dict[str, float]) -> list[Transition]:
     """What became readable in a layer, best first, then what no longer is, each where behaviour (`learned`: its listed
     transitions) does not move: not within 5 measurements of a peak of it, nor between its start and end. A rise that
-    the run begins with, from its first measurement on, is the initial transient's."""
+    begins within the first 5 measurements is the initial transient's."""
     came = _changes(scene, scene.rule.hidden, LEAST_CHANGE, learned, yields)
     went = _changes(scene, scene.rule.faded, LEAST_FADED, learned, yields)
     strong = [t.index for t in came if t.listed]
@@ -94,18 +97,19 @@ def _changes(
 ) -> list[Transition]:
     run = scene.run
     score = layer_score(run, parts)
-    if score is None:
+    told = [part for part in parts if part.signal in READABLE and columns_of(run, part)]
+    if score is None or not told:
         return []
     standing, null = _standing(scene, parts)
     yields["hidden"] = yields.get("hidden", 0.0) + null.yields
-    most = np.max([_net(run, part) for part in parts if columns_of(run, part)], axis=0)
+    most = np.max([_net(run, part) for part in told], axis=0)
     moments = scene.moments(score)
     listing = []
     for i in moments:
         if any(abs(int(i) - t.index) <= NEAR or t.start <= run.steps[i] <= t.end for t in taken):
             continue
         bounds = valleys(score, int(i), moments)
-        if bounds[0] == 0:  # nothing is lower before it: it is the crest of what the run begins with
+        if bounds[0] < FIRST:  # it is the crest of what the run begins with
             continue
         size = float(standing[max(0, i - 2) : i + 3].max())
         strength = ratio(size, null.threshold)
@@ -113,7 +117,7 @@ def _changes(
         large = float(most[max(0, i - 2) : i + 3].max()) >= least
         listing.append(
             replace(
-                described(scene, bump_stretch(score, int(i), bounds), score),
+                described(scene, bump_stretch(score, int(i), bounds), score, gained=parts == scene.rule.hidden),
                 kind="hidden",
                 size=size,
                 strength=strength,
@@ -135,18 +139,23 @@ def _net(run: RunSignals, part: LayerPart) -> Series:
 
 
 def _standing(scene: Scene, parts: Sequence[LayerPart]) -> tuple[Series, NoiseNull]:
-    """How far the layer that stands out most lies above its own course, in its robust deviations, and its null."""
-    rest = np.concatenate([_rest(scene.run, part) for part in parts if columns_of(scene.run, part)], axis=1)
-    mean = operators(scene.run.steps, Kernel("step", 2.0)).mean
+    """How far the layer that stands out most lies above its own course, over 2 and 4 measurements, in units of what its
+    own noise makes of that, and its null. A part that is the mean of all layers tells no layer from the others, and is
+    no evidence here."""
+    these = [part for part in parts if part.pool != "mean" and columns_of(scene.run, part)]
+    rest = np.concatenate([_rest(scene.run, part) for part in these], axis=1)
+    means = [operators(scene.run.steps, kernel).mean for kernel in SCALES]
+    usual = [np.sqrt(np.square(mean).sum(1, keepdims=True)) for mean in means]
 
     def statistic(y: Series) -> Series:
-        return (mean @ y).max(1)
+        return np.max([(mean @ y / size).max(1) for mean, size in zip(means, usual, strict=True)], axis=0)
 
     return statistic(rest), noise_null(rest, statistic, apart=scene.apart, rng=scene.rng)
 
 
 def _rest(run: RunSignals, part: LayerPart) -> Series:
-    logs = np.log(scores.layer_levels(run, part.signal, Kernel("step", 0.3), columns_of(run, part)))
+    levels = scores.layer_levels(run, part.signal, Kernel("step", 0.3), columns_of(run, part))
+    logs = np.log(scores.contrast(levels) if part.pool == "contrast" else levels)
     rest = logs - median_filter(logs, size=(min(BASELINE, len(logs)), 1), mode="nearest")
     noise = 1.4826 * np.median(np.abs(rest), axis=0)
     return rest / np.maximum(np.maximum(noise, 0.1 * np.sqrt(np.square(rest).mean(0))), 1e-6)
@@ -172,7 +181,7 @@ def shock_transitions(scene: Scene, risen: Sequence[Transition], yields: dict[st
         strength = ratio(size, null.threshold)
         listing.append(
             replace(
-                described(scene, stretch, score),
+                described(scene, stretch, score, gained=False),
                 kind="shock",
                 size=size,
                 strength=strength,
@@ -185,9 +194,11 @@ def shock_transitions(scene: Scene, risen: Sequence[Transition], yields: dict[st
 
 def transient(scene: Scene) -> list[Transition]:
     """The first reorganisation: from the first measurement until the layers (or behaviour) have slowed to a quarter, or
-    over the first 5 measurements where that takes more than a tenth of the run."""
+    over the first 5 measurements where that takes more than a tenth of the run. None where nothing moves at all."""
     run = scene.run
     if run.layers and "cka_change_1" in run.series:
+        if np.nanmax(run.series["cka_change_1"], initial=0.0) <= STILL:
+            return []
         speed = scores.layer_levels(run, "cka_change_1", Kernel("step", 0.5), range(len(run.layers))).mean(1)
         signals = ("cka_change_1",)
     else:
@@ -196,6 +207,8 @@ def transient(scene: Scene) -> list[Transition]:
             return []
         speed, signals = moving, ("behaviour",) if run.behaviour else ("outputs",)
     peak = int(speed[:FIRST].argmax())
+    if speed[peak] <= 0:
+        return []
     slow = np.flatnonzero(speed[peak : peak + FIRST + len(run) // 10] <= speed[peak] / 4)
     stop = peak + int(slow[0]) if len(slow) else FIRST
     first = described(scene, Stretch(0, peak, stop), speed)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy.ndimage import median_filter
 
 from geophone.point.rule import LayerPart
-from geophone.point.score import SMALL, layer_levels, scaled
+from geophone.point.score import SMALL, by_layer, layer_levels
 from geophone.point.signals import RunSignals
 from geophone.records import LayerShare
 from geophone.signals import ADDED
@@ -16,6 +16,7 @@ Series = npt.NDArray[np.float64]
 BASELINE = 61
 STANDS_OUT = 3.0
 NEAR = 3
+GAIN = "readable_gain"
 _TINY = 1e-300
 
 
@@ -50,20 +51,26 @@ class LayerMap:
                 continue
             levels = layer_levels(run, part.signal, part.kernel, columns)
             place = [self.names.index(run.layers[i].removesuffix(ADDED)) for i in columns]
-            ranking[k][:, place] = np.log(scaled(levels) + SMALL)
+            ranking[k][:, place] = np.log(by_layer(levels) + SMALL)
             standing[k][:, place] = excess(levels)
-        self._ranking, self._standing = _mean(ranking), np.fmax.reduce(standing, axis=0) if len(parts) else ranking
+        self._gained = _mean(ranking)
+        # A layer in which something is lost gains nothing, and would come last by what it gains.
+        rest = ranking[[k for k, part in enumerate(parts) if part.signal != GAIN]]
+        self._changed = _mean(rest) if np.isfinite(rest).any() else self._gained
+        self._standing = np.fmax.reduce(standing, axis=0) if len(parts) else ranking
 
-    def layers(self, index: int, start: int, stop: int) -> tuple[LayerShare, ...]:
+    def layers(self, index: int, start: int, stop: int, *, gained: bool = True) -> tuple[LayerShare, ...]:
         """The layers that took part around measurement `index`, within measurements `start` to `stop`: the one that did
-        most, and those that stand out of their own course by 3 robust deviations. Empty where no layer was recorded."""
-        if not self.names or not np.isfinite(self._ranking).any():
+        most, and those that stand out of their own course by 3 robust deviations. `gained`: whether something came to
+        be, so that what a layer gained counts. Empty where no layer was recorded."""
+        ranking = self._gained if gained else self._changed
+        if not self.names or not np.isfinite(ranking).any():
             return ()
         near = slice(max(0, index - NEAR), index + NEAR + 1)
         wide = slice(max(0, min(start, index - NEAR)), max(stop, index + NEAR) + 1)
-        did = np.exp(np.nan_to_num(self._ranking[near], nan=-np.inf).max(0))
+        did = np.exp(np.nan_to_num(ranking[near], nan=-np.inf).max(0))
         standing = np.nan_to_num(self._standing[wide], nan=-np.inf)
-        part = (standing.max(0) >= STANDS_OUT) & np.isfinite(self._ranking).any(0)
+        part = (standing.max(0) >= STANDS_OUT) & np.isfinite(ranking).any(0)
         part[int(did.argmax())] = True
         shares = did / did.sum()
         when = wide.start + _middles(standing)

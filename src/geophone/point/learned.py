@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from geophone.point import score as scores
 from geophone.point.kernels import Kernel, operators
 from geophone.point.null import NoiseNull, noise_null
 from geophone.point.rule import Rule, ScorePart
-from geophone.point.scene import MEAN, Scene, described, edges, ratio
+from geophone.point.scene import FIRST, MEAN, Scene, described, edges, ratio
 from geophone.point.shared import shared
 from geophone.point.signals import Behaviour, RunSignals, filled
 from geophone.point.stretch import (
@@ -20,6 +21,7 @@ from geophone.point.stretch import (
     moved,
     rise_stretch,
     sample_table,
+    steepest,
     valleys,
 )
 from geophone.records import Transition
@@ -29,6 +31,8 @@ Series = npt.NDArray[np.float64]
 PACES = (Kernel("step", 4.0), Kernel("step", 8.0), Kernel("step", 16.0))
 TINY = 1e-9
 COURSE = Kernel("step", 16.0)  # what is slower than this is no transition
+DIP = 0.25  # of the range of mean behaviour, less than which is not lost where it is soon there again
+TOGETHER = 1.645  # standard errors, which one of twenty means of samples that drift comes to
 _PARTS = {
     function.__name__: function
     for function in (
@@ -76,32 +80,47 @@ def _rises(scene: Scene, behaviour: Behaviour, kind: str, strength: Series) -> l
     course = operators(run.steps, Kernel("step", 2.0)).mean @ values.mean(1)
     whole = float(course.max() - course.min())
     moments = scene.moments(score)
-    listing = []
+    listing: list[Transition] = []
+    at_first: list[Transition] = []
     for i in moments:
         did = moved(run, values, int(i))
-        low, high = around(int(i), len(run))
         left, right = valleys(score, int(i), moments)
-        if did.sign < 0:
+        if not did.rising:
             continue
-        stretch = rise_stretch(did.curve, int(i), (max(left, 2 * low - int(i)), min(right, 2 * high - int(i))))
+        low, high = around(int(i), len(run))
+        bounds = max(left, 2 * low - int(i)), min(right, 2 * high - int(i))
+        stretch = rise_stretch(did.curve, steepest(run, did.curve, int(i), bounds), bounds)
         share = float(score[left : right + 1].sum() / score.sum())
         strong = float(strength[max(0, i - 2) : i + 3].max())
-        enough = kind == "learned" or abs(float(course[high] - course[low])) >= scene.rule.share * whole
-        listing.append(
+        lasting = float(course[high] - course[low]) >= scene.rule.share * whole
+        deep = float(course[stretch.stop] - course[stretch.start]) >= DIP * whole
+        table = sample_table(behaviour, stretch, 1 if kind == "learned" else -1)
+        (at_first if left < FIRST else listing).append(
             replace(
-                described(scene, stretch, score),
+                described(scene, stretch, score, gained=kind == "learned"),
                 kind=kind,
+                score=float(score[i]),
                 share=share,
                 strength=strong,
                 size=ratio(float(did.curve[stretch.stop] - did.curve[stretch.start]), did.noise),
-                listed=strong > 1 and share >= scene.rule.share and enough,
+                listed=strong > 1
+                and share >= scene.rule.share
+                and _together(run, table) > TOGETHER
+                and (kind == "learned" or lasting or deep),
                 own=len(did.own),
                 shared=shared(behaviour.facts, did.own),
                 signals=("behaviour",),
-                samples=sample_table(behaviour, stretch, 1 if kind == "learned" else -1),
+                samples=table,
             )
         )
-    return listing
+    return listing + at_first
+
+
+def _together(run: RunSignals, table: pd.DataFrame) -> float:
+    """How much the samples rise on average (`run` as it is looked at), in standard errors of that mean: where answers
+    drift and nothing is learned, as many fall."""
+    rise = table["change"].to_numpy() * (-1 if run.behaviour and run.behaviour.falling else 1)
+    return ratio(float(rise.mean()), float(rise.std()) / np.sqrt(len(rise)))
 
 
 def _outputs(scene: Scene, yields: dict[str, float]) -> list[Transition]:
@@ -124,7 +143,7 @@ def _outputs(scene: Scene, yields: dict[str, float]) -> list[Transition]:
         fallen = _collapsed(run, stretch)
         listing.append(
             replace(
-                described(scene, stretch, score),
+                described(scene, stretch, score, gained=not fallen),
                 kind="lost" if fallen else "learned",
                 share=share,
                 strength=ratio(speed, null.threshold),

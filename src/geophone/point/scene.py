@@ -44,8 +44,9 @@ def ratio(value: float, over: float) -> float:
     return value / over if over > 0 else (float("inf") if value > 0 else 0.0)
 
 
-def described(scene: Scene, stretch: Stretch, score: Series) -> Transition:
-    """What every kind has: where it lies, its layers, and the headline dimensions of the layer that is named."""
+def described(scene: Scene, stretch: Stretch, score: Series, *, gained: bool = True) -> Transition:
+    """What every kind has: where it lies, its layers (`gained` as for `LayerMap.layers`), and the headline dimensions
+    of the layer that is named."""
     run = scene.run
     blank = Transition(
         run=run.name,
@@ -59,7 +60,7 @@ def described(scene: Scene, stretch: Stretch, score: Series) -> Transition:
         strength=float("nan"),
         share=float("nan"),
         listed=False,
-        layers=scene.layers.layers(stretch.peak, stretch.start, stretch.stop),
+        layers=scene.layers.layers(stretch.peak, stretch.start, stretch.stop, gained=gained),
     )
     return replace(blank, dimensions=_moves(run, blank.named.layer if blank.named else "", stretch))
 

@@ -18,6 +18,7 @@ Series = npt.NDArray[np.float64]
 SMALL = 0.01
 COMPONENTS = 4
 QUANTA, UPDATES = 8, 150
+FAINT = 0.1
 _TINY = 1e-300
 
 
@@ -175,8 +176,17 @@ def contrast(levels: Series) -> Series:
 
 
 def over_layers(levels: Series, pool: str) -> Series:
-    """One series of several layers, each over its own greatest value: their "mean" or their "max"."""
-    if pool not in ("mean", "max"):
-        raise InputError(f"layers are pooled by 'mean' or 'max'; got {pool!r}.")
-    own = scaled(levels)
+    """One series of several layers, each as by `by_layer`: their "mean", their "max", or the greatest
+    "contrast" of one with what all of them do."""
+    if pool not in ("mean", "max", "contrast"):
+        raise InputError(f"layers are pooled by 'mean', 'max' or 'contrast'; got {pool!r}.")
+    own = by_layer(contrast(levels) if pool == "contrast" else levels)
     return own.mean(1) if pool == "mean" else own.max(1)
+
+
+def by_layer(levels: Series) -> Series:
+    """Every layer's levels (M, L) over its own greatest, or over a tenth of the greatest of all layers where its own is
+    less: a layer in which hardly anything ever happens is not scaled up to those in which something does."""
+    most = levels.max(0, initial=0.0)
+    most = np.maximum(most, FAINT * most.max(initial=0.0))
+    return levels / np.where(most > 0, most, 1.0)

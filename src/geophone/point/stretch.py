@@ -13,6 +13,7 @@ Series = npt.NDArray[np.float64]
 REACH = 8  # measurements on each side over which a change is read
 SHARE_OF_RUN = 0.05  # or this part of the elapsed run, where that is more: later transitions are slower
 SMOOTH = Kernel("step", 2.0)
+PACE = Kernel("step", 4.0)
 EARLY, LATE = 0.1, 0.9
 AROUND = 5
 
@@ -47,16 +48,18 @@ def valleys(score: Series, index: int, others: npt.NDArray[np.intp]) -> tuple[in
 
 
 def rise_stretch(curve: Series, index: int, bounds: tuple[int, int]) -> Stretch:
-    """From the last measurement before `index` at which `curve` has done a tenth of its change between `bounds` to the
-    first behind it at which it has done nine tenths."""
+    """From the last measurement before `index` at which `curve` has done a tenth of its rise to the first behind it at
+    which it has done nine tenths. The rise is from its lowest within `bounds` up to `index` to its highest from there
+    on, so that neither a fall before it nor one behind it is taken for a part of it."""
     low, high = bounds
-    change = curve[high] - curve[low]
-    if low == high or abs(change) < 1e-12:
+    bottom, top = low + int(curve[low : index + 1].argmin()), index + int(curve[index : high + 1].argmax())
+    change = curve[top] - curve[bottom]
+    if change < 1e-12:
         return Stretch(low, index, high)
-    done = (curve - curve[low]) / change
-    early = np.flatnonzero(done[low : index + 1] <= EARLY)
-    late = np.flatnonzero(done[index : high + 1] >= LATE)
-    return Stretch(low + int(early[-1]) if len(early) else low, index, index + int(late[0]) if len(late) else high)
+    done = (curve - curve[bottom]) / change
+    early = np.flatnonzero(done[bottom : index + 1] <= EARLY)
+    late = np.flatnonzero(done[index : top + 1] >= LATE)
+    return Stretch(bottom + int(early[-1]), index, index + int(late[0]))
 
 
 def bump_stretch(score: Series, index: int, bounds: tuple[int, int]) -> Stretch:
@@ -71,42 +74,57 @@ def bump_stretch(score: Series, index: int, bounds: tuple[int, int]) -> Stretch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moved:
-    """What a transition did to behaviour: `sign` is 1 where its samples rose in skill and -1 where they fell, `own` are
-    their places, `curve` (M,) their mean skill, smoothed, `noise` how far its single measurements lie from that."""
+    """What a rise of mean skill did: `rising` says whether it rises there at all, `own` are the places of the samples
+    that it moved, `curve` (M,) their mean skill, smoothed, `noise` how far its single measurements lie from that."""
 
-    sign: int
+    rising: bool
     own: npt.NDArray[np.intp]
     curve: Series
     noise: float
 
 
 def moved(run: RunSignals, skill: Series, index: int) -> Moved:
-    """The samples that the change at `index` moved by at least half as much as those that it moved most."""
+    """The samples that the rise of `skill` (M, n) at `index` moved by at least half as much as those that it moved
+    most, from the lowest mean within reach before it to the highest behind it."""
     smooth = operators(run.steps, SMOOTH).mean @ skill
     low, high = around(index, len(run))
-    change = smooth[high] - smooth[low]
-    sign = 1 if change.sum() >= 0 else -1
-    most = np.quantile(sign * change, 0.98)
-    own = np.flatnonzero(sign * change >= 0.5 * most) if most > 0 else np.arange(len(change))
+    mean = smooth.mean(1)
+    bottom, top = low + int(mean[low : index + 1].argmin()), index + int(mean[index : high + 1].argmax())
+    change = smooth[top] - smooth[bottom]
+    most = np.quantile(change, 0.98)
+    own = np.flatnonzero(change >= 0.5 * most) if most > 0 else np.arange(len(change))
     curve = smooth[:, own].mean(1)
-    return Moved(sign, own, curve, 1.4826 * float(np.median(np.abs(skill[:, own].mean(1) - curve))))
+    noise = 1.4826 * float(np.median(np.abs(skill[:, own].mean(1) - curve)))
+    return Moved(bool(operators(run.steps, PACE).slope[index] @ mean > 0), own, curve, noise)
+
+
+def steepest(run: RunSignals, curve: Series, index: int, bounds: tuple[int, int]) -> int:
+    """The measurement within `bounds` and within reach of `index` at which `curve` rises fastest; `index` itself where
+    that is at an end of them, since it is another rise that goes on there."""
+    low, high = around(index, len(run))
+    low, high = max(low, bounds[0]), min(high, bounds[1])
+    fastest = low + int((operators(run.steps, SMOOTH).slope[low : high + 1] @ curve).argmax())
+    return fastest if low < fastest < high else index
 
 
 def sample_table(behaviour: Behaviour, stretch: Stretch, sign: int) -> pd.DataFrame:
     """sample, before, after and change of every scored sample, in the units that were recorded; those that moved most
     in the transition's own direction first (`sign` 1: skill rose).
 
-    before is the mean of the 5 measurements up to the start, or up to 8 before the peak where that is earlier; after
-    that of the 5 from the end on, or from 8 behind the peak: single measurements are too noisy to tell them apart by.
-    In runs of fewer than 88 measurements, fewer in proportion.
+    before is the mean of the 5 measurements up to the start, after that of the 5 from the end on: single ones are
+    noisy. The order is that of a wider change, from 8 measurements before the peak to 8 behind it, or from start to end
+    where they lie farther apart: it tells samples apart better than it says how far they moved meanwhile. In runs of
+    fewer than 88 measurements, of fewer in proportion.
     """
     values = filled(behaviour.values)
     far, some = (round(fitted(size, len(values), least=least)) for size, least in ((REACH, 2.0), (AROUND, 1.0)))
-    low = max(min(stretch.start, stretch.peak - far), 0)
-    high = min(max(stretch.stop, stretch.peak + far), len(values) - 1)
-    before = values[max(0, low - some + 1) : low + 1].mean(0)
-    after = values[high : high + some].mean(0)
-    change = after - before
+
+    def change(low: int, high: int) -> tuple[Series, Series]:
+        return values[max(0, low - some + 1) : low + 1].mean(0), values[high : high + some].mean(0)
+
+    before, after = change(stretch.start, stretch.stop)
+    low, high = min(stretch.start, stretch.peak - far), max(stretch.stop, stretch.peak + far)
+    old, new = change(max(low, 0), min(high, len(values) - 1))
     direction = -sign if behaviour.falling else sign
-    table = pd.DataFrame({"sample": np.arange(len(change)), "before": before, "after": after, "change": change})
-    return table.iloc[np.argsort(-direction * change, kind="stable")].reset_index(drop=True)
+    data = {"sample": np.arange(len(old)), "before": before, "after": after, "change": after - before}
+    return pd.DataFrame(data).iloc[np.argsort(-direction * (new - old), kind="stable")].reset_index(drop=True)

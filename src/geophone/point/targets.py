@@ -69,7 +69,8 @@ def activity_of(run: RunSignals, transition: Transition, rule: Rule) -> Series:
     """How fast the signals that define `transition` move at every measurement: its own samples' behaviour, the outputs,
     the layers, or the loss."""
     if transition.kind in ("learned", "lost") and run.behaviour is not None:
-        curve = moved(run, skill(run), transition.index).curve
+        turn = 1.0 if transition.kind == "learned" else -1.0
+        curve = moved(run, turn * skill(run), transition.index).curve
         return np.abs(operators(run.steps, Kernel("step", 2.0)).slope @ curve)
     if transition.kind == "concept":
         column = run.layers.index(transition.layers[0].layer)

@@ -12,8 +12,9 @@ MUCH = 0.25  # of what was learned, which the transient should not hide
 def sentence(transition: Transition, run: RunSignals) -> str:
     """What happened, on what, where, how large, and what the loss did: the numbers are those of the recorded series
     between the transition's start and end, and the score is the one that it is ranked by."""
+    middle = "half of it by" if transition.kind == "concept" else "fastest at"
     parts = [
-        f"{_what(transition, run)} between steps {transition.start} and {transition.end}, fastest at {transition.peak}"
+        f"{_what(transition, run)} between steps {transition.start} and {transition.end}, {middle} {transition.peak}"
     ]
     if transition.shared is not None:
         parts.append(str(transition.shared))
@@ -81,7 +82,7 @@ def _meanwhile(transition: Transition, run: RunSignals) -> str:
     old, new = mean[_ends(transition, run)].tolist()
     noise = 1.4826 * float(np.median(np.abs(np.diff(mean)))) / np.sqrt(2)
     if abs(new - old) <= max(STILL * float(mean.max() - mean.min()), 4 * noise):
-        return "while behaviour did not move"
+        return "while mean behaviour did not move"
     if run.behaviour.falling:
         old, new = -old, -new
     return f"apart from what was learned or lost (mean behaviour went from {old:.2g} to {new:.2g})"
