@@ -19,13 +19,13 @@ from geophone.prove.tables import (
     verdict,
     verdict_table,
 )  # fmt: skip
-from geophone.prove.trials import BEDS, BEHAVIOUR, GROUPS, NUISANCES, PRIMARY, Crew, TrialRun, train_all, trials
+from geophone.prove.trials import BEDS, BEHAVIOUR, GROUPS, HIDDEN, NUISANCES, PRIMARY, Crew, TrialRun, train_all, trials
 from geophone.store.tables import write_text
 
-DEVELOPMENT = dict.fromkeys(BEDS, 6)
+DEVELOPMENT = {**dict.fromkeys(BEDS, 16), **dict.fromkeys(HIDDEN, 32)}
 CONFIRMATION = dict.fromkeys((*GROUPS["hidden"], *BEHAVIOUR, "grok", *NUISANCES), 20)
 QUICK = {**dict.fromkeys(PRIMARY, 4), "lr3": 2, "batch4": 2, "plain": 2}
-FIRST_DEVELOPMENT, FIRST_FRESH, FIRST_QUICK = 7000, 8000, 9000
+FIRST_DEVELOPMENT, FIRST_FRESH, FIRST_QUICK = 7000, 8100, 9000
 NEEDED = ("methods", "comparisons", "layers", "nuisances", "trust", "verdict")
 CHOICE = "rivals.json"
 _DIGITS = 4
