@@ -1,6 +1,6 @@
 """Networks to measure, one by one: checkpoint files of a network, or revisions of a Hugging Face model."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -12,16 +12,13 @@ from torch import nn
 
 from geophone.errors import InputError, StoreError, first_line
 from geophone.ingest.hub import QUANTISED, Fetching, agreed, configuration, difference, quiet, revisions_on_hub
+from geophone.ingest.places import named_by, places_in
 from geophone.ingest.steps import steps_of
-from geophone.ingest.weights import FSDP, INDEXES, METADATA, SINGLE, SUFFIXES, read_weights
+from geophone.ingest.weights import SUFFIXES, read_weights
 from geophone.records import REVISIONS
 from geophone.store.inside import is_inside
 from geophone.zoo.named import imported
 
-# What trainers call the file of weights in every checkpoint's folder.
-_SHARED_NAMES = {name.partition(".")[0] for name in (*INDEXES, *SINGLE)} | {
-    "weights", "checkpoint", "mp_rank_00_model_states",
-}  # fmt: skip
 _PER_DECADE = 8
 # Where a parameter that was emptied remembers its shape.
 _SHAPE = "_geophone_shape"
@@ -62,10 +59,10 @@ def checkpoint_files(
     without, and is step 0. The network is built once, and takes in the weights of one checkpoint after the other.
     Raises InputError where there is no checkpoint, none that says its step, or two of one step.
     """
-    places = {str(place): place for place in _expanded(paths)}
+    places = {str(place): place for place in places_in(paths)}
     if not places:
         raise InputError(f"no checkpoint ({', '.join(SUFFIXES)}) among {', '.join(map(str, paths))}.")
-    keys, left_out = _ordered({text: _name(place) for text, place in places.items()}, step_pattern)
+    keys, left_out = _ordered({text: named_by(place) for text, place in places.items()}, step_pattern)
     if isinstance(model, str):
         imported(model)
     return Source(keys, _Files(model, key), {"model": str(model), "source": "checkpoint files"}, left_out)
@@ -142,31 +139,6 @@ def _ordered(names: Mapping[str, str], pattern: str | None) -> tuple[tuple[tuple
             "stands with --step-pattern, such as 'it(\\d+)'."
         )
     return tuple(sorted((step, key) for key, step in steps.items())), tuple(without)
-
-
-def _name(place: Path) -> str:
-    """What says the step of a checkpoint: its file's name, or its folder's where the file is called as all are."""
-    shared = place.is_file() and place.name.partition(".")[0] in _SHARED_NAMES
-    return place.parent.name if shared else place.name
-
-
-def _expanded(paths: Iterable[Path | str]) -> Iterator[Path]:
-    for path in map(Path, paths):
-        if path.is_file():
-            yield path
-        elif not path.is_dir():
-            raise InputError(f"{path} is neither a file nor a folder.")
-        elif _is_checkpoint(path):
-            yield path
-        else:
-            inside = sorted(path.iterdir())
-            yield from (p for p in inside if p.suffix in SUFFIXES and p.is_file() and ".state." not in p.name)
-            yield from (p for p in inside if p.is_dir() and _is_checkpoint(p))
-
-
-def _is_checkpoint(folder: Path) -> bool:
-    """Whether a folder is one checkpoint: what Transformers, diffusers or torch.distributed.checkpoint write."""
-    return any((folder / name).is_file() for name in (*INDEXES, *SINGLE, METADATA, f"{FSDP}/{METADATA}"))
 
 
 def revisions(
