@@ -15,6 +15,7 @@ import pytest
 import torch
 
 import geophone as gp
+from geophone.errors import first_line
 from geophone.terminal.progress import StudyProgress
 from geophone.workers import Outcome
 
@@ -241,3 +242,16 @@ def test_brackets_in_an_error_are_said_as_they_are(capfd):
     progress.training([SimpleNamespace(name="a", steps=1, fork=None)], 0)
     progress.ended(Outcome("a", error="[enforce fail at alloc.cpp] [/tmp/x] no memory"))
     assert "a failed: [enforce fail at alloc.cpp] [/tmp/x] no memory" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "ValueError"),
+        ("\n bad shape\nat line 3", "bad shape"),
+        ("made from one of:\n(1) a file,\n(2) a class.", "made from one of: (1) a file, (2) a class."),
+        ("word " * 40, "word word word word word word word word word ..."),
+    ],
+)
+def test_of_another_library_s_error_no_half_sentence_is_said(text, said):
+    assert first_line(ValueError(text), most=50) == said

@@ -73,7 +73,7 @@ def measure(
         source = sources.checkpoint_files(checkpoints, model or "", key=key, step_pattern=step_pattern)
     what, samples = What(layers=layers or None, rows=rows, batch=batch or (8 if text else None)), None
     if text is not None:
-        tokenizer = probes.tokenizer_of(checkpoints[0], source.keys[-1][1])
+        tokenizer = probes.tokenizer_of(checkpoints[0], [name for _, name in source.keys])
         samples = probes.text_probe(text, tokenizer, samples=sequences, length=length)
         what = replace(what, labels="next-token", texts=probes.texts_by(tokenizer))
     samples = samples or probes.read_probe(probe or "")
@@ -99,7 +99,9 @@ def _several(workers: int, ray: str | None) -> "Workers | None":
 
 def _check_asked(*, probe: str | None, text: Path | None, revisions: str | None, model: str | None) -> None:
     """Raises InputError for what cannot be measured; nothing heavy is loaded before it is asked."""
-    if (probe is None) == (text is None):
+    if probe is not None and text is not None:
+        raise InputError("--probe and --text both say what the network is read on: give one of them.")
+    if probe is None and text is None:
         raise InputError("say what the network is read on: --probe FILE, or with --revisions --text FILE.")
     if not (revisions or model):
         raise InputError("say how to build the network: --model module:function, or --revisions of a hub model.")

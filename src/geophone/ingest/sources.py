@@ -164,7 +164,7 @@ def revisions(
     _auto_class(task), _dtype(dtype)
     local = Path(model).is_dir()
     asked = [name.strip() for name in names.split(",")] if isinstance(names, str) else [n.strip() for n in names]
-    chosen = _chosen(model, [name for name in asked if name], local)
+    chosen = _chosen(model, [name for name in asked if name], local, step_pattern)
     for name in chosen:
         if local and not is_inside(Path(model) / name, model):
             raise InputError(f"revision {name!r} lies outside {model}.")
@@ -295,17 +295,25 @@ def device_of(name: str) -> torch.device:
     return device
 
 
-def _chosen(model: str, asked: Sequence[str], local: bool) -> list[str]:
-    """The names of revisions that `asked` means; the hub or the folder is asked only where a name needs it."""
+def _chosen(model: str, asked: Sequence[str], local: bool, pattern: str | None) -> list[str]:
+    """The names of revisions that `asked` means; the hub or the folder is asked only where a name needs it. Of a folder
+    "all" are all its sub-folders, of a hub model the branches that say a step: "main" is no lost checkpoint.
+
+    Raises InputError where there are none.
+    """
+    if not asked:
+        raise InputError(f"say which revisions of {model}: names, a glob, all, or log.")
     if asked not in (["all"], ["log"]) and not any(c in name for name in asked for c in "*?["):
         return list(dict.fromkeys(asked))
-    there = sorted(p.name for p in Path(model).iterdir() if p.is_dir()) if local else revisions_on_hub(model)
-    if asked in (["all"], ["log"]):
-        steps, _ = steps_of({name: name for name in there})
-        return list(steps)
-    names = [name for pattern in asked for name in there if fnmatchcase(name, pattern)]
+    inside = (p.name for p in Path(model).iterdir() if p.is_dir() and not p.name.startswith(".")) if local else ()
+    there = sorted(inside) if local else revisions_on_hub(model)
+    if asked not in (["all"], ["log"]):
+        names = [name for glob in asked for name in there if fnmatchcase(name, glob)]
+    else:
+        names = there if local else list(steps_of({name: name for name in there}, pattern=pattern)[0])
     if not names:
-        raise InputError(f"no revision of {model} matches {', '.join(asked)}; it has {', '.join(there[:8])} ...")
+        has = f"{', '.join(there[:8])}{' ...' if there[8:] else ''}" if there else "none at all"
+        raise InputError(f"no revision of {model} fits {', '.join(asked)}; it has {has}.")
     return list(dict.fromkeys(names))
 
 
