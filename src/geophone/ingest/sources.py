@@ -14,6 +14,7 @@ from geophone.errors import InputError, StoreError, first_line
 from geophone.ingest.hub import QUANTISED, Fetching, agreed, configuration, difference, quiet, revisions_on_hub
 from geophone.ingest.places import named_by, places_in
 from geophone.ingest.steps import steps_of
+from geophone.ingest.tied import Tied
 from geophone.ingest.weights import SUFFIXES, read_weights
 from geophone.records import REVISIONS
 from geophone.store.inside import is_inside
@@ -97,11 +98,11 @@ class _Files:
 
 
 def weights_for(network: nn.Module, place: Path, *, key: str | None = None) -> Mapping[str, torch.Tensor]:
-    """The weights of the checkpoint at `place` as `read_weights` finds them for `network`; of a folder that
-    Transformers wrote, in which tensors are called otherwise than in a network of its classes (GPT-NeoX, since release
-    5) or tied ones are missing, as that class reads them."""
+    """The weights of the checkpoint at `place` as `read_weights` finds them for `network`, with those of tied tensors
+    that the file holds once; of a folder that Transformers wrote, in which tensors are called otherwise than in a
+    network of its classes (GPT-NeoX, since release 5), as that class reads them."""
     shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
-    weights = read_weights(place, key=key, shapes=shapes)
+    weights = read_weights(place, key=key, shapes=shapes, complete=Tied(network).completed)
     if key is None and weights.keys() != shapes.keys() and (place / "config.json").is_file():
         return _by_its_class(network, place) or weights
     return weights
