@@ -14,8 +14,9 @@ from geophone.ingest.misplaced import misplaced, weight_rows
 from geophone.ingest.several import in_stretches, joined, stretches
 from geophone.ingest.sources import Source
 from geophone.record.heads import HeadReader
-from geophone.record.probe import Probe, as_probe
-from geophone.record.readers import ProbeReader, check_layers, check_same, samples_of
+from geophone.record.probe import Probe, as_probe, second_probe
+from geophone.record.readers import ProbeReader, held_out, samples_of
+from geophone.record.same import check_layers, check_same
 from geophone.record.schedule import Pace, Schedule
 from geophone.record.session import Desk, Session
 from geophone.record.watch import Watch
@@ -72,12 +73,18 @@ def measure(
     checkpoint that cannot be read is left out, named in the result and in the manifest's note; the others are
     measured. One whose weights are not its own (`misplaced`) is measured and named in the result and in the manifest,
     and detection leaves it out. Raises InputError at the first checkpoint for a probe that the network cannot read, and
-    for a folder that was measured with another probe or other layers; StoreError when not one checkpoint can be read.
+    for a folder that was measured with another probe or other labels, concepts or layers; StoreError when not one
+    checkpoint can be read.
     """
     folder, batch = Path(out), as_probe(probe)
     what = what or What(layers=layers, views=views, rows=rows)
     networks = _Networks(source, device)
+    if is_run(folder):
+        noise = None if what.noise is None else second_probe(what.noise, batch)
+        check_same(read_manifest(folder), what, held_out(batch, noise, what), folder)
     kept, todo = _division(folder, source, networks)
+    if kept and not todo:
+        _check_named(folder, source, batch, what, kept)
     if first is not None:
         networks.read(first)
     asked = _Asked(source, networks, batch, folder, what, kept)
@@ -288,6 +295,20 @@ def _steps_there(folder: Path) -> set[int]:
     return set(run.table(columns=["step"])["step"]) if run.has_series else set()
 
 
+def _check_named(folder: Path, source: Source, batch: Probe, what: What, kept: set[int]) -> None:
+    """Where nothing is to be measured any more: raises InputError for layers, views or rows that were asked for and are
+    not those of the run. They are known of a network alone, so the first that can be read is."""
+    manifest = read_manifest(folder)
+    if (what.layers, what.views, what.updates, what.rows) == (None, None, None, manifest.rows):
+        return
+    networks = _Networks(source, None)
+    found = (networks.read(key) for step, key in source.keys if step in kept)
+    if (network := next((each for each in found if each is not None), None)) is not None:
+        plan = ProbeReader(network, batch, what).plan()
+        if plan is not None:
+            check_layers(manifest, plan, folder)
+
+
 def _begun(asked: _Asked, network: nn.Module) -> _Work:
     """The work on a new run, or on the one that is there, of which the steps up to the last one kept stay."""
     source, folder, what = asked.source, asked.folder, asked.what
@@ -299,9 +320,7 @@ def _begun(asked: _Asked, network: nn.Module) -> _Work:
     # Where the weights of each step are, as they were given.
     places = {str(step): key for step, key in source.keys}
     if is_run(folder):
-        manifest = read_manifest(folder)
-        check_same(manifest, what, reader, folder)
-        check_layers(manifest, plan, folder)
+        check_layers(read_manifest(folder), plan, folder)
         writer = RunWriter.resume(folder, after=max(asked.kept, default=-1))
         about = writer.manifest.about
         writer.update(about={**about, "checkpoints": {**about.get("checkpoints", {}), **places}})
