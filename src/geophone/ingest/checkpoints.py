@@ -11,6 +11,7 @@ from torch import nn
 
 from geophone.errors import InputError, StoreError
 from geophone.ingest.misplaced import misplaced, weight_rows
+from geophone.ingest.networks import Networks
 from geophone.ingest.several import in_stretches, joined, stretches
 from geophone.ingest.sources import Source
 from geophone.record.heads import HeadReader
@@ -21,6 +22,7 @@ from geophone.record.schedule import Pace, Schedule
 from geophone.record.session import Desk, Session
 from geophone.record.watch import Watch
 from geophone.record.what import What
+from geophone.store.check import nonfinite
 from geophone.store.manifest import read_manifest
 from geophone.store.places import is_run
 from geophone.store.run import Run
@@ -35,13 +37,15 @@ _REMEMBERED = 8
 @dataclass(frozen=True, slots=True)
 class Measured:
     """What `measure` did: the run's folder, the steps measured now, those that were there already, the checkpoints that
-    could not be read, each with the reason, and the steps whose weights are not their own, each with what was found."""
+    could not be read, each with the reason, the steps whose weights are not their own, each with what was found, and
+    the steps at which layers hold NaN or infinity, each with these layers."""
 
     folder: Path
     steps: tuple[int, ...]
     skipped: tuple[int, ...]
     failures: tuple[tuple[str, str], ...]
     misplaced: tuple[tuple[int, str], ...] = ()
+    nonfinite: tuple[tuple[int, tuple[str, ...]], ...] = ()
 
 
 def measure(
@@ -78,7 +82,7 @@ def measure(
     """
     folder, batch = Path(out), as_probe(probe)
     what = what or What(layers=layers, views=views, rows=rows)
-    networks = _Networks(source, device)
+    networks = Networks(source, device)
     if is_run(folder):
         noise = None if what.noise is None else second_probe(what.noise, batch)
         check_same(read_manifest(folder), what, held_out(batch, noise, what), folder)
@@ -98,8 +102,8 @@ def measure(
         why = next(iter(networks.failures.values()))
         raise StoreError(f"not one of {len(todo)} checkpoint(s) could be measured; the first: {why}")
     out_of_place = tuple(read_manifest(folder).misplaced.items())
-    failures = tuple(networks.failures.items())
-    return Measured(folder, tuple(steps), tuple(sorted(kept)), failures, out_of_place)
+    failures, broken = tuple(networks.failures.items()), tuple(nonfinite(folder).items())
+    return Measured(folder, tuple(steps), tuple(sorted(kept)), failures, out_of_place, broken)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,7 +111,7 @@ class _Asked:
     """What `measure` was asked for; the steps `kept` are in `folder` already."""
 
     source: Source
-    networks: "_Networks"
+    networks: Networks
     probe: Probe
     folder: Path
     what: What
@@ -146,47 +150,6 @@ def _in_order(
     if work is None and asked.kept:
         _ended(asked.folder, asked.source, end, networks.failures)
     return steps
-
-
-class _Networks:
-    """The networks of `source`, one in memory at a time; `failures` are the checkpoints that there are none of, each
-    with the reason."""
-
-    def __init__(self, source: Source, device: str | torch.device | None) -> None:
-        self.failures = dict.fromkeys(source.left_out, "its name says no training step")
-        self._load, self.device = source.load, device
-        self._network: nn.Module | None = None
-
-    def read(self, key: str) -> nn.Module | None:
-        """The network of `key`; None where it cannot be read."""
-        try:
-            self._network = self._load(key, self._network)
-        except StoreError as error:
-            self.failures[key] = str(error)
-            return None
-        except InputError as error:
-            # Asked for what no checkpoint has, or for what this one alone has not.
-            if self._network is None:
-                raise
-            self.failures[key] = str(error)
-            return None
-        return self.network
-
-    @property
-    def network(self) -> nn.Module | None:
-        """The network that was read last, in eval mode and on the device; None before there is one."""
-        if self._network is None:
-            return None
-        network = self._network.eval()
-        return network if self.device is None else network.to(self.device)
-
-    def last(self, pairs: Sequence[tuple[int, str]], count: int) -> list[tuple[int, str]]:
-        """The last `count` of `pairs` that can be read, in order."""
-        found: list[tuple[int, str]] = []
-        for pair in reversed(pairs):
-            if len(found) < count and self.read(pair[1]) is not None:
-                found.append(pair)
-        return found[::-1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -269,7 +232,7 @@ def _ended(folder: Path, source: Source, status: str, failures: Mapping[str, str
     writer.finish(status, note=note, schedule=_schedule(source).as_dict(), steps=max(steps), measurements=len(steps))
 
 
-def _division(folder: Path, source: Source, networks: _Networks) -> tuple[set[int], list[tuple[int, str]]]:
+def _division(folder: Path, source: Source, networks: Networks) -> tuple[set[int], list[tuple[int, str]]]:
     """The steps of the run in `folder` that stay, and what of `source` is to be measured: what comes after the first
     one that is not there and can be read.
 
@@ -301,7 +264,7 @@ def _check_named(folder: Path, source: Source, batch: Probe, what: What, kept: s
     manifest = read_manifest(folder)
     if (what.layers, what.views, what.updates, what.rows) == (None, None, None, manifest.rows):
         return
-    networks = _Networks(source, None)
+    networks = Networks(source, None)
     found = (networks.read(key) for step, key in source.keys if step in kept)
     if (network := next((each for each in found if each is not None), None)) is not None:
         plan = ProbeReader(network, batch, what).plan()
