@@ -14,7 +14,7 @@ from geophone.errors import InputError, StoreError, first_line
 from geophone.ingest.hub import QUANTISED, Fetching, agreed, configuration, difference, quiet, revisions_on_hub
 from geophone.ingest.places import named_by, places_in
 from geophone.ingest.steps import steps_of
-from geophone.ingest.tied import Tied
+from geophone.ingest.tied import SharedMemory
 from geophone.ingest.weights import SUFFIXES, read_weights
 from geophone.records import REVISIONS
 from geophone.store.inside import is_inside
@@ -102,7 +102,7 @@ def weights_for(network: nn.Module, place: Path, *, key: str | None = None) -> M
     that the file holds once; of a folder that Transformers wrote, in which tensors are called otherwise than in a
     network of its classes (GPT-NeoX, since release 5), as that class reads them."""
     shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
-    weights = read_weights(place, key=key, shapes=shapes, complete=Tied(network).completed)
+    weights = read_weights(place, key=key, shapes=shapes, complete=SharedMemory(network).completed)
     if key is None and weights.keys() != shapes.keys() and (place / "config.json").is_file():
         return _by_its_class(network, place) or weights
     return weights

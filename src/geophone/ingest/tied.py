@@ -8,7 +8,7 @@ from torch import nn
 Weights = dict[str, torch.Tensor]
 
 
-class Tied:
+class SharedMemory:
     """Which entries of a network's state dict share memory."""
 
     def __init__(self, network: nn.Module) -> None:
