@@ -16,7 +16,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from geophone.errors import InputError, StoreError, first_line
-from geophone.store.check import damaged_files
+from geophone.store.check import damaged_files, nonfinite
 from geophone.store.manifest import read_manifest
 from geophone.store.places import Places, is_run
 
@@ -56,8 +56,8 @@ class Property:
 @dataclass(frozen=True, slots=True)
 class RunState:
     """A run that is there: its `status`, its `problem` (files that are missing or changed, or why it cannot be read, or
-    ""), the layers that were left out of it and the checkpoints that could not be measured, each with the reason, and
-    the canonical names of the layers that were recorded."""
+    ""), the layers that were left out of it and the checkpoints that could not be measured, each with the reason, the
+    canonical names of the layers that were recorded, and the steps at which some held NaN or infinity, with these."""
 
     folder: Path
     status: str
@@ -65,6 +65,7 @@ class RunState:
     left_out: Mapping[str, str]
     failed: Mapping[str, str] = field(default_factory=dict)
     canonical: Mapping[str, str] = field(default_factory=dict)
+    nonfinite: Mapping[int, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +118,13 @@ def _state(folder: Path) -> RunState:
     damaged = [str(path.relative_to(folder)) for path in damaged_files(folder, manifest)]
     more = f" and {len(damaged) - 3} more" if len(damaged) > 3 else ""
     problem = f"missing or changed: {', '.join(damaged[:3])}{more}" if damaged else ""
+    try:
+        broken = nonfinite(folder)
+    except StoreError as error:
+        problem, broken = problem or str(error), {}
     names = {layer.name: layer.canonical for layer in manifest.layers if layer.canonical not in ("", layer.name)}
-    return RunState(folder, manifest.status, problem, manifest.left_out, manifest.about.get("failed", {}), names)
+    failed = manifest.about.get("failed", {})
+    return RunState(folder, manifest.status, problem, manifest.left_out, failed, names, broken)
 
 
 def _part(requirement: Requirement, extra: str, imports: bool) -> Package:

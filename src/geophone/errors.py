@@ -38,6 +38,8 @@ class PartlyDone(StoreError):
 
 
 def first_line(error: Exception, *, most: int = 200) -> str:
-    """The first line of what another library says of its error, at most `most` characters; its kind where it says
-    nothing."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:most]
+    """The first line of what another library says of its error, with those that it announces where it ends in a colon;
+    its kind where it says nothing. What is longer than `most` characters ends in "..."."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    said = " ".join(" ".join(lines).split()) if lines[0].rstrip().endswith(":") else lines[0].strip()
+    return said if len(said) <= most else f"{said[: most - 3].rpartition(' ')[0] or said[: most - 4]} ..."

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 import geophone as gp
+from geophone.errors import first_line
 from geophone.terminal.progress import StudyProgress
 from geophone.workers import Outcome
 
@@ -241,3 +242,54 @@ def test_brackets_in_an_error_are_said_as_they_are(capfd):
     progress.training([SimpleNamespace(name="a", steps=1, fork=None)], 0)
     progress.ended(Outcome("a", error="[enforce fail at alloc.cpp] [/tmp/x] no memory"))
     assert "a failed: [enforce fail at alloc.cpp] [/tmp/x] no memory" in capfd.readouterr().err
+
+
+@pytest.fixture
+def drifting(tmp_path, monkeypatch):
+    """Six checkpoints of a network that drifts, and the words that measure them, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    Path("driftnets.py").write_text(
+        "from torch import nn\ndef build():\n    return nn.Sequential(nn.Linear(6, 9), nn.Linear(9, 3))\n"
+    )
+    np.save("probe.npy", np.random.default_rng(0).normal(size=(40, 6)).astype("float32"))
+    Path("saved").mkdir()
+    network = torch.nn.Sequential(torch.nn.Linear(6, 9), torch.nn.Linear(9, 3))
+    for step in range(1, 7):
+        with torch.no_grad():
+            for weight in network.parameters():
+                weight += 0.01 * torch.randn(weight.shape)
+        torch.save(network.state_dict(), f"saved/step-{step}.pt")
+    return ["measure", "saved", "--model", "driftnets:build", "--probe", "probe.npy", "--out", "runs/mine"]
+
+
+def test_a_checkpoint_with_the_weights_of_another_step_ends_with_status_1_every_time(geophone, drifting):
+    Path("saved/step-3.pt").write_bytes(Path("saved/step-6.pt").read_bytes())
+    for there in ("6 checkpoints measured", "6 there already"):
+        done = geophone(*drifting)
+        assert done.status == 1 and there in done.out
+        assert "step 3 has weights that are not its own" in done.err
+
+
+def test_steps_with_layers_that_are_not_finite_are_named(geophone, drifting):
+    weights = torch.load("saved/step-4.pt")
+    torch.save(weights | {"1.bias": weights["1.bias"] * float("nan")}, "saved/step-4.pt")
+    said = "NaN or infinite activations at step 4, in 1"
+    done = geophone(*drifting)
+    assert done.status == 0 and said in done.err.splitlines()
+    assert json.loads(geophone(*drifting, "--json").out)["nonfinite"] == {"4": ["1"]}
+    assert f"     {said}\n" in geophone("doctor", "runs/mine").out
+    assert json.loads(geophone("doctor", "runs/mine", "--json").out)["runs"][0]["nonfinite"] == {"4": ["1"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "ValueError"),
+        ("\n bad shape\nat line 3", "bad shape"),
+        ("made from one of:\n(1) a file,\n(2) a class.", "made from one of: (1) a file, (2) a class."),
+        ("word " * 40, "word word word word word word word word word ..."),
+    ],
+)
+def test_of_another_library_s_error_no_half_sentence_is_said(text, said):
+    assert first_line(ValueError(text), most=50) == said

@@ -18,6 +18,7 @@ from geophone.errors import InputError, StoreError
 from geophone.ingest.checkpoints import measure
 from geophone.ingest.probes import read_probe
 from geophone.ingest.sources import Source, checkpoint_files, revisions
+from geophone.record.what import What
 
 PROBE = torch.randn(30, 6, generator=torch.Generator().manual_seed(0))
 
@@ -121,6 +122,37 @@ def test_another_probe_or_other_layers_on_the_same_folder_are_refused(folder, tm
         measure(checkpoint_files([folder], build), PROBE, out=tmp_path / "run", layers=["0"])
     assert json.loads(before)["layers"] == json.loads((tmp_path / "run" / "run.json").read_bytes())["layers"]
     assert len(gp.open(tmp_path / "run").series("rankme")) == 1
+
+
+LABELS = torch.arange(len(PROBE)) % 2
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"labels": 1 - LABELS}, "other labels"),
+        ({"labels": None}, "by labels=, and now by nothing"),
+        ({"concepts": {"odd": LABELS}}, "other concepts"),
+        ({"dimensions": ["rankme"]}, "other layers or dimensions"),
+        ({"layers": ["0"]}, "other layers or dimensions"),
+        ({"noise": PROBE + 9}, "another noise probe"),
+    ],
+)
+@pytest.mark.parametrize("all_there", [True, False])
+def test_another_question_of_the_same_folder_is_refused_also_where_all_is_measured(
+    folder, tmp_path, change, says, all_there
+):
+    source = checkpoint_files([folder], build)
+    first = source if all_there else checkpoint_files([source.keys[0][1]], build)
+    measure(first, PROBE, out=tmp_path / "run", what=What(labels=LABELS))
+    before = {p: p.read_bytes() for p in sorted((tmp_path / "run").rglob("*")) if p.is_file()}
+    with pytest.raises(InputError, match=says):
+        measure(source, PROBE, out=tmp_path / "run", what=What(**({"labels": LABELS} | change)))
+    with pytest.raises(InputError, match="another probe"):
+        measure(source, PROBE + 1, out=tmp_path / "run", what=What(labels=LABELS))
+    assert {p: p.read_bytes() for p in sorted((tmp_path / "run").rglob("*")) if p.is_file()} == before
+    again = measure(source, PROBE, out=tmp_path / "run", what=What(labels=LABELS, layers=["0", "2"]))
+    assert len(again.steps) + len(again.skipped) == len(source.keys)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import pytest
 
 from geophone.errors import InputError
+from geophone.ingest.places import named_by
 from geophone.ingest.steps import SCHEMES, step_of, steps_of
 
 NAMES = {
@@ -52,3 +53,22 @@ def test_two_names_of_one_step_are_refused_with_what_was_read():
     assert (steps, without) == ({"step1": 1, "step2": 2}, ["config.json"])
     with pytest.raises(InputError, match=r"a-7 and b-7 both say step 7.*--step-pattern"):
         steps_of({"a-7": "a-7", "b-7": "b-7"})
+
+
+@pytest.mark.parametrize(
+    ("file", "named"),
+    [
+        *((name, "exp_7") for name in ("model.safetensors", "pytorch_model.bin", "checkpoint.pt", "weights.pt")),
+        *((name, "exp_7") for name in ("mp_rank_00_model_states.pt", "model.fp16.safetensors")),
+        ("checkpoint.5000.pt", "checkpoint.5000.pt"),
+        ("model.100.pt", "model.100.pt"),
+        ("weights.12.pt", "weights.12.pt"),
+        ("pytorch_model.100.bin", "pytorch_model.100.bin"),
+        ("model.best.pt", "model.best.pt"),
+    ],
+)
+def test_the_folder_says_the_step_only_of_a_file_that_is_called_as_in_every_folder(tmp_path, file, named):
+    place = tmp_path / "exp_7" / file
+    place.parent.mkdir()
+    place.touch()
+    assert named_by(place) == named

@@ -10,8 +10,8 @@ import torch
 
 import geophone as gp
 from geophone.dig.subject import specimen_of
-from geophone.errors import InputError
-from geophone.ingest.probes import text_probe
+from geophone.errors import InputError, StoreError
+from geophone.ingest.probes import text_probe, tokenizer_of
 from geophone.ingest.sources import revisions
 
 transformers = pytest.importorskip("transformers")
@@ -141,11 +141,50 @@ def test_a_revision_of_another_shape_or_torn_is_named_and_the_rest_is_measured(s
     assert tuple(gp.open(tmp_path / "run").series("stable_rank").index) == (0, 1, 2, 16, 32)
 
 
+def test_a_last_revision_without_a_tokenizer_or_with_a_torn_one_does_not_lose_the_others(suite, tmp_path):
+    copy = tmp_path / "suite"
+    shutil.copytree(suite, copy)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (copy / name).rename(copy / "step2" / name)
+        shutil.copy(copy / "step2" / name, copy / "step32")
+    (copy / "step32" / "tokenizer.json").write_text('{"torn')
+    for empty in ("step999", "final", ".cache"):
+        (copy / empty).mkdir()
+    done = command(
+        "measure", copy, "--revisions", "all", "--text", suite / "corpus.txt", "--sequences", "8", "--length", "32",
+        "--out", "run", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "left out final: its name says no training step" in done.stderr and ".cache" not in done.stderr
+    assert "left out step999" in done.stderr
+    assert tuple(gp.open(tmp_path / "run").series("stable_rank").index) == STEPS
+
+
+def test_a_model_without_any_tokenizer_is_told_in_a_whole_sentence(suite, tmp_path):
+    shutil.copytree(suite / "step2", tmp_path / "bare" / "step2")
+    with pytest.raises(StoreError, match=r"bare has no tokenizer that can be read: .*\.$") as said:
+        tokenizer_of(str(tmp_path / "bare"), ["step2"])
+    assert not str(said.value).endswith((":.", ",."))
+
+
+def test_all_revisions_of_a_folder_by_a_pattern_of_ones_own_and_of_one_that_has_none(tmp_path):
+    for name in ("seed9_u3", "seed9_u40", "final"):
+        (tmp_path / "suite" / name).mkdir(parents=True)
+    source = revisions(str(tmp_path / "suite"), "all", step_pattern=r"u(\d+)")
+    assert source.keys == ((3, "seed9_u3"), (40, "seed9_u40")) and source.left_out == ("final",)
+    (tmp_path / "empty").mkdir()
+    for names in ("all", "log", "step*"):
+        with pytest.raises(InputError, match="no revision of .*empty fits .*it has none at all"):
+            revisions(str(tmp_path / "empty"), names)
+    with pytest.raises(InputError, match="say which revisions"):
+        revisions(str(tmp_path / "empty"), [])
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["x", "--out", "r"], "say what the network is read on"),
-        (["x", "--probe", "p.npy", "--text", "t", "--out", "r"], "say what the network is read on"),
+        (["x", "--probe", "p.npy", "--text", "t", "--out", "r"], "--probe and --text both say"),
         (["x", "--probe", "p.npy", "--out", "r"], "say how to build the network"),
         (["x", "--text", "t", "--model", "a:b", "--out", "r"], "--text needs the tokenizer"),
     ],

@@ -1,6 +1,7 @@
 """Runs that are gone on with, and what a recorder must not lose, mistake or leave behind."""
 
 import copy
+import json
 
 import numpy as np
 import pytest
@@ -88,6 +89,71 @@ def test_buffers_that_a_pass_replaces_are_put_back(tmp_path):
         recorder.step()
     assert model.ema is ema
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+ANSWERS = torch.arange(32) % 3
+SCORED = {"labels": ANSWERS, "concepts": {"odd": ANSWERS % 2, "word": list("abcd" * 8)}}
+
+
+def own(output, probe):
+    return output[:, 0]
+
+
+@pytest.mark.parametrize(
+    ("then", "change", "says"),
+    [
+        (SCORED, {"labels": (ANSWERS + 1) % 3}, "scored by other labels"),
+        (SCORED, {"labels": None}, "scored by labels=, and now by nothing"),
+        (SCORED, {"labels": None, "behaviour": own}, "scored by labels=, and now by behaviour="),
+        (SCORED, {"labels": noise(d=3)}, "scored by other labels"),
+        (SCORED, {"concepts": None}, r"other concepts \(odd, word\)"),
+        (SCORED, {"concepts": {**SCORED["concepts"], "word": list("abdc" * 8)}}, r"other concepts \(word\)"),
+        (SCORED, {"concepts": {**SCORED["concepts"], "new": ANSWERS}}, r"other concepts \(new\)"),
+        (SCORED, {"signals": False}, "recorded with signals=True, and now signals=False"),
+        ({}, {"labels": ANSWERS}, "scored by nothing, and now by labels="),
+        ({"signals": False}, {"signals": True}, "recorded with signals=False, and now signals=True"),
+    ],
+)
+def test_going_on_with_another_question_is_refused_and_nothing_is_lost(tmp_path, then, change, says):
+    model = recorded(tmp_path / "run", **then)
+    before = {p: p.read_bytes() for p in sorted((tmp_path / "run").rglob("*")) if p.is_file()}
+    again = {"out": tmp_path / "run", "every": 1, "resume": True, **then}
+    with pytest.raises(InputError, match=f"{says}; one run has one meaning"):
+        gp.Recorder(model, noise(), start=3, **(again | change))
+    assert {p: p.read_bytes() for p in sorted((tmp_path / "run").rglob("*")) if p.is_file()} == before
+    # The same answers, as other kinds of numbers and lists.
+    if "labels" in then:
+        again |= {"labels": ANSWERS.tolist(), "concepts": {"odd": (ANSWERS % 2).numpy().astype("int8")} | {
+            "word": np.array(list("abcd" * 8), dtype=object)}}  # fmt: skip
+    with gp.Recorder(model, noise(), start=10, **again) as recorder:
+        recorder.step()
+    assert gp.open(tmp_path / "run").series("stable_rank").index.tolist() == list(range(1, 12))
+
+
+@pytest.mark.parametrize(("then", "is_scored"), [(SCORED, True), ({}, False)])
+def test_a_run_whose_manifest_does_not_say_what_was_asked_is_gone_on_with(tmp_path, then, is_scored):
+    model = recorded(tmp_path / "run", **then)
+    path = tmp_path / "run" / "run.json"
+    manifest = json.loads(path.read_text())
+    for key in ("scored_by", "labels_digest", "concept_digests", "signals"):
+        manifest["probe"].pop(key, None)
+    path.write_text(json.dumps(manifest))
+    again = {"out": tmp_path / "run", "every": 1, "resume": True, "start": 10}
+    if is_scored:  # which it says in other words
+        with pytest.raises(InputError, match="scored by labels=, and now by nothing"):
+            gp.Recorder(model, noise(), **again)
+    with gp.Recorder(model, noise(), **again, **then) as recorder:
+        recorder.step()
+    run = gp.open(tmp_path / "run")
+    assert run.series("stable_rank").index.tolist() == list(range(1, 12))
+    assert not is_scored or len(run.behaviour()) == 11
+
+
+@pytest.mark.parametrize("labels", [["a"] * 32, {"a": 1}, 3])
+def test_labels_that_are_none_are_refused_in_words(tmp_path, labels):
+    with pytest.raises(InputError, match="^labels="):
+        gp.Recorder(network(), noise(), out=tmp_path / "run", labels=labels)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.int64, torch.bool])

@@ -188,6 +188,17 @@ def test_a_loop_that_ends_early_leaves_a_run_that_opens_and_says_so(tmp_path, pr
     assert len(run.series("stable_rank")) == 3
 
 
+class Own(nn.Module):
+    """Holds its weights itself, beside a part that has none."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.act = nn.Parameter(torch.ones(8, 4)), nn.ReLU()
+
+    def forward(self, x):
+        return self.act(x.flatten(1, 2) @ self.weight)
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -205,7 +216,13 @@ def test_a_loop_that_ends_early_leaves_a_run_that_opens_and_says_so(tmp_path, pr
         ({"noise_every": 0}, "noise_every=0"),
         ({"about": {"dtype": torch.float32}}, "JSON"),
         ({"probe": "bach"}, "probe='bach'"),
-        ({"model": nn.ReLU()}, "no layer with weights"),
+        ({"model": nn.ReLU()}, "the model has no layer with weights"),
+        ({"model": nn.Conv2d(1, 2, 3)}, r"is itself one layer \(Conv2d\).*torch.nn.Sequential\(model\), which"),
+        ({"model": Own()}, r'is itself one layer \(Own\).*torch.nn.Sequential\(model\), with layers=\["0"\]'),
+        (
+            {"model": nn.Sequential(nn.Flatten(), nn.Linear(192, 2)), "probe": torch.randn(1, 3, 8, 8)},
+            "no layer can be recorded: 1 has a single row on a probe of one sample. Give a probe of two samples",
+        ),
     ],
 )
 def test_bad_input_is_refused_in_words_before_anything_is_written(tmp_path, probe, change, says):
@@ -213,6 +230,13 @@ def test_bad_input_is_refused_in_words_before_anything_is_written(tmp_path, prob
     with pytest.raises(InputError, match=says):
         gp.Recorder(arguments.pop("model"), arguments.pop("probe"), **arguments)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("layer", "options"), [(nn.Conv2d(1, 2, 3), {}), (Own(), {"layers": ["0"]})])
+def test_a_model_that_is_one_layer_is_recorded_in_the_way_that_is_said(tmp_path, probe, layer, options):
+    with gp.Recorder(nn.Sequential(layer), probe, out=tmp_path / "run", every=1, **options) as recorder:
+        recorder.step()
+    assert [each.name for each in gp.open(tmp_path / "run").layers] == ["0"]
 
 
 def test_a_model_without_tensors_out_is_refused(tmp_path, probe):

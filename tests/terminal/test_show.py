@@ -2,9 +2,12 @@
 
 import pandas as pd
 import pytest
+import torch
 
+import geophone as gp
+from geophone.store.study import Study
 from geophone.terminal.show import say, show
-from geophone.terminal.words import by_run
+from geophone.terminal.words import by_run, say_summary
 
 
 def test_columns_are_aligned_and_nothing_is_cut(capsys):
@@ -43,3 +46,17 @@ def test_the_table_of_runs_has_orders_and_jumps_beside_chance():
     )  # fmt: skip
     table = by_run({"order": order, "detection": detection}, "d")
     assert table.to_numpy().tolist() == [["a", "+0.90 up", "7 / 2.5", "-", "1 / 0.1"]]
+
+
+def test_a_study_names_the_runs_whose_layers_were_not_finite(tmp_path, capsys):
+    model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Linear(3, 2))
+    for name, bad in (("sound", ()), ("broken", range(3, 12))):
+        with gp.Recorder(model, torch.randn(8, 4), out=tmp_path / "runs" / name, every=1) as recorder:
+            for step in range(1, 12):
+                model[1].weight.data.fill_(float("nan") if step in bad else 0.5)
+                model[1].weight.data[0, 0] += 0.1 * step
+                recorder.step()
+    say_summary(Study(tmp_path))
+    out = " ".join(capsys.readouterr().out.split())
+    assert "broken: NaN or infinite activations at steps 3, 4, 5, 6, 7, 8 and 3 more up to 11, in 1" in out
+    assert "sound: NaN" not in out

@@ -61,8 +61,8 @@ def doctor(
     """Say what is installed, what is missing, and what it takes.
 
     Python, torch and its device, every part and extra, cores, memory, disk, and a browser for the tests; of the runs in
-    DIR whether their files are those that were written, which layers have a canonical name, and which were left out
-    and why. Exit status 0 if the core and the runs are whole, 1 otherwise.
+    DIR whether their files are those that were written, which layers have a canonical name, which were left out and
+    why, and at which steps some held NaN or infinity. Exit status 0 if the core and the runs are whole, 1 otherwise.
 
     Example: geophone doctor geophone-demo
     """

@@ -57,7 +57,8 @@ def measure(
 
     With --text a language model's answers are scored too: the probability of the right next token. Run again, it goes
     on where it stopped. A checkpoint that cannot be read does not lose the others: it is named on stderr, and the exit
-    status is 1. So is one that holds the weights of another step, whole or in part: detection leaves it out.
+    status is 1. So is one that holds the weights of another step, whole or in part: detection leaves it out. Steps at
+    which layers put out NaN or infinity are named too.
 
     Example: geophone measure EleutherAI/pythia-14m --revisions log --text corpus.txt --out runs/pythia
     """
@@ -73,7 +74,7 @@ def measure(
         source = sources.checkpoint_files(checkpoints, model or "", key=key, step_pattern=step_pattern)
     what, samples = What(layers=layers or None, rows=rows, batch=batch or (8 if text else None)), None
     if text is not None:
-        tokenizer = probes.tokenizer_of(checkpoints[0], source.keys[-1][1])
+        tokenizer = probes.tokenizer_of(checkpoints[0], [name for _, name in source.keys])
         samples = probes.text_probe(text, tokenizer, samples=sequences, length=length)
         what = replace(what, labels="next-token", texts=probes.texts_by(tokenizer))
     samples = samples or probes.read_probe(probe or "")
@@ -99,7 +100,9 @@ def _several(workers: int, ray: str | None) -> "Workers | None":
 
 def _check_asked(*, probe: str | None, text: Path | None, revisions: str | None, model: str | None) -> None:
     """Raises InputError for what cannot be measured; nothing heavy is loaded before it is asked."""
-    if (probe is None) == (text is None):
+    if probe is not None and text is not None:
+        raise InputError("--probe and --text both say what the network is read on: give one of them.")
+    if probe is None and text is None:
         raise InputError("say what the network is read on: --probe FILE, or with --revisions --text FILE.")
     if not (revisions or model):
         raise InputError("say how to build the network: --model module:function, or --revisions of a hub model.")
@@ -109,6 +112,7 @@ def _check_asked(*, probe: str | None, text: Path | None, revisions: str | None,
 
 def _measured(work: "Callable[..., Measured]", *, as_json: bool, quiet: bool) -> None:
     """Do the work of `measure` with its progress shown, and say what came of it."""
+    from geophone.terminal.health import nonfinite_words
     from geophone.terminal.progress import StageProgress
 
     with Voice(as_json=as_json, quiet=quiet) as voice:
@@ -119,13 +123,16 @@ def _measured(work: "Callable[..., Measured]", *, as_json: bool, quiet: bool) ->
         voice.say(
             lambda: print(f"{measured.folder}: {there}"),
             lambda: {"folder": measured.folder, "measured": measured.steps, "skipped": measured.skipped,
-                     "failures": failures, "misplaced": dict(measured.misplaced)},
+                     "failures": failures, "misplaced": dict(measured.misplaced),
+                     "nonfinite": dict(measured.nonfinite)},
         )  # fmt: skip
+    if measured.nonfinite:
+        print(nonfinite_words(dict(measured.nonfinite)), file=sys.stderr)
     for step, why in measured.misplaced:
         print(f"step {step} has weights that are not its own, and is left out of detection: {why}", file=sys.stderr)
     for key, why in measured.failures:
         print(f"left out {key}: {why}", file=sys.stderr)
-    if measured.failures:
+    if measured.failures or measured.misplaced:
         raise typer.Exit(1)
 
 

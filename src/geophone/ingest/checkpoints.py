@@ -11,15 +11,18 @@ from torch import nn
 
 from geophone.errors import InputError, StoreError
 from geophone.ingest.misplaced import misplaced, weight_rows
+from geophone.ingest.networks import Networks
 from geophone.ingest.several import in_stretches, joined, stretches
 from geophone.ingest.sources import Source
 from geophone.record.heads import HeadReader
-from geophone.record.probe import Probe, as_probe
-from geophone.record.readers import ProbeReader, check_layers, check_same, samples_of
+from geophone.record.probe import Probe, as_probe, second_probe
+from geophone.record.readers import ProbeReader, held_out, samples_of
+from geophone.record.same import check_layers, check_same
 from geophone.record.schedule import Pace, Schedule
 from geophone.record.session import Desk, Session
 from geophone.record.watch import Watch
 from geophone.record.what import What
+from geophone.store.check import nonfinite
 from geophone.store.manifest import read_manifest
 from geophone.store.places import is_run
 from geophone.store.run import Run
@@ -34,13 +37,15 @@ _REMEMBERED = 8
 @dataclass(frozen=True, slots=True)
 class Measured:
     """What `measure` did: the run's folder, the steps measured now, those that were there already, the checkpoints that
-    could not be read, each with the reason, and the steps whose weights are not their own, each with what was found."""
+    could not be read, each with the reason, the steps whose weights are not their own, each with what was found, and
+    the steps at which layers hold NaN or infinity, each with these layers."""
 
     folder: Path
     steps: tuple[int, ...]
     skipped: tuple[int, ...]
     failures: tuple[tuple[str, str], ...]
     misplaced: tuple[tuple[int, str], ...] = ()
+    nonfinite: tuple[tuple[int, tuple[str, ...]], ...] = ()
 
 
 def measure(
@@ -72,12 +77,18 @@ def measure(
     checkpoint that cannot be read is left out, named in the result and in the manifest's note; the others are
     measured. One whose weights are not its own (`misplaced`) is measured and named in the result and in the manifest,
     and detection leaves it out. Raises InputError at the first checkpoint for a probe that the network cannot read, and
-    for a folder that was measured with another probe or other layers; StoreError when not one checkpoint can be read.
+    for a folder that was measured with another probe or other labels, concepts or layers; StoreError when not one
+    checkpoint can be read.
     """
     folder, batch = Path(out), as_probe(probe)
     what = what or What(layers=layers, views=views, rows=rows)
-    networks = _Networks(source, device)
+    networks = Networks(source, device)
+    if is_run(folder):
+        noise = None if what.noise is None else second_probe(what.noise, batch)
+        check_same(read_manifest(folder), what, held_out(batch, noise, what), folder)
     kept, todo = _division(folder, source, networks)
+    if kept and not todo:
+        _check_named(folder, source, batch, what, kept)
     if first is not None:
         networks.read(first)
     asked = _Asked(source, networks, batch, folder, what, kept)
@@ -91,8 +102,8 @@ def measure(
         why = next(iter(networks.failures.values()))
         raise StoreError(f"not one of {len(todo)} checkpoint(s) could be measured; the first: {why}")
     out_of_place = tuple(read_manifest(folder).misplaced.items())
-    failures = tuple(networks.failures.items())
-    return Measured(folder, tuple(steps), tuple(sorted(kept)), failures, out_of_place)
+    failures, broken = tuple(networks.failures.items()), tuple(nonfinite(folder).items())
+    return Measured(folder, tuple(steps), tuple(sorted(kept)), failures, out_of_place, broken)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,7 +111,7 @@ class _Asked:
     """What `measure` was asked for; the steps `kept` are in `folder` already."""
 
     source: Source
-    networks: "_Networks"
+    networks: Networks
     probe: Probe
     folder: Path
     what: What
@@ -139,47 +150,6 @@ def _in_order(
     if work is None and asked.kept:
         _ended(asked.folder, asked.source, end, networks.failures)
     return steps
-
-
-class _Networks:
-    """The networks of `source`, one in memory at a time; `failures` are the checkpoints that there are none of, each
-    with the reason."""
-
-    def __init__(self, source: Source, device: str | torch.device | None) -> None:
-        self.failures = dict.fromkeys(source.left_out, "its name says no training step")
-        self._load, self.device = source.load, device
-        self._network: nn.Module | None = None
-
-    def read(self, key: str) -> nn.Module | None:
-        """The network of `key`; None where it cannot be read."""
-        try:
-            self._network = self._load(key, self._network)
-        except StoreError as error:
-            self.failures[key] = str(error)
-            return None
-        except InputError as error:
-            # Asked for what no checkpoint has, or for what this one alone has not.
-            if self._network is None:
-                raise
-            self.failures[key] = str(error)
-            return None
-        return self.network
-
-    @property
-    def network(self) -> nn.Module | None:
-        """The network that was read last, in eval mode and on the device; None before there is one."""
-        if self._network is None:
-            return None
-        network = self._network.eval()
-        return network if self.device is None else network.to(self.device)
-
-    def last(self, pairs: Sequence[tuple[int, str]], count: int) -> list[tuple[int, str]]:
-        """The last `count` of `pairs` that can be read, in order."""
-        found: list[tuple[int, str]] = []
-        for pair in reversed(pairs):
-            if len(found) < count and self.read(pair[1]) is not None:
-                found.append(pair)
-        return found[::-1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -262,7 +232,7 @@ def _ended(folder: Path, source: Source, status: str, failures: Mapping[str, str
     writer.finish(status, note=note, schedule=_schedule(source).as_dict(), steps=max(steps), measurements=len(steps))
 
 
-def _division(folder: Path, source: Source, networks: _Networks) -> tuple[set[int], list[tuple[int, str]]]:
+def _division(folder: Path, source: Source, networks: Networks) -> tuple[set[int], list[tuple[int, str]]]:
     """The steps of the run in `folder` that stay, and what of `source` is to be measured: what comes after the first
     one that is not there and can be read.
 
@@ -288,6 +258,20 @@ def _steps_there(folder: Path) -> set[int]:
     return set(run.table(columns=["step"])["step"]) if run.has_series else set()
 
 
+def _check_named(folder: Path, source: Source, batch: Probe, what: What, kept: set[int]) -> None:
+    """Where nothing is to be measured any more: raises InputError for layers, views or rows that were asked for and are
+    not those of the run. They are known of a network alone, so the first that can be read is."""
+    manifest = read_manifest(folder)
+    if (what.layers, what.views, what.updates, what.rows) == (None, None, None, manifest.rows):
+        return
+    networks = Networks(source, None)
+    found = (networks.read(key) for step, key in source.keys if step in kept)
+    if (network := next((each for each in found if each is not None), None)) is not None:
+        plan = ProbeReader(network, batch, what).plan()
+        if plan is not None:
+            check_layers(manifest, plan, folder)
+
+
 def _begun(asked: _Asked, network: nn.Module) -> _Work:
     """The work on a new run, or on the one that is there, of which the steps up to the last one kept stay."""
     source, folder, what = asked.source, asked.folder, asked.what
@@ -299,9 +283,7 @@ def _begun(asked: _Asked, network: nn.Module) -> _Work:
     # Where the weights of each step are, as they were given.
     places = {str(step): key for step, key in source.keys}
     if is_run(folder):
-        manifest = read_manifest(folder)
-        check_same(manifest, what, reader, folder)
-        check_layers(manifest, plan, folder)
+        check_layers(read_manifest(folder), plan, folder)
         writer = RunWriter.resume(folder, after=max(asked.kept, default=-1))
         about = writer.manifest.about
         writer.update(about={**about, "checkpoints": {**about.get("checkpoints", {}), **places}})

@@ -13,6 +13,8 @@ from geophone.store.documents import read_text
 from geophone.zoo.named import imported
 
 ARRAYS = (".npy", ".npz", ".safetensors", ".pt", ".pth")
+# The hub is asked over the network for each, and a model that has no tokenizer is to be told of before long.
+_TRIED = 8
 
 
 def read_probe(given: str) -> Any:
@@ -81,19 +83,30 @@ def texts_by(tokenizer: Tokenizer) -> Callable[[Sequence[int]], list[str]]:
     return lambda ids: [str(tokenizer.decode([one])) for one in ids]
 
 
-def tokenizer_of(model: str, revision: str) -> Tokenizer:
-    """The tokenizer of a Hugging Face model's revision, or of a local folder: its own, or that of the folder of its
-    revision. Raises StoreError when it cannot be had, InputError where transformers is missing."""
+def tokenizer_of(model: str, revisions: Sequence[str]) -> Tokenizer:
+    """The tokenizer of a Hugging Face model: that of the last of `revisions` whose own can be read (of a hub model the
+    last 8 are tried), or of a local folder that lies beside its revisions. Raises StoreError when there is none,
+    InputError where transformers is missing."""
     try:
         from transformers import AutoTokenizer
     except ModuleNotFoundError as error:
         raise InputError("text needs a tokenizer of transformers: pip install 'geophone[hf]'.") from error
-    inner = Path(model) / revision
-    local = Path(model).is_dir()
-    place = str(inner) if local and (inner / "tokenizer_config.json").is_file() else model
-    where = {} if local else {"revision": revision}
-    try:
-        tokenizer: Tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, **where)
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{model} has no tokenizer that can be read: {first_line(error)}") from error
-    return tokenizer
+    first: Exception | None = None
+    for place, where in _tokenizer_places(model, revisions):
+        try:
+            tokenizer: Tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, **where)
+            return tokenizer
+        except Exception as error:  # a damaged file makes transformers raise whatever it trips over
+            first = first or error
+    said = "there are no revisions" if first is None else first_line(first)
+    raise StoreError(f"{model} has no tokenizer that can be read: {said.rstrip('.')}.") from first
+
+
+def _tokenizer_places(model: str, revisions: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """What to ask for a tokenizer, and with which `revision`, one after the other."""
+    if not Path(model).is_dir():
+        yield from ((model, {"revision": name}) for name in revisions[: -_TRIED - 1 : -1])
+        return
+    inner = (Path(model) / name for name in reversed(revisions))
+    yield from ((str(place), {}) for place in inner if (place / "tokenizer_config.json").is_file())
+    yield model, {}

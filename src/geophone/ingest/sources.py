@@ -1,6 +1,6 @@
 """Networks to measure, one by one: checkpoint files of a network, or revisions of a Hugging Face model."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -12,16 +12,14 @@ from torch import nn
 
 from geophone.errors import InputError, StoreError, first_line
 from geophone.ingest.hub import QUANTISED, Fetching, agreed, configuration, difference, quiet, revisions_on_hub
+from geophone.ingest.places import named_by, places_in
 from geophone.ingest.steps import steps_of
-from geophone.ingest.weights import FSDP, INDEXES, METADATA, SINGLE, SUFFIXES, read_weights
+from geophone.ingest.tied import SharedMemory
+from geophone.ingest.weights import SUFFIXES, read_weights
 from geophone.records import REVISIONS
 from geophone.store.inside import is_inside
 from geophone.zoo.named import imported
 
-# What trainers call the file of weights in every checkpoint's folder.
-_SHARED_NAMES = {name.partition(".")[0] for name in (*INDEXES, *SINGLE)} | {
-    "weights", "checkpoint", "mp_rank_00_model_states",
-}  # fmt: skip
 _PER_DECADE = 8
 # Where a parameter that was emptied remembers its shape.
 _SHAPE = "_geophone_shape"
@@ -62,10 +60,10 @@ def checkpoint_files(
     without, and is step 0. The network is built once, and takes in the weights of one checkpoint after the other.
     Raises InputError where there is no checkpoint, none that says its step, or two of one step.
     """
-    places = {str(place): place for place in _expanded(paths)}
+    places = {str(place): place for place in places_in(paths)}
     if not places:
         raise InputError(f"no checkpoint ({', '.join(SUFFIXES)}) among {', '.join(map(str, paths))}.")
-    keys, left_out = _ordered({text: _name(place) for text, place in places.items()}, step_pattern)
+    keys, left_out = _ordered({text: named_by(place) for text, place in places.items()}, step_pattern)
     if isinstance(model, str):
         imported(model)
     return Source(keys, _Files(model, key), {"model": str(model), "source": "checkpoint files"}, left_out)
@@ -100,11 +98,11 @@ class _Files:
 
 
 def weights_for(network: nn.Module, place: Path, *, key: str | None = None) -> Mapping[str, torch.Tensor]:
-    """The weights of the checkpoint at `place` as `read_weights` finds them for `network`; of a folder that
-    Transformers wrote, in which tensors are called otherwise than in a network of its classes (GPT-NeoX, since release
-    5) or tied ones are missing, as that class reads them."""
+    """The weights of the checkpoint at `place` as `read_weights` finds them for `network`, with those of tied tensors
+    that the file holds once; of a folder that Transformers wrote, in which tensors are called otherwise than in a
+    network of its classes (GPT-NeoX, since release 5), as that class reads them."""
     shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
-    weights = read_weights(place, key=key, shapes=shapes)
+    weights = read_weights(place, key=key, shapes=shapes, complete=SharedMemory(network).completed)
     if key is None and weights.keys() != shapes.keys() and (place / "config.json").is_file():
         return _by_its_class(network, place) or weights
     return weights
@@ -144,31 +142,6 @@ def _ordered(names: Mapping[str, str], pattern: str | None) -> tuple[tuple[tuple
     return tuple(sorted((step, key) for key, step in steps.items())), tuple(without)
 
 
-def _name(place: Path) -> str:
-    """What says the step of a checkpoint: its file's name, or its folder's where the file is called as all are."""
-    shared = place.is_file() and place.name.partition(".")[0] in _SHARED_NAMES
-    return place.parent.name if shared else place.name
-
-
-def _expanded(paths: Iterable[Path | str]) -> Iterator[Path]:
-    for path in map(Path, paths):
-        if path.is_file():
-            yield path
-        elif not path.is_dir():
-            raise InputError(f"{path} is neither a file nor a folder.")
-        elif _is_checkpoint(path):
-            yield path
-        else:
-            inside = sorted(path.iterdir())
-            yield from (p for p in inside if p.suffix in SUFFIXES and p.is_file() and ".state." not in p.name)
-            yield from (p for p in inside if p.is_dir() and _is_checkpoint(p))
-
-
-def _is_checkpoint(folder: Path) -> bool:
-    """Whether a folder is one checkpoint: what Transformers, diffusers or torch.distributed.checkpoint write."""
-    return any((folder / name).is_file() for name in (*INDEXES, *SINGLE, METADATA, f"{FSDP}/{METADATA}"))
-
-
 def revisions(
     model: str,
     names: str | Sequence[str],
@@ -192,7 +165,7 @@ def revisions(
     _auto_class(task), _dtype(dtype)
     local = Path(model).is_dir()
     asked = [name.strip() for name in names.split(",")] if isinstance(names, str) else [n.strip() for n in names]
-    chosen = _chosen(model, [name for name in asked if name], local)
+    chosen = _chosen(model, [name for name in asked if name], local, step_pattern)
     for name in chosen:
         if local and not is_inside(Path(model) / name, model):
             raise InputError(f"revision {name!r} lies outside {model}.")
@@ -323,17 +296,25 @@ def device_of(name: str) -> torch.device:
     return device
 
 
-def _chosen(model: str, asked: Sequence[str], local: bool) -> list[str]:
-    """The names of revisions that `asked` means; the hub or the folder is asked only where a name needs it."""
+def _chosen(model: str, asked: Sequence[str], local: bool, pattern: str | None) -> list[str]:
+    """The names of revisions that `asked` means; the hub or the folder is asked only where a name needs it. Of a folder
+    "all" are all its sub-folders, of a hub model the branches that say a step: "main" is no lost checkpoint.
+
+    Raises InputError where there are none.
+    """
+    if not asked:
+        raise InputError(f"say which revisions of {model}: names, a glob, all, or log.")
     if asked not in (["all"], ["log"]) and not any(c in name for name in asked for c in "*?["):
         return list(dict.fromkeys(asked))
-    there = sorted(p.name for p in Path(model).iterdir() if p.is_dir()) if local else revisions_on_hub(model)
-    if asked in (["all"], ["log"]):
-        steps, _ = steps_of({name: name for name in there})
-        return list(steps)
-    names = [name for pattern in asked for name in there if fnmatchcase(name, pattern)]
+    inside = (p.name for p in Path(model).iterdir() if p.is_dir() and not p.name.startswith(".")) if local else ()
+    there = sorted(inside) if local else revisions_on_hub(model)
+    if asked not in (["all"], ["log"]):
+        names = [name for glob in asked for name in there if fnmatchcase(name, glob)]
+    else:
+        names = there if local else list(steps_of({name: name for name in there}, pattern=pattern)[0])
     if not names:
-        raise InputError(f"no revision of {model} matches {', '.join(asked)}; it has {', '.join(there[:8])} ...")
+        has = f"{', '.join(there[:8])}{' ...' if there[8:] else ''}" if there else "none at all"
+        raise InputError(f"no revision of {model} fits {', '.join(asked)}; it has {has}.")
     return list(dict.fromkeys(names))
 
 

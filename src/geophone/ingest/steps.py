@@ -52,12 +52,17 @@ def step_of(name: str, *, pattern: str | None = None) -> int | None:
     """
     if pattern is not None:
         return _by_pattern(name, pattern)
-    bare = _ASIDE.sub(" ", _SUFFIX.sub("", name))
+    bare = _ASIDE.sub(" ", without_suffix(name))
     for scheme in SCHEMES:
         if matches := scheme.pattern.findall(bare.strip(" -_.")):
             number, scale = matches[-1]
             return int(number) * _SCALE[scale.lower()]
     return None
+
+
+def without_suffix(name: str) -> str:
+    """`name` without what says the kind of its file."""
+    return _SUFFIX.sub("", name)
 
 
 def steps_of(names: Mapping[str, str], *, pattern: str | None = None) -> tuple[dict[str, int], list[str]]:

@@ -4,7 +4,7 @@ import argparse
 import pickle
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,29 +45,37 @@ _HARMLESS: list[Any] = [
 ]  # fmt: skip
 
 
-def read_weights(path: Path, *, key: str | None = None, shapes: Mapping[str, torch.Size] | None = None) -> Weights:
+def read_weights(
+    path: Path,
+    *,
+    key: str | None = None,
+    shapes: Mapping[str, torch.Size] | None = None,
+    complete: Callable[[Weights], Weights] = lambda weights: weights,
+) -> Weights:
     """The state dict in a checkpoint: a file, or a folder as Transformers (whole, or in shards) or torch.distributed
     .checkpoint writes it.
 
     `key` says under which key of the file the weights lie ("ema", or "callbacks.ema" for one inside another); without
     it they are looked for. `shapes`, of the network that they are for, decides between several, and takes wrappers off
     the names: those of DDP, FSDP, torch.compile and activation checkpointing anywhere in a name, and what stands before
-    all names. Pickles are read with `weights_only=True`. Raises StoreError where no weights can be had, InputError for
-    a `key` that is not there, or where several sets of weights would do; both say what the file holds.
+    all names; `complete` puts in what a file need not hold of it. Pickles are read with `weights_only=True`. Raises
+    StoreError where no weights can be had, InputError for a `key` that is not there, or where several sets of weights
+    would do; both say what the file holds.
     """
     content = _in_folder(path) if path.is_dir() else load_tensors(path)
     candidates = dict(_state_dicts(content))
+    fitted = lambda state: complete(_fitted(state, shapes))  # noqa: E731
     if key is not None:
         if key not in candidates:
             raise InputError(f"{path} has no weights under {key!r}; it holds {_listed(content, candidates)}.")
-        return _fitted(candidates[key], shapes)
+        return fitted(candidates[key])
     if not candidates:
         raise StoreError(f"{path} holds no state dict (a mapping from names to tensors); it holds {_listed(content)}.")
-    return _fitted(candidates[_choice(path, candidates, shapes)], shapes)
+    fitting = [name for name, state in candidates.items() if shapes is None or _fits(fitted(state), shapes)]
+    return fitted(candidates[_choice(path, candidates, fitting)])
 
 
-def _choice(path: Path, candidates: Mapping[str, Weights], shapes: Mapping[str, torch.Size] | None) -> str:
-    fitting = [name for name, state in candidates.items() if shapes is None or _fits(_fitted(state, shapes), shapes)]
+def _choice(path: Path, candidates: Mapping[str, Weights], fitting: list[str]) -> str:
     names = fitting or list(candidates)
     for known in ("", *_NESTS):
         if hits := [name for name in names if name.rpartition(".")[2] == known]:

@@ -227,8 +227,7 @@ def settled(
     left_out = _left_out(shapes, axes, chosen, calls)
     names = [name for name in shapes if _is_wanted(name, chosen, calls) and _module(name) not in left_out]
     if not names:
-        reasons = "; ".join(f"{name} {why}" for name, why in list(left_out.items())[:6])
-        raise InputError(f"no layer can be recorded: {reasons}. Choose others with layers=.")
+        raise InputError(_nothing(left_out, "Choose others with layers=."))
     if chosen.default:
         names, more = _evenly(names)
         left_out |= more
@@ -253,11 +252,18 @@ def settled(
             continue
         views[name] = view
         layers.append(Layer(name, depth, kind, features, rows, shape[1:], named[name][1]))
+    if not layers:
+        raise InputError(_nothing(left_out, "Give a probe of two samples or more."))
     added = frozenset(_module(name) for name in views if name.endswith(ADDED))
     select = tuple(dict.fromkeys(map(_module, views)))
     means = frozenset(name for name, view in views.items() if view.kind in MEANS)
     single = means if means and not _is_double(chosen.modules) else frozenset()
     return Plan(select, tuple(layers), views, 0, added, left_out=left_out, single=single)
+
+
+def _nothing(left_out: Mapping[str, str], advice: str) -> str:
+    reasons = "; ".join(f"{name} {why}" for name, why in list(left_out.items())[:6])
+    return f"no layer can be recorded: {reasons}. {advice}"
 
 
 def _is_double(modules: Mapping[str, nn.Module]) -> bool:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -14,11 +13,11 @@ from geophone.record.capture import ActivationCapture
 from geophone.record.experts import thinned
 from geophone.record.layers import Plan, plan, settled
 from geophone.record.probe import Probe, as_probe, bare, is_compiled, is_lazy, model_device, second_probe
+from geophone.record.same import asked
 from geophone.record.scoring import Scored
 from geophone.record.selection import selection
 from geophone.record.state import restored
 from geophone.record.what import What
-from geophone.store.manifest import Manifest
 
 Rows = Mapping[str, torch.Tensor]
 
@@ -113,8 +112,7 @@ class ProbeReader:
         return read
 
     def describe(self) -> dict[str, Any]:
-        noise = {"noise_digest": self._noise.digest(), "noise_every": self._what.noise_every} if self._noise else {}
-        return {"kind": "held out", "digest": self._probe.digest(), **noise}
+        return held_out(self._probe, self._noise, self._what)
 
     def close(self) -> None:
         """Nothing: hooks are gone after each pass."""
@@ -191,7 +189,7 @@ class BatchReader:
         return read
 
     def describe(self) -> dict[str, Any]:
-        return {"kind": "batch"}
+        return {"kind": "batch", **asked(self._what)}
 
     def close(self) -> None:
         """Take the hooks away."""
@@ -215,35 +213,13 @@ class BatchReader:
         return output.clone() if self._whole or self._plan is None else self._plan.keep(name, output)
 
 
+def held_out(probe: Probe, noise: Probe | None, what: What) -> dict[str, Any]:
+    """What a manifest says of a probe, of the noise probe beside it, and of what is asked of their samples."""
+    second = {"noise_digest": noise.digest(), "noise_every": what.noise_every} if noise else {}
+    return {"kind": "held out", "digest": probe.digest(), **second, **asked(what)}
+
+
 def samples_of(reader: Reader, plan: Plan) -> dict[str, Any]:
     """What the manifest of a run that is read by `plan` says of its samples."""
     put_back = {"put_back": [str(attribute) for attribute in plan.protected]} if plan.protected else {}
     return reader.describe() | {"samples": plan.samples, **put_back}
-
-
-def check_same(manifest: Manifest, what: What, reader: Reader, folder: Path) -> None:
-    """Raises InputError unless the run of `manifest` was recorded as `what`, on the samples of `reader`."""
-    if manifest.definitions != what.definitions:
-        raise InputError(_other(manifest, folder))
-    samples = reader.describe()
-    for key, name in (("digest", "probe"), ("noise_digest", "noise probe")):
-        if manifest.probe.get(key) != samples.get(key):
-            raise InputError(
-                f"{folder} was read on another {name}; values of different samples do not compare. Resume with the "
-                "same one, or give a new folder."
-            )
-
-
-def check_layers(manifest: Manifest, plan: Plan, folder: Path) -> None:
-    """Raises InputError unless the run of `manifest` has the layers of `plan`, or none yet."""
-    # A run from before layers had canonical names is the same run.
-    unnamed = [tuple(replace(layer, canonical="") for layer in layers) for layers in (manifest.layers, plan.layers)]
-    if manifest.layers and unnamed[0] != unnamed[1]:
-        raise InputError(_other(manifest, folder))
-
-
-def _other(manifest: Manifest, folder: Path) -> str:
-    return (
-        f"{folder} holds a run of other layers or dimensions ({len(manifest.layers)} layers, "
-        f"{len(manifest.definitions)} dimensions); resume with the same model and settings, or give a new folder."
-    )

@@ -15,7 +15,8 @@ from torch import nn
 from geophone.errors import InputError
 from geophone.record.distributed import is_sharded, rank
 from geophone.record.probe import is_lazy
-from geophone.record.readers import BatchReader, ProbeReader, Reader, check_layers, check_same, samples_of
+from geophone.record.readers import BatchReader, ProbeReader, Reader, samples_of
+from geophone.record.same import check_layers, check_same
 from geophone.record.schedule import Pace, Schedule, whole
 from geophone.record.session import (
     Desk,
@@ -54,7 +55,8 @@ class Recorder:
 
     `start` is the number of updates the model has had already; counting goes on from there, and where that step is due
     the model is measured at once (not with `at_start=False`). With `resume` the run in
-    `out` is continued: what it holds of steps after `start` is dropped, and new rows follow the old ones.
+    `out` is continued: what it holds of steps after `start` is dropped, and new rows follow the old ones. Another
+    probe, or other layers, labels or concepts are refused.
 
     `out` is a new or empty folder; without it, one in runs/ named by the time (`recorder.folder`), so that a script can
     be run again. `name` defaults to the folder's name, `about` is kept in the manifest as it is. Hooks exist only while
@@ -135,7 +137,7 @@ class Recorder:
         plan = None if is_lazy(model) else reader.plan()
         if self.resumed:
             manifest = read_manifest(self._folder)
-            check_same(manifest, what, reader, self._folder)
+            check_same(manifest, what, reader.describe(), self._folder)
             if plan is not None:
                 check_layers(manifest, plan, self._folder)
             writer = RunWriter.resume(self._folder, after=self._steps)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from geophone.errors import InputError
+from geophone.errors import InputError, first_line
 from geophone.record.capture import tensors_in
 from geophone.record.nested import Placed
 from geophone.record.probe import Probe
@@ -109,7 +109,7 @@ def concepts_of(what: What, samples: int) -> dict[str, Concept]:
     """The concepts of `what`, ready to be read. Raises InputError for one that is not a label for each sample."""
     concepts: dict[str, Concept] = {}
     for name, labels in (what.concepts or {}).items():
-        values = _values(labels)
+        values = concept_values(labels)
         if values.shape != (samples,):
             raise InputError(
                 f"concept {name!r} has shape {values.shape}; give one label for each of {samples} samples."
@@ -121,13 +121,25 @@ def concepts_of(what: What, samples: int) -> dict[str, Concept]:
 def labelled(what: What, concepts: Mapping[str, Concept], samples: npt.NDArray[np.intp]) -> dict[str, Any]:
     """The label of each scored sample by concept, those that are classes: what the samples of a transition share may be
     one of these. `samples` (m,): the scored ones' places in the probe."""
-    given = {name: _values(labels) for name, labels in (what.concepts or {}).items()}
+    given = {name: concept_values(labels) for name, labels in (what.concepts or {}).items()}
     return {f"{CONCEPT}{name}": labels[samples].astype(str) for name, labels in given.items()
             if concepts[name].classes is not None}  # fmt: skip
 
 
-def _values(labels: Any) -> npt.NDArray[Any]:
+def concept_values(labels: Any) -> npt.NDArray[Any]:
+    """The labels of a concept, wherever they lie."""
     return np.asarray(labels.detach().cpu() if isinstance(labels, torch.Tensor) else labels)
+
+
+def label_tensor(labels: Any) -> torch.Tensor:
+    """`labels=` on the CPU, whole numbers as int64. Raises InputError for what is no list of labels."""
+    try:
+        tensor = torch.as_tensor(labels).cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"labels= must be numbers: {first_line(error)}.") from error
+    if not tensor.ndim:
+        raise InputError(f"labels={labels!r}: give a label for each sample of the probe.")
+    return tensor if tensor.is_floating_point() else tensor.long()
 
 
 def scorer(output: Any, probe: Probe, mask: torch.Tensor | None, what: What, *, among: int) -> Scorer:
@@ -185,12 +197,11 @@ def _scorer(sight: _Sight, mask: torch.Tensor | None, what: What) -> Scorer:
         return Scorer("none", False, {}, None, *_whole_sketch(sight))
     if isinstance(what.labels, str):
         return _positions(sight, *next_tokens(probe, mask))
-    labels = torch.as_tensor(what.labels).cpu()
+    labels = label_tensor(what.labels)
     if len(labels) != probe.samples:
         raise InputError(f"labels= has {len(labels)} labels, the probe {probe.samples} samples.")
     if labels.is_floating_point():
         return _numbers(sight, labels)
-    labels = labels.long()
     if labels.ndim == 1:
         return _classes(sight, labels)
     # Of images the classes stand on the second axis, of sequences on the last.

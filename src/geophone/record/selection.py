@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from geophone.errors import InputError
+from geophone.record.distributed import whole_shape
 from geophone.record.experts import experts_in
 from geophone.record.naming import blocks_of, canonical, canonical_names, is_weight_layer, matches
 from geophone.record.what import Selector, What
@@ -40,12 +42,25 @@ def selection(model: nn.Module, what: What) -> Selection:
     left_out = chosen.left_out | dict.fromkeys(sorted(scripted), _SCRIPTED)
     modules = {name: module for name, module in chosen.modules.items() if name not in scripted}
     if not modules:
-        reasons = "".join(f" {name} {why}." for name, why in list(left_out.items())[:4])
-        raise InputError(f"the model has no layer with weights; name the modules to record with layers=.{reasons}")
+        raise InputError(_nothing(model, left_out))
     updates, blocks = chosen.updates, chosen.blocks
     if what.updates is not None:
         updates, blocks = (frozenset(blocks or chosen.outputs) if what.updates else frozenset()), frozenset()
     return Selection(modules, chosen.outputs, updates, blocks, left_out, chosen.default, names)
+
+
+def _nothing(model: nn.Module, left_out: dict[str, str]) -> str:
+    """Why nothing of `model` is selected, and what to do."""
+    if left_out:
+        reasons = "; ".join(f"{name} {why}" for name, why in list(left_out.items())[:4])
+        return f"no layer can be recorded by default: {reasons}. Name the modules to record with layers=."
+    if not any(len(whole_shape(each)) >= 2 for each in model.parameters(recurse=False) if not is_lazy(each)):
+        return "the model has no layer with weights; name the modules to record with layers=."
+    named = ', with layers=["0"]' if any(True for _ in model.children()) else ""
+    return (
+        f"the model is itself one layer ({type(model).__name__}), and what is recorded are a model's parts: give "
+        f"torch.nn.Sequential(model){named}, which has the same weights."
+    )
 
 
 def is_scripted(module: nn.Module) -> bool:

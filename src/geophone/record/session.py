@@ -21,8 +21,9 @@ from geophone.record.measurement import Measurer
 from geophone.record.norms import ParameterNorms
 from geophone.record.probe import bare
 from geophone.record.processing import Measurement, Processed, Processing
-from geophone.record.readers import Reader, check_layers, samples_of
+from geophone.record.readers import Reader, samples_of
 from geophone.record.rooms import Rooms
+from geophone.record.same import check_layers
 from geophone.record.schedule import Pace
 from geophone.record.scoring import labelled
 from geophone.record.transit import plain_numbers

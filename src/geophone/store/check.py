@@ -6,7 +6,7 @@ from pathlib import Path
 
 from geophone.errors import StoreError
 from geophone.store.manifest import Manifest
-from geophone.store.tables import file_digest, parts, read_table
+from geophone.store.tables import file_digest, parts, read_parts, read_table
 
 KINDS = ("scalars", "series")
 
@@ -25,6 +25,17 @@ def damaged_files(folder: Path, manifest: Manifest) -> list[Path]:
             path for path in (weights, state) if not is_sound(path) and (path == weights or trained or path.exists())
         ]
     return found
+
+
+def nonfinite(folder: Path) -> dict[int, tuple[str, ...]]:
+    """The steps at which layers held NaN or infinity, in order, each with these layers. Raises StoreError for a series
+    that cannot be read."""
+    series = parts(folder / "series")
+    rows = read_parts(series, columns=["step", "depth", "layer", "status"]) if series else None
+    if rows is None:
+        return {}
+    broken = rows[rows["status"] == "nonfinite"].sort_values(["step", "depth"], kind="stable")
+    return {int(step): tuple(dict.fromkeys(names)) for step, names in broken.groupby("step")["layer"]}
 
 
 def good_until(folder: Path, manifest: Manifest) -> int | None:

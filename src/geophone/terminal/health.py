@@ -1,6 +1,6 @@
 """What `geophone doctor` prints and gives as a document, without what the other verbs import."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -39,6 +39,17 @@ def _say_runs(runs: Sequence[RunState]) -> None:
             print(f"     left out: {layer}, {reason}")
         for checkpoint, reason in run.failed.items():
             print(f"     not measured: {checkpoint}, {reason}")
+        if run.nonfinite:
+            print(f"     {nonfinite_words(run.nonfinite)}")
+
+
+def nonfinite_words(found: Mapping[int, Sequence[str]]) -> str:
+    """At which steps which layers held NaN or infinity."""
+    steps, layers = list(found), list(dict.fromkeys(layer for names in found.values() for layer in names))
+    last = f" and {len(steps) - 6} more up to {steps[-1]}" if len(steps) > 6 else ""
+    at = f"step{'s' if steps[1:] else ''} {', '.join(map(str, steps[:6]))}{last}"
+    more = f" and {len(layers) - 6} more" if len(layers) > 6 else ""
+    return f"NaN or infinite activations at {at}, in {', '.join(layers[:6])}{more}"
 
 
 def health_document(health: Health) -> dict[str, Any]:

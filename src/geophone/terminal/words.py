@@ -9,8 +9,10 @@ import pandas as pd
 from geophone.findings.phenomena import FORMS, phenomena
 from geophone.findings.ranking import nothing
 from geophone.findings.tables import Tables, first_dimension, runs_of
+from geophone.store.check import nonfinite
 from geophone.store.run import Run
 from geophone.store.study import Study
+from geophone.terminal.health import nonfinite_words
 from geophone.terminal.show import say, show
 
 _PER_RUN = ("order", "order_tests", "detection", "types")
@@ -33,6 +35,9 @@ def summary(study: Study) -> pd.DataFrame:
 def say_summary(study: Study) -> None:
     """What came out of a whole study: a line per run, its first targets, where to look first, and the page."""
     show(summary(study))
+    for run in study:
+        if found := nonfinite(run.folder):
+            say([f"{run.name}: {nonfinite_words(found)}"])
     if study.is_ranked:
         print()
         say_targets(study.targets(), most=3)
