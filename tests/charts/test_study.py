@@ -79,11 +79,9 @@ def test_every_chart_of_the_paper_is_valid():
     lags = pd.DataFrame({"group": ["g"] * 3, "lag": [-1, 0, 1], "average": [0.1, 0.4, 0.1], "expected": [0.1] * 3})
     recall = pd.DataFrame({"bed": ["p", "p"], "method": ["a", "b"], "recall": [0.5, 0.6], "low": [0.4, 0.5],
                            "high": [0.6, 0.7]})  # fmt: skip
-    missing = pd.DataFrame({"moment": ["before", "during"], "role": ["target", "control"], "deficit": [0.1, 0.0],
-                            "run": ["a", "b"]})  # fmt: skip
     made = (
         charts.scatter(rows, ("x", "X"), ("y", "Y")), charts.rates(rate), charts.forest(interval, "r", bars=(0.6,)),
-        charts.coupling(lags, ["g"]), charts.dumbbells(recall), charts.recovery_deficits(missing),
+        charts.coupling(lags, ["g"]), charts.dumbbells(recall),
     )  # fmt: skip
     for chart in made:
         alt.Chart.from_dict(json.loads(json.dumps(specification(chart), allow_nan=False)))

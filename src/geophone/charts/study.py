@@ -6,7 +6,6 @@ import altair as alt
 import pandas as pd
 
 from geophone.charts.theme import FORMS, GREY, PALETTE, PRINT, AnyChart, Theme, colours, dashes, data, shapes, styled
-from geophone.records import MOMENTS
 
 _FEW = alt.Axis(tickCount=3)
 
@@ -161,17 +160,3 @@ def known_events(examples: pd.DataFrame, bed: str, measure: str, theme: Theme = 
     ).properties(width=620, height=180)  # fmt: skip
     described = f"A run of {bed}: {measure} of its layers by step; events as bands, moments as triangles, alarms below."
     return styled(chart, theme, description=described)
-
-
-def recovery_deficits(rows: pd.DataFrame, theme: Theme = PRINT) -> AnyChart:
-    """Accuracy missing beside the sham at the longest horizon; `rows`: moment, role, deficit, run."""
-    roles = ["target", "control"]
-    base = alt.Chart(data(rows)).encode(
-        x=alt.X("moment:N", sort=list(MOMENTS), title="layer ablated", axis=alt.Axis(labelAngle=0)),
-        xOffset=alt.XOffset("role:N", sort=roles),
-        color=alt.Color("role:N", scale=colours(roles), title=None),
-    )
-    title = "accuracy missing beside the sham"
-    dots = base.mark_point(filled=True, opacity=0.7, size=30).encode(y=alt.Y("deficit:Q", title=title))
-    means = base.mark_tick(thickness=2, size=22).encode(y="mean(deficit):Q")
-    return styled(alt.layer(dots, means).properties(width=230, height=120), theme)
