@@ -297,6 +297,18 @@ def test_targets_are_early_where_most_of_them_are(study, phases, share):
     assert said.startswith(share) and bool(said) == bool(share)
 
 
+def test_nothing_is_said_of_seeds_and_sizes_that_no_run_names(study):
+    tables = tables_of(study)
+    for known, catalogued in ((True, True), (True, False), (False, False)):
+        runs = tables.runs.assign(known=known, catalogued=catalogued)
+        found = findings_of(replace(tables, runs=runs))
+        assert ("The networks are small" in found["limitation/cause"].sentence) == catalogued
+        assert ("Every network was trained with one random seed" in found["limitation/seeds"].sentence) == known
+        assert ("1 random seed per network" in found["study/networks"].sentence) == known
+    assert found["limitation/seeds"].sentence.startswith("4 runs do not say which network and which random seed")
+    assert "networks and random seeds not named" in found["study/networks"].sentence
+
+
 def test_limitations_follow_their_rules(study):
     tables = tables_of(study)
     names = lambda t: {f.id.removeprefix("limitation/") for f in limitations(t, clocked=True)}  # noqa: E731
