@@ -78,7 +78,7 @@ def learned(
     most = -(table["after"] - table["before"]).abs()
     order = pd.DataFrame({"group": table["group"], "most": most}).sort_values(["group", "most"], kind="stable").index
     ends = {} if moments is None else {moment: moments[moment].every_head for moment in ("before", "after")}
-    controls = tuple(at["during"] for role, at in steps.items() if role != "target")
+    controls = tuple([*at.values()][len(at) // 2] for role, at in steps.items() if role != "target")
     return Learned(
         table.loc[order].reset_index(drop=True), shared(known, own), groups, turned_heads(**ends), len(about), layer,
         controls,

@@ -8,11 +8,13 @@ import pandas as pd
 from geophone.dig.features import UNTYPED
 from geophone.dig.learned import Learned
 from geophone.dig.moment import Moment
+from geophone.dig.steps import Had
 from geophone.dig.swap import carried, set_of_heads
 from geophone.point.shared import SECOND
 from geophone.records import Shared, Target
 
 _HEADS = 4
+_ROLES = {"target": "The target", "earlier": "The control before it", "later": "The control after it"}
 _UNITS = 5
 
 
@@ -47,6 +49,33 @@ def what_was_learned(found: Learned, at: Mapping[str, Moment]) -> str:
     if found.shared is not None and found.shared.what == SECOND:
         text += ": induction, since the same pair of tokens came earlier in the sequence"
     return text + "."
+
+
+def moments_said(had: Had) -> list[str]:
+    """What the weights that were kept make of the moments that were asked for, a sentence each: how far one moved, a
+    control that cannot be dug, a moment that is none of its own."""
+    said = []
+    for role, asked in had.asked.items():
+        near, name = had.nearest[role], _ROLES[role]
+        away = max(abs(near[moment] - step) for moment, step in asked.items())
+        wanted, there = (_and([str(step) for step in dict.fromkeys(at.values())]) for at in (asked, near))
+        if role not in had.steps:
+            mine = had.nearest["target"]
+            meets = f"and the target is dug at {mine['before']} to {mine['after']}"
+            one = "one network, where a control wants two"
+            said.append(
+                f"{name} could not be dug: of steps {wanted} the weights that were kept nearest are those of {there}, "
+                f"{one if near['before'] == near['after'] else meets}. It wants weights of {asked['before']} and of "
+                f"{asked['after']}, or near these and apart from the target's."
+            )
+            continue
+        if away:
+            steps = f"{away} step{'s' if away > 1 else ''}"
+            said.append(f"{name} is dug at {there}, where weights were kept nearest to {wanted}: up to {steps} away.")
+        if "during" in near and "during" not in had.steps[role]:
+            end = "before" if near["during"] == near["before"] else "after"
+            said.append(f"{name} is dug before and after alone: step {near['during']} is its {end} and its during.")
+    return said
 
 
 def shared_words(group: Shared | None) -> str:

@@ -15,9 +15,11 @@ from geophone.dig.exhibits import exhibits
 from geophone.dig.learned import learned
 from geophone.dig.moment import Moment, measure, untrained_reference
 from geophone.dig.notes import field_notes
+from geophone.dig.prose import moments_said
 from geophone.dig.recovery import recover
 from geophone.dig.samples import answers
-from geophone.dig.subject import Specimen, Subject, moments_had, specimen_of
+from geophone.dig.steps import moments_had
+from geophone.dig.subject import Specimen, Subject, specimen_of
 from geophone.dig.swap import carrier, swap_table
 from geophone.dig.visualize import units_of
 from geophone.errors import InputError, StoreError
@@ -68,12 +70,12 @@ def dig(
     specimen = specimen_of(run, subject, rng=stream(), per_class=options.per_class)
     if options.recovery and run.manifest.about.get("experiment") is None:
         raise InputError(f"{run.name} was not trained by geophone, which cannot train it on: dig it without recovery.")
-    steps = moments_had(specimen, _steps(target))
-    swapped = moments_had(specimen, _compared(target))
-    models = specimen.at([s for roles in (steps, swapped) for role in roles.values() for s in role.values()])
+    had = moments_had(specimen, _windows(target))
+    swapped, steps = had.steps, _dug(target, had.steps)
+    models = specimen.at([step for at in swapped.values() for step in at.values()])
     if not isinstance(options.units, int):
         # Asked before what takes long, so that a wrong number is told at once.
-        few = answers(models[steps["target"]["during"]], [target.layer], specimen.samples.x[:2])[target.layer]
+        few = answers(models[steps["target"]["before"]], [target.layer], specimen.samples.x[:2])[target.layer]
         units_of(options.units, few.shape[1])
     found = _measure(specimen, target, steps, models, stream=stream, on_moment=on_moment)
     sign = _sign(run, target)
@@ -91,7 +93,7 @@ def dig(
         recovered = _recovered(run, target, steps, options.horizons, stream) if options.recovery else {}
         for name, table in (found.tables | recovered).items():
             write_rows(made / f"{name}.parquet", table, DUG[name])
-        write_text(made / "notes.md", field_notes(target, found.moments, found.tables, moved, shown))
+        write_text(made / "notes.md", field_notes(target, found.moments, found.tables, moved, shown, moments_said(had)))
         write_document(made / DIG, about)
     return Dig(folder)
 
@@ -124,11 +126,7 @@ def ready(study: Study, targets: Sequence[Target], subject: Subject | None, opti
             specimen = specimen_of(run, subject, rng=np.random.default_rng(0), per_class=options.per_class)
             for target in targets:
                 if target.run == name:
-                    moments_had(specimen, _steps(target))
-
-
-def _steps(target: Target) -> dict[str, dict[str, int]]:
-    return {role: window.steps for role, window in target.windows.items()}
+                    moments_had(specimen, _windows(target))
 
 
 def _sign(run: Run, target: Target) -> int:
@@ -137,10 +135,16 @@ def _sign(run: Run, target: Target) -> int:
     return {"learned": 1, "lost": -1}.get(target.kind, 0) if run.manifest.behaviour else 0
 
 
-def _compared(target: Target) -> dict[str, dict[str, int]]:
+def _windows(target: Target) -> dict[str, dict[str, int]]:
     """The moments of the target and of both its controls: the swap test costs a few passes at each."""
     windows = {"target": target.window, "earlier": target.earlier, "later": target.later}
     return {role: window.steps for role, window in windows.items() if window is not None}
+
+
+def _dug(target: Target, had: Mapping[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+    """Those of the target and of the control that is dug beside it, where it can be."""
+    control = "earlier" if target.control == target.earlier else "later"
+    return {"target": had["target"]} | ({"control": had[control]} if control in had else {})
 
 
 def _recovered(

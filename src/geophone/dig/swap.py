@@ -53,10 +53,11 @@ def swap_table(
     rows: Rows = []
     for start, end in WINDOWS:
         at = steps["target"]
-        if at[start] == at[end]:
+        if not {start, end} <= at.keys() or at[start] == at[end]:
             continue
         pair = Pair(weights[at[start]], weights[at[end]])
-        quiet = [Pair(weights[c[start]], weights[c[end]]) for role, c in steps.items() if role != "target"]
+        quiet = [Pair(weights[c[start]], weights[c[end]]) for role, c in steps.items()
+                 if role != "target" and {start, end} <= c.keys()]  # fmt: skip
         before, after = answers(pair.before), answers(pair.after)
         unit, own = _unit(before, after), moved(before, after, sign)
         if not len(own):
