@@ -1,6 +1,6 @@
 """A dig in five sentences: what was learned, where, by what in there, beside the control, and what to look at."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -76,6 +76,15 @@ def moments_said(had: Had) -> list[str]:
             end = "before" if near["during"] == near["before"] else "after"
             said.append(f"{name} is dug before and after alone: step {near['during']} is its {end} and its during.")
     return said
+
+
+def tied_said(tied: Mapping[str, Sequence[str]]) -> list[str]:
+    """Which layers share weights with which other modules (`dig.swap.tied`), a sentence each, and what that means."""
+    return [
+        f"{layer} shares weights with {named}, so that what moves one moves the other; the swap of {layer} puts back "
+        f"what {layer} reads of them and leaves {named} as after."
+        for layer, named in ((layer, _and(list(others))) for layer, others in tied.items())
+    ]
 
 
 def shared_words(group: Shared | None) -> str:

@@ -15,12 +15,12 @@ from geophone.dig.exhibits import exhibits
 from geophone.dig.learned import learned
 from geophone.dig.moment import Moment, measure, untrained_reference
 from geophone.dig.notes import field_notes
-from geophone.dig.prose import moments_said
+from geophone.dig.prose import moments_said, tied_said
 from geophone.dig.recovery import recover
 from geophone.dig.samples import answers
 from geophone.dig.steps import moments_had
 from geophone.dig.subject import Specimen, Subject, specimen_of
-from geophone.dig.swap import carrier, swap_table
+from geophone.dig.swap import carrier, swap_table, tied
 from geophone.dig.visualize import units_of
 from geophone.errors import InputError, StoreError
 from geophone.phenomena.runs import Draws
@@ -93,7 +93,9 @@ def dig(
         recovered = _recovered(run, target, steps, options.horizons, stream) if options.recovery else {}
         for name, table in (found.tables | recovered).items():
             write_rows(made / f"{name}.parquet", table, DUG[name])
-        write_text(made / "notes.md", field_notes(target, found.moments, found.tables, moved, shown, moments_said(had)))
+        shares = tied(models[steps["target"]["after"]], specimen.layers)
+        asides = [*moments_said(had), *tied_said(shares)]
+        write_text(made / "notes.md", field_notes(target, found.moments, found.tables, moved, shown, asides))
         write_document(made / DIG, about)
     return Dig(folder)
 

@@ -194,6 +194,21 @@ def _parts(specimen: Specimen, model: nn.Module, layer: str) -> dict[str, Sequen
     return {kind: parts for kind, parts in groups.items() if parts}
 
 
+def tied(model: nn.Module, layers: Sequence[str]) -> dict[str, list[str]]:
+    """Those of `layers` that share a parameter with another module, outside of them, and which."""
+    holders: dict[int, list[str]] = {}
+    for name, module in model.named_modules():
+        for parameter in module.parameters(recurse=False):
+            holders.setdefault(id(parameter), []).append(name)
+    found: dict[str, list[str]] = {}
+    for layer in dict.fromkeys(name.partition("@")[0] for name in layers):
+        for names in holders.values():
+            own = [name for name in names if f"{name}.".startswith(f"{layer}.")]
+            others = [name for name in names if name not in own]
+            found.setdefault(layer, []).extend(others if own else [])
+    return {layer: list(dict.fromkeys(others)) for layer, others in found.items() if others}
+
+
 def carried(table: pd.DataFrame, layer: str) -> str:
     """Whether it was this layer, beside the others and the control, from `swap_table`; empty where nothing moved."""
     whole = _whole(table, LAYER)
