@@ -10,7 +10,7 @@ from geophone.dig.learned import Learned
 from geophone.dig.moment import Moment
 from geophone.dig.steps import Had
 from geophone.dig.swap import carried, set_of_heads
-from geophone.point.shared import SECOND
+from geophone.point.shared import LEAST_LIFT, SECOND
 from geophone.records import Shared, Target
 
 _HEADS = 4
@@ -45,10 +45,24 @@ def what_was_learned(found: Learned, at: Mapping[str, Moment]) -> str:
     verb = "learned" if after > before else "lost"
     text = f"{between} the network {verb} {len(rows)} of {found.scored} {noun} ({before:.2f} to {after:.2f} on average)"
     if found.shared is not None:
-        text += f", {found.shared}"
-    if found.shared is not None and found.shared.what == SECOND:
-        text += ": induction, since the same pair of tokens came earlier in the sequence"
+        text += f", {found.shared}{_by_heads(found, at['after'].every_head)}"
     return text + "."
+
+
+def _by_heads(found: Learned, heads: pd.DataFrame | None) -> str:
+    """Whether heads answer second occurrences by induction: a head that copies from a fixed position answers them too.
+    Empty where that is not what tells the samples from the others, or no head was scored."""
+    shared = found.shared
+    if heads is None or shared is None or shared.what != SECOND or not shared.own - shared.others >= LEAST_LIFT:
+        return ""
+    able = heads[heads["type"] == "induction"].sort_values("induction", ascending=False, kind="stable")
+    if len(able):
+        best = able.iloc[0]
+        more = f" and {len(able) - 1} more" if len(able) > 1 else ""
+        return f": induction, by head {best['head']} of {best['layer']} ({best['induction']:.2f}){more}"
+    kinds = sorted(set(found.heads["became"]) - {UNTYPED})
+    what = f"those that changed became {_and(kinds)} heads" if kinds else "none changed its kind"
+    return f": no head does induction (its score is {heads['induction'].max():.2f} at most), {what}"
 
 
 def moments_said(had: Had) -> list[str]:
