@@ -104,11 +104,18 @@ def test_calibrated_stabilisation_finds_the_plateau_and_censors_what_still_moves
 
 
 def test_censored_layers_count_as_last_and_tie():
-    rho, tau = stats.spearmanr([0, 1, 2, 3], [10, 20, 99, 99]), stats.kendalltau([0, 1, 2, 3], [10, 20, 99, 99])
-    found = order_of([0, 1, 2, 3], [10, 20, LAST, LAST])
+    depths, steps = [0, 1, 2, 3, 4], [10, 20, 30, 99, 99]
+    rho, tau = stats.spearmanr(depths, steps), stats.kendalltau(depths, steps)
+    found = order_of(depths, [10, 20, 30, LAST, LAST])
     assert found.rho == pytest.approx(rho.statistic) and found.tau == pytest.approx(tau.statistic)
-    assert found.layers == 4 and found.verdict == "bottom-up"
+    assert found.layers == 5 and found.verdict == "bottom-up"
     assert order_of([0, 1, 2], [LAST] * 3).verdict == "undefined"
+
+
+def test_one_or_two_layers_that_settled_are_no_order_whatever_the_others_tie_with():
+    for steps in ([10, LAST, LAST, LAST], [10, 20, LAST, LAST], [LAST, LAST, LAST, 10]):
+        found = order_of([0, 1, 2, 3], steps)
+        assert found.verdict == "undefined" and found.layers == 4 and np.isnan([found.rho, found.p, found.chance]).all()
 
 
 def test_pelt_is_ruptures():

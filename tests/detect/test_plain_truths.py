@@ -78,8 +78,8 @@ def test_order_by_status_and_by_threshold():
     def settled(*steps):
         return [Stabilization(0, s, "stable") if s else Stabilization(None, None, "censored") for s in steps]
 
-    found = order_of_layers([*settled(10, 20, 0, 0), Stabilization(None, None, "dead")])
-    assert found == order_of([0, 1, 2, 3], [10, 20, LAST, LAST]) and found.layers == 4
+    found = order_of_layers([*settled(10, 20, 30, 0, 0), Stabilization(None, None, "dead")])
+    assert found == order_of([0, 1, 2, 3, 4], [10, 20, 30, LAST, LAST]) and found.layers == 5
     # rho of 4 layers: .6 and -.6 are weak, not more.
     assert order_of([0, 1, 2, 3], [1, 4, 2, 5]).verdict == "bottom-up"
     for steps, verdict in (([1, 3, 4, 2], "weak"), ([4, 2, 1, 3], "weak"), ([2, 4, 1, 3], "simultaneous"),
@@ -88,7 +88,7 @@ def test_order_by_status_and_by_threshold():
     assert order_of([0, 1], [5, 6]).verdict == "undefined" and order_of([0, 1, 2], [5, 6, 7]).verdict == "bottom-up"
 
 
-@pytest.mark.parametrize("steps", [[1, 2, 3, 4], [1, 1, 2, 3, 4], [5, 5, 5, 9, LAST, LAST], [1, 2, LAST, LAST, LAST]])
+@pytest.mark.parametrize("steps", [[1, 2, 3, 4], [1, 1, 2, 3, 4], [5, 5, 5, 9, LAST, LAST], [1, 2, 3, LAST, LAST]])
 def test_the_chance_of_an_order_is_its_share_of_all_orders_with_its_ties(steps):
     orders = list(itertools.permutations(steps))
     depths = list(range(len(steps)))

@@ -18,7 +18,7 @@ from geophone.dig.features import UNTYPED
 from geophone.dig.learned import Learned
 from geophone.dig.moment import Moment
 from geophone.dig.notes import field_notes, observation
-from geophone.dig.prose import turned_units
+from geophone.dig.prose import turned_units, what_was_learned
 from geophone.dig.select import selected
 from geophone.dig.subject import _sequences, _texts
 from geophone.dig.swap import carried, carrier, set_of_heads, swapped_parts
@@ -100,7 +100,7 @@ def induction():
     heads = attention(UNTYPED, UNTYPED, "previous"), attention("induction", "induction", "position")
     mine = at(100, plain, plain, typed)
     for name, own in (("before", heads[0]), ("during", heads[0]), ("after", heads[1])):
-        mine[name] = Moment(mine[name].step, mine[name].row, mine[name].units, None, own)
+        mine[name] = Moment(mine[name].step, mine[name].row, mine[name].units, None, own, own)
     rows = movers(3, position=7, kl=[0.1, 0.5, 0.3], lens_before=0.2, lens_after=0.75, raised=[1, 1, 4])
     table = swap(
         ("layer", "blocks.1", 0.67, 0.03, 0.01, False, NAN), ("layer", "blocks.0", 0.44, 0.02, 0.0, False, NAN),
@@ -157,6 +157,28 @@ def test_the_notes_of_a_dig_are_these(case):
     if WRITE:
         path.write_text(case())
     assert case() == path.read_text()
+
+
+def answered(kinds, *, others=0.1, heads=()):
+    """The first sentence of a dig of second occurrences, by what the heads of after are."""
+    found = learned(movers(3, position=7), shared=Shared("second occurrences", 0.9, others), heads=heads)
+    plain = moment(100, units(UNTYPED))
+    scores = None if kinds is None else attention(*kinds)
+    after = Moment(120, plain.row, plain.units, None, scores, scores)
+    return what_was_learned(found, {"before": plain, "after": after})
+
+
+def test_induction_is_said_where_a_head_does_it_and_not_of_what_is_copied_by_position():
+    turned = [("blocks.1", 0, UNTYPED, "position", 0.5)]
+    assert answered(["induction", UNTYPED]).endswith(": induction, by head 0 of blocks.1 (0.20).")
+    assert answered(["induction", "induction"]).endswith(": induction, by head 0 of blocks.1 (0.20) and 1 more.")
+    said = answered(["position", UNTYPED], heads=turned)
+    assert said.endswith(
+        ": no head does induction (its score is 0.20 at most), those that changed became position heads."
+    )
+    assert answered(["position"]).endswith("does induction (its score is 0.20 at most), none changed its kind.")
+    for plain in (answered(["induction"], others=0.9), answered(["induction"], others=NAN), answered(None)):
+        assert "induction" not in plain and "% of them second occurrences" in plain
 
 
 def test_a_layer_that_carries_less_than_another_is_told_after_it():

@@ -9,10 +9,12 @@ from torch import nn
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 import geophone as gp
+from geophone.dig.prose import moments_said
 from geophone.dig.run import dig
 from geophone.dig.samples import answers, samples_of
 from geophone.dig.scoring import SampleScoring, default_score
-from geophone.dig.subject import moments_had, named_subject, specimen_of
+from geophone.dig.steps import moments_had
+from geophone.dig.subject import named_subject, specimen_of
 from geophone.errors import InputError
 from geophone.ingest.checkpoints import measure
 from geophone.ingest.sources import checkpoint_files
@@ -84,13 +86,48 @@ def test_the_networks_are_those_that_were_kept_and_untrained_ones_differ(own):
 
 def test_moments_move_to_the_weights_that_were_kept_and_a_window_between_two_is_none(own):
     seen = specimen(own[0])
-    moved = moments_had(
-        seen, {"target": {"before": 7, "during": 18, "after": 30}, "control": {"before": 1, "after": 2}}
-    )
-    assert moved == {"target": {"before": 5, "during": 20, "after": 20}}
+    had = moments_had(seen, {"target": {"before": 7, "during": 18, "after": 30}, "earlier": {"before": 1, "after": 2}})
+    assert had.nearest["target"] == {"before": 5, "during": 20, "after": 20}
+    assert had.steps == {"target": {"before": 5, "after": 20}}
+    assert moments_said(had) == [
+        "The target is dug at 5 and 20, where weights were kept nearest to 7, 18 and 30: up to 10 steps away.",
+        "The target is dug before and after alone: step 20 is its after and its during.",
+        "The control before it could not be dug: of steps 1 and 2 the weights that were kept nearest are those of 5, "
+        "one network, where a control wants two. It wants weights of 1 and of 2, or near these and apart from the "
+        "target's.",
+    ]
     with pytest.raises(InputError, match="kept weights at step 5, 20, 40 only"):
         moments_had(seen, {"target": {"before": 33, "during": 38, "after": 40}})
-    assert moments_had(replace(seen, kept=None), {"target": {"before": 33, "after": 34}})["target"]["after"] == 34
+    free = moments_had(replace(seen, kept=None), {"target": {"before": 33, "after": 34}})
+    assert free.steps["target"]["after"] == 34 and moments_said(free) == []
+
+
+def test_a_control_that_meets_the_target_where_weights_were_kept_is_not_dug(own):
+    seen = replace(specimen(own[0]), kept=(650, 680, 825))
+    target = {"before": 655, "during": 655, "after": 695}
+    had = moments_had(seen, {"target": target, "later": {"before": 710, "during": 710, "after": 755}})
+    assert had.nearest["later"] == {"before": 680, "during": 680, "after": 825}
+    assert had.steps == {"target": {"before": 650, "after": 680}}
+    assert moments_said(had)[-1] == (
+        "The control after it could not be dug: of steps 710 and 755 the weights that were kept nearest are those of "
+        "680 and 825, and the target is dug at 650 to 680. It wants weights of 710 and of 755, or near these and apart "
+        "from the target's."
+    )
+    more = moments_had(replace(seen, kept=(650, 680, 720, 760)), had.asked)
+    assert more.steps["later"] == {"before": 720, "after": 760}
+
+
+def test_the_notes_of_a_dig_say_which_moments_it_has_and_which_not(own):
+    run, _ = own
+    target = gp.Target(
+        1, run.name, "second", 1, "stable_rank", Window(6, 19, 22), None, Window(27, 28, 36), "naive", 1.0, "planted."
+    )
+    made = dig(run, target, options=OPTIONS, subject=SUBJECT)
+    assert made.steps == {"target": {"before": 5, "after": 20}}
+    assert set(made["moments"]["moment"]) == {"before", "after"} and made["movers"]["during"].isna().all()
+    assert "The control after it could not be dug" in made.notes and "There is no control moment" in made.notes
+    assert "nothing of the kind happens" not in made.notes and made["swap"]["control"].isna().all()
+    assert "up to 2 steps away" in made.notes
 
 
 @pytest.mark.parametrize(

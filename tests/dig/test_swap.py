@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import nn
 
+from geophone.dig.prose import tied_said
 from geophone.dig.samples import SampleSet
 from geophone.dig.scoring import SampleScoring, default_score
 from geophone.dig.subject import Specimen
-from geophone.dig.swap import carried, moved, swap_table, swapped_parts
+from geophone.dig.swap import carried, moved, swap_table, swapped_parts, tied
 from geophone.record.anatomy import anatomy_of
 from geophone.rows import DUG
 from geophone.rows.model import misfit
@@ -192,6 +193,42 @@ def test_attention_is_swapped_in_parts_and_head_by_head():
     own = moved(p[0], p[1])
     gain = (p[1] - p[0])[own].mean()
     assert whole.loc["blocks.1.mlp", "share"] == pytest.approx((p[1] - p[2])[own].mean() / gain, rel=1e-4)
+
+
+class Tied(nn.Module):
+    """An embedding whose weights are the head's too."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.inner, self.head = nn.Embedding(9, 8), nn.Linear(8, 8), nn.Linear(8, 9, bias=False)
+        self.head.weight = self.embed.weight
+
+    def forward(self, x):
+        return self.head(torch.tanh(self.inner(self.embed(x))))
+
+
+def test_a_layer_whose_weights_another_module_reads_too_is_told_and_swapped_alone():
+    torch.manual_seed(0)
+    before, after = Tied().eval(), Tied().eval()
+    assert tied(after, ("embed", "inner", "head")) == {"embed": ["head"], "head": ["embed"]}
+    assert tied(Decoder(7, 7, length=6, width=16, heads=2, depth=1), ("embed", "blocks.0", "head")) == {}
+    assert tied_said(tied(after, ("embed", "inner"))) == [
+        "embed shares weights with head, so that what moves one moves the other; the swap of embed puts back what "
+        "embed reads of them and leaves head as after."
+    ]
+    x = torch.arange(27).reshape(9, 3) % 9
+    with torch.no_grad():
+        y = after(x).argmax(-1)
+    table = swap_table(specimen(before, x, y, ("embed", "inner")), {0: before, 20: after},
+                       {"target": {"before": 0, "after": 20}}, "embed")  # fmt: skip
+    with torch.no_grad():
+        p = [
+            default_score(y)(out, y).numpy()
+            for out in (before(x), after(x), after.head(torch.tanh(after.inner(before.embed(x)))))
+        ]
+    own = moved(p[0], p[1])
+    share = rows(table, window="before to after", kind="layer").loc["embed", "share"]
+    assert share == pytest.approx((p[1] - p[2])[own].mean() / (p[1] - p[0])[own].mean(), rel=1e-4)
 
 
 def test_a_side_that_is_asked_for_counts_whatever_the_other_does():

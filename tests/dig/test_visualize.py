@@ -101,6 +101,12 @@ def test_a_batch_of_models_gives_each_its_own_images():
     assert np.argmax(found, axis=1).tolist() == [0, 1, 1, 0]
 
 
+def test_two_moments_of_one_network_have_one_image():
+    model = layer_of(list(templates())[:4])
+    one, other = visualize([model, model], "1", units_of([1], 4), GREY, rng=seeded(), style=Style(steps=8))
+    np.testing.assert_allclose(one, other, atol=1e-5)
+
+
 def test_the_network_and_the_random_state_are_as_they_were():
     model = experiment("cnn_batchnorm_4_shapes").build().train()
     next(model.parameters()).requires_grad_(False)

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from golden import columns, drawn, hold, kept, near
@@ -131,6 +132,22 @@ def test_a_dig_has_the_tables_that_it_had(name, tmp_path):
     assert list(there) == list(wanted) and all(near(there[one], wanted[one], rel=0.03) for one in wanted)
     shown = {line.partition("(")[2].rstrip(")") for line in found.notes.splitlines() if line.startswith("![")}
     assert shown == {f"images/{path}" for path in pictures}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_moments_of_one_network_have_one_set_of_numbers(name, tmp_path):
+    """The weights of steps 40, 45 and 50, where the control is, are the same."""
+    _, _, found = made(name, tmp_path)
+    since = ["turnover", "new_units", "new_types", "own_correlation", "new", "step", "moment"]
+    there = {"moments", "units", "ablation", "composition", "edges", "heads"} & set(found.tables)
+    assert len(there) >= 5
+    for table in there:
+        rows = found[table]
+        rows = rows[rows["role"] == "control"]
+        moments = [own.drop(columns=since, errors="ignore").reset_index(drop=True) for _, own in rows.groupby("moment")]
+        assert len(moments) == 3 or table == "edges"
+        for other in moments[1:]:
+            pd.testing.assert_frame_equal(moments[0], other)
 
 
 def test_what_was_made_is_in_the_tables():

@@ -14,14 +14,14 @@ from geophone.evidence import evidence_table, write_evidence
 from geophone.evidence.columns import WINDOW_COLUMNS
 from geophone.findings.lines import evidence_lines
 from geophone.records import DigOptions, Layer, Target, Window
-from geophone.rows import TargetRow
+from geophone.rows import DUG, TargetRow
 from geophone.rows.evidence import COLUMNS, as_markdown
 from geophone.rows.windows import CENSUS_COLUMNS
 from geophone.store.documents import DigDocument, write_document
 from geophone.store.manifest import Manifest
 from geophone.store.places import DIG
 from geophone.store.study import Study
-from geophone.store.tables import write_table
+from geophone.store.tables import read_rows, write_table
 
 LAYERS = (Layer("a", 0, "flat", 9, 20, (9,)), Layer("b", 1, "flat", 9, 20, (9,)), Layer("c", 2, "flat", 9, 20, (9,)))
 STEPS = np.arange(5, 205, 5)
@@ -197,6 +197,19 @@ def test_a_dig_with_tables_missing_leaves_nan(tmp_path):
     gone = ["compositional_depth_after", "ablation_impact_after", "recovery_deficit_after"]
     assert table[gone].isna().all(axis=None)
     assert table["source"].iloc[2].endswith("nothing, role target")
+
+
+def test_a_moment_that_is_an_end_of_the_window_has_its_numbers_and_a_control_that_was_not_dug_no_row(tmp_path):
+    early = replace(target(1, "r1", 100), window=Window(100, 100, 125))
+    study = make_study(tmp_path, targets=[early], digs=False)
+    dig(tmp_path, "r1", 100, about=early)
+    for name in TABLES[:3]:
+        path = tmp_path / "digs" / "r1.b.step00000100" / f"{name}.parquet"
+        rows = read_rows(path, DUG[name])
+        write_table(path, rows[(rows["moment"] != "during") & (rows["role"] == "target")])
+    (row,) = evidence_table(study).to_dict("records")
+    assert row["role"] == "target" and row["selectivity_during"] == row["selectivity_before"] == pytest.approx(0.1)
+    assert row["ablation_impact_during"] == pytest.approx(0.1) and row["compositional_depth_during"] == 2
 
 
 def test_jumps_are_counted_by_the_detector_that_pointed_at_the_target(tmp_path):

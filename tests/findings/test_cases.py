@@ -21,6 +21,7 @@ class FakeDig:
     rank: int = 1
     frames: dict = field(default_factory=dict)
     control: bool = True
+    dug: dict = field(default_factory=dict)
 
     @property
     def target(self):
@@ -29,7 +30,7 @@ class FakeDig:
 
     @property
     def steps(self):
-        return {role: window.steps for role, window in self.target.windows.items()}
+        return self.dug or {role: window.steps for role, window in self.target.windows.items()}
 
     @property
     def tables(self):
@@ -141,6 +142,8 @@ def test_without_a_control_nothing_is_held_against_it():
     one = dug("mlp", layers=5, frames={"moments": moments({"target": (0.0, 0.1, 0.3)})}, control=False)
     assert "it has no control" in said(one, "place") and "at the control" not in said(one, "classes")
     assert "steps 10, 20 and 30 (before, during, after)" in said(one, "place")
+    one.dig.dug = {"target": {"before": 10, "after": 30}}
+    assert "steps 10 and 30 (before, after)" in said(one, "place")
 
 
 def test_the_cases_are_chosen_by_rule():

@@ -138,9 +138,11 @@ def test_the_document_holds_every_finding_and_is_strict_json(study):
 def test_orders_and_settling_are_those_of_the_tables(study, mode):
     made = study_findings(study)
     order = study.phenomena("order").query("mode == @mode and dimension == 'stable_rank'")
-    share = (order["verdict"] == "bottom-up").mean()
-    assert made[f"order/{mode}"].value == share and made[f"order/{mode}"].n == len(order) == 4
-    assert made[f"order/{mode}"].null == pytest.approx(order["chance"].sum() / len(order))
+    there = order[order["verdict"] != "undefined"]
+    assert len(order) == 4 and len(there) == {"naive": 0, "calibrated": 1}[mode]
+    share, chance = (there["verdict"] == "bottom-up").mean(), there["chance"].mean()
+    assert made[f"order/{mode}"].value == pytest.approx(share, nan_ok=True) and made[f"order/{mode}"].n == len(there)
+    assert made[f"order/{mode}"].null == pytest.approx(chance, nan_ok=True)
     settled = study.phenomena("stabilization").query("mode == @mode")["status"].eq("stable").mean()
     assert made[f"settled/{mode}"].value == settled
 
@@ -232,6 +234,26 @@ def test_the_share_of_runs_is_held_against_what_no_order_gives(study, up, says):
     assert made.sentence.endswith(f"so this is {says}.")
 
 
+def test_a_run_without_an_order_is_not_counted_among_those_that_settle_some_way(study):
+    row = study.phenomena("order").query("mode == 'naive'").iloc[:1]
+    verdicts = ["bottom-up", "weak", "undefined", "undefined", "undefined"]
+    table = pd.concat([row.assign(verdict=verdict, run=f"r{i}") for i, verdict in enumerate(verdicts)])
+    said = order(replace(tables_of(study), phenomena={"order": table}), "naive")
+    assert said.sentence.startswith(
+        "By the naive form 1 of 2 runs with an order settle bottom-up (50 % [1, 99]); of the"
+    )
+    assert "; 3 runs have no order, since fewer than 3 layers settle there, or all at once." in said.sentence
+    assert (said.value, said.n) == (0.5, 2)
+    none = order(replace(tables_of(study), phenomena={"order": table.iloc[2:]}), "naive")
+    assert none.sentence.startswith("By the naive form 3 runs have no order") and none.verdict == "untested"
+    everything = tables_of(study)
+    bare = everything.phenomena | {"order": everything.phenomena["order"].assign(verdict="undefined")}
+    assert (
+        "in no run do enough layers settle"
+        in findings_of(replace(everything, phenomena=bare))["summary/order"].sentence
+    )
+
+
 def test_periods_are_held_against_the_null_of_every_series(study):
     made = study_findings(study)["periods"]
     rows = study.phenomena("critical").query("mode == 'calibrated' and dimension == 'stable_rank'")
@@ -273,6 +295,18 @@ def test_targets_are_early_where_most_of_them_are(study, phases, share):
     table = pd.DataFrame({"role": "target", "phase": phases, "pair": range(len(phases))})
     said = early(replace(tables_of(study), evidence=table)).text
     assert said.startswith(share) and bool(said) == bool(share)
+
+
+def test_nothing_is_said_of_seeds_and_sizes_that_no_run_names(study):
+    tables = tables_of(study)
+    for known, catalogued in ((True, True), (True, False), (False, False)):
+        runs = tables.runs.assign(known=known, catalogued=catalogued)
+        found = findings_of(replace(tables, runs=runs))
+        assert ("The networks are small" in found["limitation/cause"].sentence) == catalogued
+        assert ("Every network was trained with one random seed" in found["limitation/seeds"].sentence) == known
+        assert ("1 random seed per network" in found["study/networks"].sentence) == known
+    assert found["limitation/seeds"].sentence.startswith("4 runs do not say which network and which random seed")
+    assert "networks and random seeds not named" in found["study/networks"].sentence
 
 
 def test_limitations_follow_their_rules(study):

@@ -54,6 +54,14 @@ def test_a_run_is_ranked_once_for_all_its_pages(ranked, tmp_path, monkeypatch):
     assert all(asked.count(name) <= 1 + (name == best) for name in asked)
 
 
+def test_the_overview_names_the_best_ranked_transition_of_a_run_as_that(ranked, tmp_path):
+    write_page(ranked, out=tmp_path / "atlas", partial=True)
+    page, targets = (tmp_path / "atlas" / "index.html").read_text(), ranked.targets()
+    assert "best-ranked transition" in page and "first transition" not in page
+    for _, own in targets.groupby("run"):
+        assert f'<span class="flag">{own["rank"].min()}</span>' in page
+
+
 def test_the_initial_transient_stands_beneath_the_list_and_has_no_flag(ranked, tmp_path):
     write_page(ranked, out=tmp_path / "atlas", partial=True)
     for run in map(gp.open, sorted(run.folder for run in ranked)):

@@ -61,6 +61,15 @@ def test_a_census_has_every_layer_at_every_moment_and_is_the_same_again(study):
     assert table["factors"].iloc[-1] == 1  # the answer can be read from the head
 
 
+def test_a_moment_has_the_same_numbers_whatever_was_measured_before_it(study):
+    run = next(iter(study[0]))
+    steps = census_steps(sorted(set(run.table()["step"])), run.manifest.checkpoints, 6)
+    both, alone = (census(run, asked, deep=0, per_class=8, seed=3) for asked in (steps, steps[-1:]))
+    last = both[both["step"] == steps[-1]].reset_index(drop=True)
+    since = ["turnover", "new_units", "new_types"]
+    pd.testing.assert_frame_equal(last.drop(columns=since), alone.drop(columns=since))
+
+
 def test_a_stage_leaves_it_goes_on_and_takes_away_what_is_not_asked_for(study):
     made, settings = study
     run_study(settings, TEXT, made.folder, only="census", workers=InTurn())

@@ -13,6 +13,7 @@ from geophone.errors import InputError
 from geophone.records import ConvergenceOrder, Stabilization
 
 EXACT_UP_TO = 12
+FEWEST = 3  # layers that settled; of fewer there is no order, whatever the others that did not settle tie with
 LAST = 2**62  # a step that no run reaches
 CLEAR = 0.6
 _ROUNDING = 1e-9
@@ -24,7 +25,7 @@ def convergence_order(table: pd.DataFrame, *, mode: str) -> ConvergenceOrder:
     Layers that did not stabilise do not count in mode "naive"; in mode "calibrated" a censored layer counts as later
     than all that settled, and censored layers tie with each other: in rho, in its exact p and in Kendall's tau-b.
     verdict: rho > 0.6 "bottom-up", rho < -0.6 "top-down", |rho| < 0.3 "simultaneous", otherwise "weak"; "undefined"
-    when fewer than 3 layers count or all of them tie. With few layers a large rho is common by chance (P(rho > 0.6) =
+    when fewer than 3 layers settled or all of them tie. With few layers a large rho is common by chance (P(rho > 0.6) =
     0.17 for 4 layers): read `p` with it.
     Raises InputError unless `table` is a DataFrame.
     """
@@ -41,9 +42,9 @@ def order_of_layers(settled: Sequence[Stabilization]) -> ConvergenceOrder:
 
 
 def order_of(depths: list[int], steps: list[int]) -> ConvergenceOrder:
-    """Convergence order of layers at `depths` that settled at `steps`."""
+    """Convergence order of layers at `depths` that settled at `steps`; `LAST` is the step of one that did not."""
     n = len(steps)
-    if n < 3 or len(set(steps)) == 1:
+    if sum(step < LAST for step in steps) < FEWEST or len(set(steps)) == 1:
         return ConvergenceOrder(math.nan, math.nan, "undefined", math.nan, n, math.nan)
     rho = float(stats.spearmanr(depths, steps).statistic)
     tau = float(stats.kendalltau(depths, steps, variant="b").statistic)

@@ -60,11 +60,14 @@ def census(run: Run, steps: Sequence[int], *, deep: int, per_class: int, seed: i
     at_depth = _pairs(steps, deep)
     before: dict[str, Moment] = {}
     rows = []
+    drawn = int(rng.integers(2**62))
     for step, model in specimen.at(steps).items():
-        before = measure_layers(model, step, specimen, against, before=before, rng=rng)
-        lost = _lost(model, specimen, rng)
+        # The same draws at every moment: two moments differ as their networks do.
+        measuring, ablating, composing = np.random.default_rng(drawn).spawn(3)
+        before = measure_layers(model, step, specimen, against, before=before, rng=measuring)
+        lost = _lost(model, specimen, ablating)
         factors = _readable(model, specimen.layers, known)
-        depth = _depth(model, specimen, rng) if step in at_depth else float("nan")
+        depth = _depth(model, specimen, composing) if step in at_depth else float("nan")
         rows += [
             {
                 **moment.row, "step": step, "layer": layer, "depth": depths[layer], **lost[layer],

@@ -9,12 +9,13 @@ import pandas as pd
 import torch
 from torch import nn
 
+from geophone.dig.moment import Moment
 from geophone.dig.scoring import answer_of, scored_places
 from geophone.dig.subject import Specimen
 from geophone.dig.swap import SAMPLES, answering, moved
 from geophone.point.shared import facts, shared
 from geophone.record.capture import ActivationCapture
-from geophone.record.heads import SCORES, head_scores, head_types
+from geophone.record.heads import SCORES
 from geophone.record.probe import undisturbed
 from geophone.records import Shared
 
@@ -27,11 +28,9 @@ _CHUNK = 8  # sequences at a time: the logits of a large vocabulary are kept at 
 @dataclass(frozen=True)
 class Learned:
     """`movers` as in movers.parquet, a row per sample that moved, those of the first group first and within a group
-    those that moved most; `shared` what all of them have in common, `groups` what each group has, by its number.
-    `heads` has a row per attention head of any layer that is of another type after than before, those of the greatest
-    score first: layer, head, was and became (see `record.heads.head_types`), and score, the one that names it. `scored`
-    is how many samples were looked at, `layer` the one that was read through the head, `controls` the steps of the
-    controls that could be had."""
+    those that moved most; `shared` what all of them have in common, `groups` what each group has, by its number;
+    `heads` as `turned_heads` has them. `scored` is how many samples were looked at, `layer` the one that was read
+    through the head, `controls` the steps of the controls that could be had."""
 
     movers: pd.DataFrame
     shared: Shared | None
@@ -50,9 +49,10 @@ def learned(
     *,
     rng: np.random.Generator,
     sign: int = 0,
+    moments: Mapping[str, Moment] | None = None,
 ) -> Learned:
     """The samples that moved between before and after at the target, as the swap test has them (`dig.swap.moved`, which
-    says what `sign` is).
+    says what `sign` is), and the heads that turned between two of the target's `moments`.
 
     They are grouped by their scores at all moments at hand (k-means, up to four groups; one where the mean silhouette
     is under .5 or a group would have fewer than 8). Columns of `movers`: group (1, 2, ...), sample (its place among the
@@ -77,29 +77,21 @@ def learned(
     groups = {int(g): shared(known, own[group == g]) for g in np.unique(group)}
     most = -(table["after"] - table["before"]).abs()
     order = pd.DataFrame({"group": table["group"], "most": most}).sort_values(["group", "most"], kind="stable").index
-    heads = _turned_heads(specimen, models[at["before"]], models[at["after"]], rng)
-    controls = tuple(at["during"] for role, at in steps.items() if role != "target")
+    ends = {} if moments is None else {moment: moments[moment].every_head for moment in ("before", "after")}
+    controls = tuple([*at.values()][len(at) // 2] for role, at in steps.items() if role != "target")
     return Learned(
-        table.loc[order].reset_index(drop=True), shared(known, own), groups, heads, len(about), layer, controls
+        table.loc[order].reset_index(drop=True), shared(known, own), groups, turned_heads(**ends), len(about), layer,
+        controls,
     )  # fmt: skip
 
 
-def _turned_heads(specimen: Specimen, before: nn.Module, after: nn.Module, rng: np.random.Generator) -> pd.DataFrame:
+def turned_heads(before: pd.DataFrame | None = None, after: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The heads, of any layer, that are of another type after than before, those of the greatest score first: layer,
+    head, was and became (see `record.heads.head_types`), and score, the one that names it."""
     columns = ["layer", "head", "was", "became", "score"]
-    x = specimen.samples.x
-    if specimen.kind != "sequence" or specimen.samples.y.ndim != 2 or not specimen.anatomy.heads(before):
+    if before is None or after is None:
         return pd.DataFrame(columns=columns)
-    seed = int(rng.integers(2**31))  # all three on the same sequences
-    untrained, old, new = (
-        head_scores(
-            model, symbols=int(x.max()) + 1, length=x.shape[1], rng=np.random.default_rng(seed),
-            anatomy=specimen.anatomy,
-        )
-        for model in (specimen.untrained(0), before, after)
-    )  # fmt: skip
-    if new.empty:
-        return pd.DataFrame(columns=columns)
-    new = new.assign(was=head_types(old, untrained), became=head_types(new, untrained))
+    new = after.assign(was=before["type"], became=after["type"])
     turned = new[new["was"] != new["became"]]
     score = [row[SCORES.get(row["became"], "induction")] for row in turned.to_dict("records")]
     turned = turned.assign(score=score).sort_values("score", ascending=False, kind="stable")

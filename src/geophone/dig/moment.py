@@ -24,8 +24,8 @@ _GROUPED = 1000
 @dataclass(frozen=True)
 class UntrainedReference:
     """What every moment of a layer is held against: the bank (None without images), the untrained thresholds of its
-    types (none where hardly an untrained unit answers to anything: every unit is "untyped" then), and the untrained
-    95th percentile of d'; of a layer with attention also untrained heads."""
+    types (none where hardly an untrained unit answers to anything: every unit is "untyped" then), the untrained 95th
+    percentile of d', and the scores of an untrained network's heads (None without heads that can be scored)."""
 
     layer: str
     stimuli: Stimuli | None
@@ -37,13 +37,15 @@ class UntrainedReference:
 
 @dataclass(frozen=True)
 class Moment:
-    """A layer after `step` updates: `row` as in moments.parquet, `units` a row a unit, `tuning`, heads if any."""
+    """A layer after `step` updates: `row` as in moments.parquet, `units` a row a unit, `tuning`, the `heads` inside the
+    layer if any, and `every_head` of the network (see `record.heads.head_scores`), both with their types."""
 
     step: int
     row: Mapping[str, float]
     units: pd.DataFrame
     tuning: Tuning
     heads: pd.DataFrame | None
+    every_head: pd.DataFrame | None = None
 
 
 def untrained_reference(specimen: Specimen, layer: str, *, rng: np.random.Generator) -> UntrainedReference:
@@ -77,13 +79,13 @@ def untrained_references(
         number += 1
         least = _UNTRAINED_UNITS if number < _MOST_UNTRAINED else features.FEWEST_UNTRAINED
         wanting = [layer for layer in wanting if sum(len(t.vectors) for t in tunings[layer]) < least]
+    heads = _heads(first, specimen, rng)
     return {
         layer: UntrainedReference(
-            layer, stimuli, names, _thresholds(tunings[layer]), _quantile(np.concatenate(d_primes[layer])),
-            _heads(first, layer, specimen, rng),
+            layer, stimuli, names, _thresholds(tunings[layer]), _quantile(np.concatenate(d_primes[layer])), heads
         )
         for layer in layers
-    }  # fmt: skip
+    }
 
 
 def _thresholds(untrained: Sequence[Tuning]) -> Thresholds:
@@ -122,15 +124,19 @@ def measure_layers(
     before: Mapping[str, Moment],
     rng: np.random.Generator,
 ) -> dict[str, Moment]:
-    """`measure` of several layers, whose references share a bank, in one pass of samples and bank."""
+    """`measure` of several layers, whose references share a bank, in one pass of samples and bank. Two moments that are
+    given generators of the same seed are measured on the same draws, whatever either network answers."""
     found = _reading(model, list(against), specimen)
-    stimuli = next(iter(against.values())).stimuli
-    tuned = _tuning(model, specimen, stimuli, found, rng)
+    first = next(iter(against.values()))
+    # A generator for each purpose: none takes more or fewer draws for what another has come upon.
+    tuning, scoring, *each = rng.spawn(2 + len(against))
+    tuned = _tuning(model, specimen, first.stimuli, found, tuning)
+    heads = _heads(model, specimen, scoring)
+    if heads is not None and first.heads is not None:
+        heads["type"] = head_types(heads, first.heads)
     return {
-        layer: _measured(
-            found[layer], tuned[layer], step, reference, before.get(layer), _heads(model, layer, specimen, rng), rng
-        )
-        for layer, reference in against.items()
+        layer: _measured(found[layer], tuned[layer], step, reference, before.get(layer), heads, own)
+        for (layer, reference), own in zip(against.items(), each, strict=True)
     }
 
 
@@ -145,7 +151,8 @@ def _measured(
 ) -> Moment:
     scored = reading.y >= 0
     a, y = reading.a[scored], reading.y[scored]
-    units = unit_statistics(a, y, rng=rng)
+    statistics, choice, grouped = rng.spawn(3)
+    units = unit_statistics(a, y, rng=statistics)
     units["type"] = features.types(tuning, against.thresholds, against.names)
     units["angle"] = _angles(units["type"].to_numpy(), tuning, against.stimuli)
     units["class_unit"] = (units["d_prime"] > against.d_prime) & ~units["dead"]
@@ -155,16 +162,14 @@ def _measured(
         units["own_correlation"] = features.turnover(before.tuning.vectors, tuning.vectors)
         typed = (units["type"] != UNTYPED) & (before.units["type"] == UNTYPED)
         units["new"] = typed | (units["own_correlation"] < features.SAME)
-    chosen = rng.permutation(len(a))[:_GROUPED] if len(a) > _GROUPED else np.arange(len(a))
-    groups = grouping(a[chosen], y[chosen], rng=rng)
+    chosen = choice.permutation(len(a))[:_GROUPED] if len(a) > _GROUPED else np.arange(len(a))
+    groups = grouping(a[chosen], y[chosen], rng=grouped)
     row = {
         **_layer_row(units, before), **code_diversity(a), "accuracy": reading.accuracy, "loss": reading.loss,
         "probe_accuracy": groups.probe_accuracy, "probe_null": groups.probe_null, "probe_p": groups.probe_p,
         "silhouette": groups.silhouette, "silhouette_null": groups.silhouette_null, "silhouette_p": groups.silhouette_p,
     }  # fmt: skip
-    if heads is not None and against.heads is not None:
-        heads["type"] = head_types(heads, against.heads)
-    return Moment(step, row, units, tuning, heads)
+    return Moment(step, row, units, tuning, _inside(heads, against.layer), heads)
 
 
 def _layer_row(units: pd.DataFrame, before: Moment | None) -> dict[str, float]:
@@ -233,11 +238,16 @@ def _angles(types: np.ndarray, tuning: Tuning, stimuli: Stimuli | None) -> np.nd
     return angles
 
 
-def _heads(model: nn.Module, layer: str, specimen: Specimen, rng: np.random.Generator) -> pd.DataFrame | None:
-    """Scores of the heads inside `layer`, of a network on sequences with an answer at every position."""
+def _heads(model: nn.Module, specimen: Specimen, rng: np.random.Generator) -> pd.DataFrame | None:
+    """Scores of all heads, of a network on sequences with an answer at every position."""
     x, anatomy = specimen.samples.x, specimen.anatomy
-    inside = [n for n in anatomy.heads(model) if n.startswith(f"{layer}.")]
-    if specimen.samples.y.ndim != 2 or specimen.kind != "sequence" or not inside:
+    if specimen.samples.y.ndim != 2 or specimen.kind != "sequence" or not anatomy.heads(model):
         return None
     scores = head_scores(model, symbols=int(x.max()) + 1, length=x.shape[1], rng=rng, anatomy=anatomy)
-    return scores[scores["layer"].isin(inside)].reset_index(drop=True)
+    return None if scores.empty else scores
+
+
+def _inside(heads: pd.DataFrame | None, layer: str) -> pd.DataFrame | None:
+    """Those of a layer; None where it has none."""
+    own = None if heads is None else heads[heads["layer"].str.startswith(f"{layer}.")]
+    return None if own is None or own.empty else own.reset_index(drop=True)

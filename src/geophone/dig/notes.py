@@ -1,6 +1,6 @@
 """Field notes: what a researcher would write down at a dig, from its numbers by stated rules."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -26,12 +26,14 @@ def field_notes(
     tables: Mapping[str, pd.DataFrame],
     found: Learned,
     shown: Exhibits,
+    asides: Sequence[str] = (),
 ) -> str:
-    """The notes in Markdown: the dig in five sentences, the samples that moved, units by what they answer to at each
-    moment, one observation, the numbers beside the control."""
+    """The notes in Markdown: the dig in five sentences, what to bear in mind (`asides`), the samples that moved, units
+    by what they answer to at each moment, one observation, the numbers beside the control."""
     mine, observed = moments["target"], observation(moments, heads=False)
     lines = [f"# Layer: {target.layer}, Experiment: {target.run}", ""]
     lines += [" ".join(five_sentences(target, moments, tables["swap"], found, observed)), ""]
+    lines += ["## To bear in mind", "", *(f"- {aside}" for aside in asides), ""] if asides else []
     lines += ["## What was learned", "", *_learned(found, shown), ""]
     if parts := swapped_parts(tables["swap"]):
         lines += ["## Which part of it", "", " ".join(parts), ""]
@@ -61,7 +63,7 @@ def observation(moments: Mapping[str, Mapping[str, Moment]], *, heads: bool = Tr
     said = [_kinds(mine), _selective(mine, control), _cluster(mine)]
     said += [_heads(mine)] if heads and mine["after"].heads is not None else []
     text = "; ".join(part for part in said if part) + "."
-    return text[0].upper() + text[1:] + (" There is no control moment in this run." if control is None else "")
+    return text[0].upper() + text[1:] + (" There is no control moment to compare with." if control is None else "")
 
 
 def _learned(found: Learned, shown: Exhibits) -> list[str]:
@@ -71,7 +73,7 @@ def _learned(found: Learned, shown: Exhibits) -> list[str]:
         return ["No sample's score moved."]
     lines = []
     for number, own in rows.groupby("group"):
-        course = " to ".join(f"{own[moment].mean():.2f}" for moment in MOMENTS)
+        course = " to ".join(f"{own[moment].mean():.2f}" for moment in MOMENTS if moment in own)
         count = f"{len(own)} sample{'s' if len(own) > 1 else ''}"
         name = f"Group {number}, {count}" if len(found.groups) > 1 else count
         lines.append(f"- {name} ({course} on average): {shared_words(found.groups[int(number)])}.")

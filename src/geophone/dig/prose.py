@@ -1,6 +1,6 @@
 """A dig in five sentences: what was learned, where, by what in there, beside the control, and what to look at."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -8,11 +8,13 @@ import pandas as pd
 from geophone.dig.features import UNTYPED
 from geophone.dig.learned import Learned
 from geophone.dig.moment import Moment
+from geophone.dig.steps import Had
 from geophone.dig.swap import carried, set_of_heads
-from geophone.point.shared import SECOND
+from geophone.point.shared import LEAST_LIFT, SECOND
 from geophone.records import Shared, Target
 
 _HEADS = 4
+_ROLES = {"target": "The target", "earlier": "The control before it", "later": "The control after it"}
 _UNITS = 5
 
 
@@ -43,10 +45,60 @@ def what_was_learned(found: Learned, at: Mapping[str, Moment]) -> str:
     verb = "learned" if after > before else "lost"
     text = f"{between} the network {verb} {len(rows)} of {found.scored} {noun} ({before:.2f} to {after:.2f} on average)"
     if found.shared is not None:
-        text += f", {found.shared}"
-    if found.shared is not None and found.shared.what == SECOND:
-        text += ": induction, since the same pair of tokens came earlier in the sequence"
+        text += f", {found.shared}{_by_heads(found, at['after'].every_head)}"
     return text + "."
+
+
+def _by_heads(found: Learned, heads: pd.DataFrame | None) -> str:
+    """Whether heads answer second occurrences by induction: a head that copies from a fixed position answers them too.
+    Empty where that is not what tells the samples from the others, or no head was scored."""
+    shared = found.shared
+    if heads is None or shared is None or shared.what != SECOND or not shared.own - shared.others >= LEAST_LIFT:
+        return ""
+    able = heads[heads["type"] == "induction"].sort_values("induction", ascending=False, kind="stable")
+    if len(able):
+        best = able.iloc[0]
+        more = f" and {len(able) - 1} more" if len(able) > 1 else ""
+        return f": induction, by head {best['head']} of {best['layer']} ({best['induction']:.2f}){more}"
+    kinds = sorted(set(found.heads["became"]) - {UNTYPED})
+    what = f"those that changed became {_and(kinds)} heads" if kinds else "none changed its kind"
+    return f": no head does induction (its score is {heads['induction'].max():.2f} at most), {what}"
+
+
+def moments_said(had: Had) -> list[str]:
+    """What the weights that were kept make of the moments that were asked for, a sentence each: how far one moved, a
+    control that cannot be dug, a moment that is none of its own."""
+    said = []
+    for role, asked in had.asked.items():
+        near, name = had.nearest[role], _ROLES[role]
+        away = max(abs(near[moment] - step) for moment, step in asked.items())
+        wanted, there = (_and([str(step) for step in dict.fromkeys(at.values())]) for at in (asked, near))
+        if role not in had.steps:
+            mine = had.nearest["target"]
+            meets = f"and the target is dug at {mine['before']} to {mine['after']}"
+            one = "one network, where a control wants two"
+            said.append(
+                f"{name} could not be dug: of steps {wanted} the weights that were kept nearest are those of {there}, "
+                f"{one if near['before'] == near['after'] else meets}. It wants weights of {asked['before']} and of "
+                f"{asked['after']}, or near these and apart from the target's."
+            )
+            continue
+        if away:
+            steps = f"{away} step{'s' if away > 1 else ''}"
+            said.append(f"{name} is dug at {there}, where weights were kept nearest to {wanted}: up to {steps} away.")
+        if "during" in near and "during" not in had.steps[role]:
+            end = "before" if near["during"] == near["before"] else "after"
+            said.append(f"{name} is dug before and after alone: step {near['during']} is its {end} and its during.")
+    return said
+
+
+def tied_said(tied: Mapping[str, Sequence[str]]) -> list[str]:
+    """Which layers share weights with which other modules (`dig.swap.tied`), a sentence each, and what that means."""
+    return [
+        f"{layer} shares weights with {named}, so that what moves one moves the other; the swap of {layer} puts back "
+        f"what {layer} reads of them and leaves {named} as after."
+        for layer, named in ((layer, _and(list(others))) for layer, others in tied.items())
+    ]
 
 
 def shared_words(group: Shared | None) -> str:

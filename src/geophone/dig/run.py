@@ -1,9 +1,8 @@
 """A dig: one target and its matched control, before, during and after, with everything the tools say of them."""
 
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +15,15 @@ from geophone.dig.exhibits import exhibits
 from geophone.dig.learned import learned
 from geophone.dig.moment import Moment, measure, untrained_reference
 from geophone.dig.notes import field_notes
+from geophone.dig.prose import moments_said, tied_said
 from geophone.dig.recovery import recover
 from geophone.dig.samples import answers
-from geophone.dig.subject import Specimen, Subject, moments_had, specimen_of
-from geophone.dig.swap import carrier, swap_table
+from geophone.dig.steps import moments_had
+from geophone.dig.subject import Specimen, Subject, specimen_of
+from geophone.dig.swap import carrier, swap_table, tied
 from geophone.dig.visualize import units_of
 from geophone.errors import InputError, StoreError
+from geophone.phenomena.runs import Draws
 from geophone.point.study import run_targets
 from geophone.records import DigOptions, Target
 from geophone.rows import DUG
@@ -36,6 +38,7 @@ from geophone.store.study import Study
 from geophone.store.tables import write_rows, write_text
 
 _ABLATED_ON = 200
+Stream = Callable[..., np.random.Generator]  # of a purpose: the same draws each time that it is asked for
 
 
 def dig(
@@ -62,34 +65,37 @@ def dig(
     if (there := _finished(folder)) is not None and there.about == about:
         return there
     target = replace(target, layer=target.layer.removesuffix(ADDED))
-    rng = np.random.default_rng([options.seed, zlib.crc32(folder.name.encode())])
+    stream = partial(Draws(seed=options.seed).stream, folder.name)
     run = study.run(target.run)
-    specimen = specimen_of(run, subject, rng=rng, per_class=options.per_class)
+    specimen = specimen_of(run, subject, rng=stream(), per_class=options.per_class)
     if options.recovery and run.manifest.about.get("experiment") is None:
         raise InputError(f"{run.name} was not trained by geophone, which cannot train it on: dig it without recovery.")
-    steps = moments_had(specimen, _steps(target))
-    swapped = moments_had(specimen, _compared(target))
-    models = specimen.at([s for roles in (steps, swapped) for role in roles.values() for s in role.values()])
+    had = moments_had(specimen, _windows(target))
+    swapped, steps = had.steps, _dug(target, had.steps)
+    models = specimen.at([step for at in swapped.values() for step in at.values()])
     if not isinstance(options.units, int):
         # Asked before what takes long, so that a wrong number is told at once.
-        few = answers(models[steps["target"]["during"]], [target.layer], specimen.samples.x[:2])[target.layer]
+        few = answers(models[steps["target"]["before"]], [target.layer], specimen.samples.x[:2])[target.layer]
         units_of(options.units, few.shape[1])
-    found = _measure(specimen, target, steps, models, rng=rng, on_moment=on_moment)
+    found = _measure(specimen, target, steps, models, stream=stream, on_moment=on_moment)
     sign = _sign(run, target)
     found.tables["swap"] = swap_table(specimen, models, swapped, target.layer, sign=sign)
     # Read where most of it sits, which need not be the layer that moved most.
     carries = carrier(found.tables["swap"]) or target.layer
-    moved = learned(specimen, models, swapped, carries, rng=rng, sign=sign)
+    mine = found.moments["target"]
+    moved = learned(specimen, models, swapped, carries, rng=stream("learned"), sign=sign, moments=mine)
     found.tables["movers"] = moved.movers
     with replace_folder(folder) as made:
         shown = exhibits(
-            specimen, target, {m: models[s] for m, s in steps["target"].items()}, found.moments["target"], moved,
-            out=made / "images", units=options.units, steps=options.steps, rng=rng,
+            specimen, target, {m: models[s] for m, s in steps["target"].items()}, mine, moved,
+            out=made / "images", units=options.units, steps=options.steps, rng=stream("exhibits"),
         )  # fmt: skip
-        recovered = _recovered(run, target, steps, options.horizons, rng) if options.recovery else {}
+        recovered = _recovered(run, target, steps, options.horizons, stream) if options.recovery else {}
         for name, table in (found.tables | recovered).items():
             write_rows(made / f"{name}.parquet", table, DUG[name])
-        write_text(made / "notes.md", field_notes(target, found.moments, found.tables, moved, shown))
+        shares = tied(models[steps["target"]["after"]], specimen.layers)
+        asides = [*moments_said(had), *tied_said(shares)]
+        write_text(made / "notes.md", field_notes(target, found.moments, found.tables, moved, shown, asides))
         write_document(made / DIG, about)
     return Dig(folder)
 
@@ -122,11 +128,7 @@ def ready(study: Study, targets: Sequence[Target], subject: Subject | None, opti
             specimen = specimen_of(run, subject, rng=np.random.default_rng(0), per_class=options.per_class)
             for target in targets:
                 if target.run == name:
-                    moments_had(specimen, _steps(target))
-
-
-def _steps(target: Target) -> dict[str, dict[str, int]]:
-    return {role: window.steps for role, window in target.windows.items()}
+                    moments_had(specimen, _windows(target))
 
 
 def _sign(run: Run, target: Target) -> int:
@@ -135,10 +137,16 @@ def _sign(run: Run, target: Target) -> int:
     return {"learned": 1, "lost": -1}.get(target.kind, 0) if run.manifest.behaviour else 0
 
 
-def _compared(target: Target) -> dict[str, dict[str, int]]:
+def _windows(target: Target) -> dict[str, dict[str, int]]:
     """The moments of the target and of both its controls: the swap test costs a few passes at each."""
     windows = {"target": target.window, "earlier": target.earlier, "later": target.later}
     return {role: window.steps for role, window in windows.items() if window is not None}
+
+
+def _dug(target: Target, had: Mapping[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+    """Those of the target and of the control that is dug beside it, where it can be."""
+    control = "earlier" if target.control == target.earlier else "later"
+    return {"target": had["target"]} | ({"control": had[control]} if control in had else {})
 
 
 def _recovered(
@@ -146,11 +154,12 @@ def _recovered(
     target: Target,
     steps: Mapping[str, Mapping[str, int]],
     horizons: Sequence[int | str],
-    rng: np.random.Generator,
+    stream: Stream,
 ) -> dict[str, pd.DataFrame]:
     """Recovery from an ablation at each moment of the target and of its control, with a column for the role."""
     found = {
-        role: recover(run, layer=target.layer, moments=at, horizons=horizons, rng=rng) for role, at in steps.items()
+        role: recover(run, layer=target.layer, moments=at, horizons=horizons, rng=stream("recovery"))
+        for role, at in steps.items()
     }
     tables = {"recovery": "table", "recovery_curves": "curves"}
     return {
@@ -196,24 +205,30 @@ def _measure(
     steps: Mapping[str, Mapping[str, int]],
     models: Mapping[int, nn.Module],
     *,
-    rng: np.random.Generator,
+    stream: Stream,
     on_moment: Callable[[int, int], None],
 ) -> _Found:
-    against = untrained_reference(specimen, target.layer, rng=rng)
+    against = untrained_reference(specimen, target.layer, rng=stream("untrained"))
+
+    # All moments are given the same draws, so that two of them differ as their networks do; a step is asked once.
+    @cache
+    def measured(step: int, before: int | None) -> Moment:
+        earlier = None if before is None else measured(before, None)
+        return measure(models[step], step, specimen, against, before=earlier, rng=stream("moment"))
+
+    effects = cache(lambda step: _effects(models[step], specimen, stream("effects")))
     moments: dict[str, dict[str, Moment]] = {}
     parts: dict[str, list[pd.DataFrame]] = {}
     of = sum(map(len, steps.values()))
     for role, at in steps.items():
         moments[role] = {}
         for name, step in at.items():
-            before = moments[role].get("before")
-            found = measure(models[step], step, specimen, against, before=before, rng=rng)
-            moments[role][name] = found
+            found = moments[role][name] = measured(step, None if name == "before" else at["before"])
             key = {"role": role, "moment": name, "step": step}
             tables = {
                 "moments": pd.DataFrame([found.row]),
                 "units": found.units,
-                **_effects(models[step], specimen, rng),
+                **effects(step),
             } | ({} if found.heads is None else {"heads": found.heads})
             for kind, table in tables.items():
                 parts.setdefault(kind, []).append(pd.DataFrame([key]).merge(table, how="cross"))
@@ -223,13 +238,14 @@ def _measure(
 
 def _effects(model: nn.Module, specimen: Specimen, rng: np.random.Generator) -> dict[str, pd.DataFrame]:
     x, y, right = specimen.samples.x, specimen.samples.y, specimen.samples.answers
+    ablating, composing = rng.spawn(2)
     found = {
         "ablation": ablation_impact(
-            model, specimen.layers, x[:_ABLATED_ON], right[:_ABLATED_ON], specimen.task, rng=rng,
+            model, specimen.layers, x[:_ABLATED_ON], right[:_ABLATED_ON], specimen.task, rng=ablating,
             anatomy=specimen.anatomy,
         )
     }  # fmt: skip
     if len(specimen.layers) > 1:
-        climbed = rungs(model, list(specimen.layers), x, y, rng=rng, anatomy=specimen.anatomy)
+        climbed = rungs(model, list(specimen.layers), x, y, rng=composing, anatomy=specimen.anatomy)
         found |= {"composition": composition_table(climbed), "edges": edge_table(climbed)}
     return found

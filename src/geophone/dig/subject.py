@@ -194,28 +194,6 @@ def named_subject(names: Mapping[str, str]) -> Subject:
     return Subject(made["model"], made["data"], score=made.get("score"), weights=made.get("weights"))
 
 
-def moments_had(specimen: Specimen, windows: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
-    """`windows` (role -> moment -> step) with every step that is to be had; where only some checkpoints were kept, the
-    nearest kept one in place of each. A control that has one checkpoint alone is left out. Raises InputError where the
-    target has."""
-    if specimen.kept is None:
-        return {role: dict(at) for role, at in windows.items()}
-    kept = specimen.kept
-
-    def nearest(step: int) -> int:
-        return min(kept, key=lambda other: abs(other - step))
-
-    moved = {role: {moment: nearest(step) for moment, step in at.items()} for role, at in windows.items()}
-    had = {role: at for role, at in moved.items() if at["before"] < at["after"]}
-    if "target" not in had:
-        wanted = ", ".join(map(str, windows["target"].values()))
-        raise InputError(
-            f"{specimen.name} kept weights at step {', '.join(map(str, kept))} only, and a dig there wants those at "
-            f"about steps {wanted}: record with snapshots, or pass weights=, a function of the step."
-        )
-    return had
-
-
 def _untrained(build: Callable[[], nn.Module], first: int) -> Callable[[int], nn.Module]:
     def untrained(number: int) -> nn.Module:
         with own_state():

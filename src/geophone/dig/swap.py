@@ -53,10 +53,11 @@ def swap_table(
     rows: Rows = []
     for start, end in WINDOWS:
         at = steps["target"]
-        if at[start] == at[end]:
+        if not {start, end} <= at.keys() or at[start] == at[end]:
             continue
         pair = Pair(weights[at[start]], weights[at[end]])
-        quiet = [Pair(weights[c[start]], weights[c[end]]) for role, c in steps.items() if role != "target"]
+        quiet = [Pair(weights[c[start]], weights[c[end]]) for role, c in steps.items()
+                 if role != "target" and {start, end} <= c.keys()]  # fmt: skip
         before, after = answers(pair.before), answers(pair.after)
         unit, own = _unit(before, after), moved(before, after, sign)
         if not len(own):
@@ -191,6 +192,21 @@ def _parts(specimen: Specimen, model: nn.Module, layer: str) -> dict[str, Sequen
         HEAD: [head for found in heads.values() for head in found],
     }  # fmt: skip
     return {kind: parts for kind, parts in groups.items() if parts}
+
+
+def tied(model: nn.Module, layers: Sequence[str]) -> dict[str, list[str]]:
+    """Those of `layers` that share a parameter with another module, outside of them, and which."""
+    holders: dict[int, list[str]] = {}
+    for name, module in model.named_modules():
+        for parameter in module.parameters(recurse=False):
+            holders.setdefault(id(parameter), []).append(name)
+    found: dict[str, list[str]] = {}
+    for layer in dict.fromkeys(name.partition("@")[0] for name in layers):
+        for names in holders.values():
+            own = [name for name in names if f"{name}.".startswith(f"{layer}.")]
+            others = [name for name in names if name not in own]
+            found.setdefault(layer, []).extend(others if own else [])
+    return {layer: list(dict.fromkeys(others)) for layer, others in found.items() if others}
 
 
 def carried(table: pd.DataFrame, layer: str) -> str:

@@ -97,16 +97,16 @@ def visualize(
 
     Returns (models, K * copies, C, H, W). The score of an image is direction . activation, at the middle position or
     averaged over all. A unit is a direction with one 1 (`units_of`). All images of all models are parameters of one
-    optimiser and share each step's random transformation; a network runs only as far as `layer`, and as a copy: the
-    caller's is not touched. Raises InputError for directions that do not fit the layer. Not a proof of what a unit
-    does: it shows one thing that excites it.
+    optimiser, begin at the same noise, and share each step's random transformation; a network runs only as far as
+    `layer`, and as a copy: the caller's is not touched. Raises InputError for directions that do not fit the layer.
+    Not a proof of what a unit does: it shows one thing that excites it.
     """
     style = style or Style()
     directions = np.atleast_2d(np.asarray(directions, dtype=np.float32)).repeat(style.copies, 0)
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-    count, (channels, height, width) = len(models) * len(directions), canvas.shape
-    spectrum = 0.01 * torch.randn(count, channels, height, width // 2 + 1, 2, generator=generator)
-    spectrum.requires_grad_(True)
+    channels, height, width = canvas.shape
+    spectrum = 0.01 * torch.randn(len(directions), channels, height, width // 2 + 1, 2, generator=generator)
+    spectrum = spectrum.repeat(len(models), 1, 1, 1, 1).requires_grad_(True)
     optimizer = torch.optim.Adam([spectrum], lr=style.rate)
     fixed = _Fixed(canvas, style.bound)
     towards = torch.from_numpy(directions)

@@ -38,7 +38,9 @@ def evidence_table(study: Study) -> pd.DataFrame:
     rows = []
     for target, dig in pairs:
         tables = {name: dig[name] for name in READ if name in dig.tables}
-        rows += [_row(target, role, window, tables, known) for role, window in target.windows.items()]
+        # A control whose weights were not kept was not dug, and is no pair.
+        there = {role: window for role, window in target.windows.items() if role in dig.steps}
+        rows += [_row(target, role, window, tables, known) for role, window in there.items()]
     return as_table(rows)
 
 
@@ -151,6 +153,7 @@ def _row(target: Target, role: str, window: Window, tables: Mapping[str, pd.Data
         "controls": sum(c is not None for c in (target.earlier, target.later)), "reason": target.reason,
         "type": known.type(target) if role == "target" else "",
     }  # fmt: skip
+    tables = _filled(tables, role, window)
     levels = (
         _moments(tables, role) | _composition(tables, role) | _ablation(tables, role, target.layer.removesuffix(ADDED))
     )
@@ -161,6 +164,18 @@ def _row(target: Target, role: str, window: Window, tables: Mapping[str, pd.Data
         for name in CHANGING
     }
     return row | levels | changes
+
+
+def _filled(tables: Mapping[str, pd.DataFrame], role: str, window: Window) -> dict[str, pd.DataFrame]:
+    """With the rows of before or after as those of during where the window's middle is that step: it is not dug
+    twice."""
+    end = {window.before: "before", window.after: "after"}.get(window.step)
+    found = dict(tables)
+    for name, table in tables.items():
+        same = _of(table, role=role, moment=end)
+        if len(same) and _of(table, role=role, moment="during").empty:
+            found[name] = pd.concat([table, same.assign(moment="during")])
+    return found
 
 
 def _number(table: pd.DataFrame, column: str) -> float:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import pandas as pd
 
 from geophone.findings.finding import Finding, Phrase, Quantity, finding, fragment, joined, listed, phrase
-from geophone.records import MOMENTS
 from geophone.rows.measures import label
 from geophone.store.dig import Dig
 from geophone.store.run import Run
@@ -97,8 +96,9 @@ def _place(dug: Dug) -> Phrase:
     }
     control = phrase("its control is at {at}", at=each["control"]) if "control" in each else Phrase("it has no control")
     return phrase(
-        "The target is layer {layer} of {run}, rank {rank}, at steps {at} (before, during, after); {control}.",
+        "The target is layer {layer} of {run}, rank {rank}, at steps {at} ({moments}); {control}.",
         run=dug.run.name, layer=dug.dig.target.layer, at=each["target"], control=control,
+        moments=", ".join(dug.steps["target"]),
         rank=dug.quantity(dug.dig.target.rank, "dig.json", "rank"),
     )  # fmt: skip
 
@@ -128,7 +128,7 @@ def _cause(dug: Dug) -> Phrase:
 def _features(dug: Dug) -> Phrase:
     """Types of units at each moment, and whether edges gave way to textures more than at the control."""
     units, parts = dug.dig["units"], []
-    for moment in MOMENTS:
+    for moment in dug.steps["target"]:
         mine = units[(units["role"] == "target") & (units["moment"] == moment)]
         counts = mine.loc[~mine["type"].isin(_UNTYPED), "type"].value_counts().sort_index()
         quantity = lambda value, what, at=moment: dug.quantity(value, "units.parquet", f"{at}, {what}")  # noqa: E731

@@ -6,6 +6,7 @@ from typing import Any
 
 from scipy.stats import binomtest
 
+from geophone.detect.order import FEWEST
 from geophone.findings.finding import Finding, Phrase, Quantity, agree, counted, finding, joined, listed, phrase, quoted
 from geophone.findings.number import clash, estimate, probability
 from geophone.findings.tables import RUNS, Selected, Tables
@@ -16,9 +17,9 @@ MODES = {
     "online": "the online detector",
 }  # fmt: skip
 FORMS = ("naive", "calibrated")
+CLAIM = "most runs settle bottom-up"
 VERDICTS = {
     "bottom-up": "bottom-up", "top-down": "top-down", "simultaneous": "simultaneously", "weak": "in a weak order",
-    "undefined": "in an undefined order",
 }  # fmt: skip
 
 
@@ -45,23 +46,31 @@ def settled(tables: Tables, mode: str) -> Finding | None:
 
 
 def order(tables: Tables, mode: str) -> Finding | None:
-    """How many runs settle bottom-up, with the exact interval of the share (Clopper & Pearson 1934) and what layers
-    that settle in any order give. The claim is the founding document's: most runs settle bottom-up."""
+    """How many of the runs that have an order settle bottom-up, with the exact interval of the share (Clopper & Pearson
+    1934) and what layers that settle in any order give. The claim is the founding document's: most runs settle
+    bottom-up."""
     rows, tests = tables.of("order", mode=mode), tables.of("order_tests", mode=mode)
     if not len(rows):
         return None
-    counts, total = rows.frame["verdict"].value_counts(), len(rows)
-    up = int(counts.get("bottom-up", 0))
+    counts = rows.frame["verdict"].value_counts()
+    without = int(counts.get("undefined", 0))
+    total, up = len(rows) - without, int(counts.get("bottom-up", 0))
+    missing = _without_order(rows, without)
+    if not total:
+        said = phrase("By the {mode} form {missing}.", mode=mode, missing=missing)
+        return finding(f"order/{mode}", said, source=rows.source, claim=CLAIM, verdict="untested")
     low, high = share_interval(up, total)
     null = float(tests.frame["expected_bottom_up"].iloc[0]) / total if len(tests) else math.nan
     rest = [phrase("{count} {verb} {how}", verb=agree(counts[verdict], "settles", "settle"),
                    count=rows.quantity(counts[verdict], f"verdict is {verdict}"), how=how)
             for verdict, how in VERDICTS.items() if verdict != "bottom-up" and counts.get(verdict, 0)]  # fmt: skip
     others = phrase("; of the others {rest}", rest=listed(rest)) if rest else Phrase("")
+    others = joined([others, phrase("; {missing}", missing=missing)], "") if without else others
     said = phrase(
         "By the {mode} form {up} of {runs} {verb} bottom-up ({share} % [{low}, {high}]){others}. {chance}",
         mode=mode, verb=agree(total, "settles", "settle"),
-        up=rows.quantity(up, "verdict is bottom-up"), runs=counted(rows.quantity(total, "rows"), "run"),
+        up=rows.quantity(up, "verdict is bottom-up"),
+        runs=counted(rows.quantity(total, "rows with an order"), "run with an order", "runs with an order"),
         share=rows.quantity(100 * up / total, "share of bottom-up", ".0f"),
         low=rows.quantity(100 * low, "exact 95 % interval of that share", ".0f"),
         high=rows.quantity(100 * high, "exact 95 % interval of that share", ".0f"),
@@ -69,7 +78,15 @@ def order(tables: Tables, mode: str) -> Finding | None:
     )  # fmt: skip
     return finding(
         f"order/{mode}", said, value=up / total, low=low, high=high, null=null, n=total, source=rows.source,
-        claim="most runs settle bottom-up", verdict=above(low, high, 0.5),
+        claim=CLAIM, verdict=above(low, high, 0.5),
+    )  # fmt: skip
+
+
+def _without_order(rows: Selected, count: int) -> Phrase:
+    return phrase(
+        "{runs} {verb} no order, since fewer than {fewest} layers settle there, or all at once",
+        runs=counted(rows.quantity(count, "verdict is undefined"), "run"), verb=agree(count, "has", "have"),
+        fewest=Quantity(FEWEST, "", "definition"),
     )  # fmt: skip
 
 

@@ -6,7 +6,18 @@ from typing import Any
 import pandas as pd
 
 from geophone.detect.jumps import ALPHA, Z
-from geophone.findings.finding import Finding, Phrase, Quantity, counted, finding, fragment, listed, phrase, quoted
+from geophone.findings.finding import (
+    Finding,
+    Phrase,
+    Quantity,
+    agree,
+    counted,
+    finding,
+    fragment,
+    listed,
+    phrase,
+    quoted,
+)
 from geophone.findings.number import STATISTICS
 from geophone.findings.phenomena import MODES
 from geophone.findings.tables import RUNS, Tables
@@ -48,12 +59,15 @@ def _networks(runs: pd.DataFrame) -> Phrase:
     each = listed(
         phrase("{n} {kind}", n=quantity(n, f"architecture is {kind}"), kind=str(kind)) for kind, n in kinds.items()
     )
+    named = "architectures not named" if list(kinds.index) == ["unknown"] else each
+    if not runs["known"].all():
+        count = counted(quantity(len(runs), "runs"), "run")
+        return phrase("{runs} ({kinds}; networks and random seeds not named)", runs=count, kinds=named)
     least, most = quantity(networks.min(), "runs of a network"), quantity(networks.max(), "runs of a network")
     seeds = counted(most, "random seed") if least == most else phrase("{a} to {b} random seeds", a=least, b=most)
     return phrase(
         "{runs} of {networks} ({kinds}; {seeds} per network)", runs=counted(quantity(len(runs), "runs"), "run"),
-        networks=counted(quantity(len(networks), "networks"), "network"), seeds=seeds,
-        kinds="architectures not named" if list(kinds.index) == ["unknown"] else each,
+        networks=counted(quantity(len(networks), "networks"), "network"), seeds=seeds, kinds=named,
     )  # fmt: skip
 
 
@@ -116,11 +130,7 @@ def limitations(tables: Tables, *, clocked: bool) -> list[Finding]:
     part of the study."""
     made = [*_targets(tables), *_early(tables)]
     runs = tables.runs
-    if runs["network"].value_counts().max() == 1:
-        made.append(("seeds", Phrase(
-            "Every network was trained with one random seed, so variation between seeds is not separated from "
-            "variation between networks, and coordination cannot be held against swapped runs of one configuration."
-        )))  # fmt: skip
+    made += _seeds(runs)
     if not runs["forked"].any():
         made.append(("forks", Phrase("No run was continued on other minibatches, so the noise of SGD is in no null.")))
     notes = tables.statistics.get("study", {}).get("notes", ())
@@ -131,9 +141,27 @@ def limitations(tables: Tables, *, clocked: bool) -> list[Finding]:
     made.append(("cause", Phrase(
         "The analysis is correlational: a jump and a change of features in one window do not make one the cause of the "
         "other. Types are given by fixed rules on drawn stimuli and planted token patterns; what those do not show "
-        "goes unseen. The networks are small and were trained for a short time on small data."
+        "goes unseen."
+        + " The networks are small and were trained for a short time on small data." * bool(runs["catalogued"].all())
     )))  # fmt: skip
     return [finding(f"limitation/{name}", said, source="rule on the study's tables") for name, said in made]
+
+
+def _seeds(runs: pd.DataFrame) -> list[tuple[str, Phrase]]:
+    """What is missing of seeds: that there is one of each network, or that runs do not say whose seed they have."""
+    apart = "so variation between seeds is not separated from variation between networks"
+    unknown = Quantity(float((~runs["known"]).sum()), "", f"{RUNS}: no experiment")
+    if unknown.value:
+        return [("seeds", phrase(
+            "{runs} {verb} not say which network and which random seed they are of, {apart}.",
+            runs=counted(unknown, "run"), verb=agree(unknown.value, "does", "do"), apart=apart,
+        ))]  # fmt: skip
+    if runs["network"].value_counts().max() > 1:
+        return []
+    return [("seeds", Phrase(
+        f"Every network was trained with one random seed, {apart}, and coordination cannot be held against swapped "
+        "runs of one configuration."
+    ))]  # fmt: skip
 
 
 def _targets(tables: Tables) -> list[tuple[str, Phrase]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from geophone.findings.finding import Finding, Phrase, Quantity, finding, fragment, joined, listed, phrase
+from geophone.findings.finding import Finding, Phrase, Quantity, counted, finding, fragment, joined, listed, phrase
 from geophone.findings.number import STATISTICS, Number
 from geophone.findings.questions import CHANGES, passing, subject
 from geophone.findings.setting import early
@@ -56,6 +56,8 @@ def _abstract(made: Mapping[str, Finding], tables: Tables) -> Phrase:
 
 def _order(made: Mapping[str, Finding]) -> Phrase:
     one = made["order/calibrated"]
+    if one.verdict == "untested":
+        return Phrase("in no run do enough layers settle before training ends to have an order")
     up, total, *_ = one.quantities
     verdict = {
         "met": "the expectation that most runs do so is borne out",
@@ -63,8 +65,10 @@ def _order(made: Mapping[str, Finding]) -> Phrase:
         "undecided": "whether most runs do so is undecided",
     }[one.verdict]  # fmt: skip
     chance = Quantity(one.null * one.n, ".1f", "phenomena/order_tests.parquet, mode=calibrated: expected_bottom_up")
-    return phrase("layers converge bottom-up in {up} of {total} runs, where chance alone gives {chance}; {verdict}",
-                  up=up, total=total, chance=chance, verdict=verdict)  # fmt: skip
+    return phrase(
+        "layers converge bottom-up in {up} of {total}, where chance alone gives {chance}; {verdict}", up=up,
+        total=counted(total, "run with an order", "runs with an order"), chance=chance, verdict=verdict,
+    )  # fmt: skip
 
 
 def _features(made: Mapping[str, Finding], tables: Tables) -> Phrase:

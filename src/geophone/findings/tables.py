@@ -40,8 +40,9 @@ class Tables:
     """What a study has, as findings read it.
 
     `runs` has a row per run that was measured: run, network, architecture, task, steps, measurements, layers, rows,
-    every, forked, and what the run's manifest says of its training. `phenomena`, `statistics`, `evidence` and `options`
-    (of the digs) are empty before their stage has run.
+    every, forked, known (whether its manifest says which network and seed it is of), catalogued (whether that network
+    is one of geophone's own), and what the manifest says of its training. `phenomena`, `statistics`, `evidence` and
+    `options` (of the digs) are empty before their stage has run.
     """
 
     name: str
@@ -117,7 +118,9 @@ def _about(run: Run) -> dict[str, Any]:
         **{key: about.get(key) for key in ("optimizer", "learning_rate", "batch")},
         "steps": run.total_steps, "measurements": run.manifest.measurements, "layers": len(run.layers),
         "every": run.manifest.schedule.get("every"), "rows": max((layer.rows for layer in run.layers), default=0),
-        "forked": "fork" in about,
+        "forked": "fork" in about, "known": "experiment" in about,
+        # An experiment of the user's own is named as "module:function".
+        "catalogued": ":" not in str(about.get("experiment", ":")),
     }  # fmt: skip
 
 

@@ -15,7 +15,6 @@ from geophone.findings.summary import CLAIMS
 from geophone.findings.tables import Tables, tables_of
 from geophone.findings.whole import findings_of
 from geophone.paper.exhibits import drawn, written
-from geophone.records import MOMENTS
 from geophone.store.folders import replace_folder
 from geophone.store.study import Study
 from geophone.store.tables import replace_file, write_text
@@ -93,7 +92,7 @@ def _benchmark(study: Study, folder: Path | None) -> Mapping[str, pd.DataFrame] 
 
 def _images(dug: Dug | None, folder: Path) -> list[dict[str, str]]:
     """The contact sheets of preferred images of the convolutional case, copied beside the figures; empty without."""
-    sheets = {m: dug.dig.image(f"preferred-{m}") for m in MOMENTS} if dug is not None else {}
+    sheets = {m: dug.dig.image(f"preferred-{m}") for m in dug.steps["target"]} if dug is not None else {}
     if dug is None or not all(path.is_file() for path in sheets.values()):
         return []
     for path in sheets.values():

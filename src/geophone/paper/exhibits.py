@@ -163,7 +163,9 @@ def _orders(tables: Tables) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for mode in FORMS:
         order = tables.of("order", mode=mode)
-        counts = [order.quantity((order.frame["verdict"] == v).sum(), f"verdict is {v}") for v in VERDICTS]
+        counts = [
+            order.quantity((order.frame["verdict"] == v).sum(), f"verdict is {v}") for v in (*VERDICTS, "undefined")
+        ]
         rows.append((mode, *counts))
     return Table(("form", "bottom-up", "top-down", "simultaneous", "weak", "undefined"), tuple(rows))
 

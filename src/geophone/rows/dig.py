@@ -219,7 +219,7 @@ class MoverRow(Row):
     position: int
     label: int
     before: float
-    during: float
+    during: float = NAN
     after: float
     kl: float = NAN
     lens_before: float = NAN
