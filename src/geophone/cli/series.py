@@ -57,8 +57,7 @@ def measure(
 
     With --text a language model's answers are scored too: the probability of the right next token. Run again, it goes
     on where it stopped. A checkpoint that cannot be read does not lose the others: it is named on stderr, and the exit
-    status is 1. So is one that holds the weights of another step, whole or in part: detection leaves it out. Steps at
-    which layers put out NaN or infinity are named too.
+    status is 1. So is one with the weights of another step, which detection leaves out. Steps with NaN are named too.
 
     Example: geophone measure EleutherAI/pythia-14m --revisions log --text corpus.txt --out runs/pythia
     """
