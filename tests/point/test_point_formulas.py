@@ -21,7 +21,7 @@ from geophone.point.learned import calm
 from geophone.point.moments import pick
 from geophone.point.naive import Evidence, jump_targets, run_targets
 from geophone.point.onsets import concept_transitions
-from geophone.point.reading import _since_last
+from geophone.point.reading import mean_since_last
 from geophone.point.rule import frozen_rule
 from geophone.point.scene import Scene, edges, ratio
 from geophone.point.signals import Behaviour, RunSignals
@@ -195,8 +195,14 @@ def test_the_loss_of_a_measurement_is_the_mean_since_the_one_before():
         inside = [value for k, value in loss.items() if last < k <= step]
         wanted.append(np.mean(inside) if inside else np.nan)
         last = step
-    np.testing.assert_allclose(_since_last(loss, at), wanted)
+    steps = np.asarray(at, dtype=np.float64)
+    np.testing.assert_allclose(mean_since_last(loss, steps), wanted)
     assert np.isnan(wanted[3])
+    # One that is not finite is left out, and spoils nothing behind it.
+    wild = loss.copy()
+    wild.iloc[0] = np.inf
+    read = mean_since_last(wild, steps)
+    np.testing.assert_allclose(read[1:], wanted[1:])
 
 
 def test_a_step_0_alone_has_a_place_and_so_have_steps_without_any_other():

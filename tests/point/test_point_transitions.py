@@ -272,3 +272,38 @@ def test_a_rise_that_the_run_begins_with_is_the_transients():
     gain[:12] += np.array([6, 7, 8, 8.5, 9, 9.5, 10, 10, 9, 7, 5, 2])[:, None]
     found = listed(replace(signals, series=signals.series | {"readable_gain": gain}), "hidden")
     assert [abs(t.peak - 1100) <= 30 for t in found] == [True]
+
+
+def test_the_samples_that_are_counted_are_those_that_are_shown_and_described():
+    signals = run(learned=[(600, A)], noise=0.05)
+    (t,) = listed(signals, "learned")
+    assert set(t.samples["sample"][: t.own]) == set(A)
+
+
+def test_answers_that_drift_are_not_learned():
+    """As many fall as rise: on labels that are drawn nothing can be learned, however smoothly the answers move."""
+    rng = np.random.default_rng(0)
+    walk = np.cumsum(rng.normal(size=(len(STEPS), 120)), axis=0)
+    smooth = np.array([np.convolve(column, np.ones(15) / 15, "same") for column in walk.T]).T
+    drift = smooth - smooth.mean(1, keepdims=True)
+    signals = replace(run(), behaviour=Behaviour(0.25 + 0.002 * drift))
+    assert not [t for t in found(signals).of("learned", "lost") if t.listed]
+
+
+def test_nothing_moves_and_there_is_no_transient():
+    signals = run()
+    still = replace(signals, series={name: np.zeros_like(values) for name, values in signals.series.items()})
+    assert not found(still).of("transient")
+
+
+def test_what_is_learned_from_the_start_on_stands_behind_what_is_learned_later():
+    (first, second) = listed(run(learned=[(45, range(100)), (700, range(100, 120))]), "learned")
+    assert first.peak > 600 > second.peak
+
+
+def test_a_layer_in_which_hardly_anything_happens_is_not_the_one():
+    signals = run(learned=[(600, A)], layers=4)
+    change = signals.series["layer_update_norm"].copy()
+    change[:, 3] = 1e-4 * bump(STEPS, 600, 10)
+    (t,) = listed(replace(signals, series=signals.series | {"layer_update_norm": change}), "learned")
+    assert t.named.layer == "blocks.0"

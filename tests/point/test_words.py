@@ -74,6 +74,28 @@ def test_an_error_is_called_one_and_a_loss_is_read_at_start_and_end():
     assert "; loss went from 1.7 to 1.1; score" in said  # steps 20 and 50 are measurements 3 and 9
 
 
+def test_a_function_of_ones_own_is_called_behaviour_and_small_numbers_are_told_apart():
+    signals = replace(BARE, behaviour=Behaviour(np.zeros((20, 3)), name="behaviour"))
+    small = SAMPLES.assign(before=[0.005] * 3, after=[0.002] * 3)
+    said = sentence(replace(THERE, samples=small), signals)
+    assert said.startswith("learned: the behaviour of 2 of 3 samples fell from 0.005 to 0.002 between")
+    large = sentence(replace(THERE, samples=SAMPLES.assign(before=[7175.66] * 3, after=[-1.0] * 3)), signals)
+    assert "fell from 7.18e+03 to -1.00" in large
+
+
+@pytest.mark.parametrize(
+    "gaps, said",
+    [
+        ((3,), "loss, as far as it is finite, went from 1.6 to 1.1"),
+        (range(3, 10), "loss is not known or not finite there"),
+    ],
+)
+def test_a_loss_that_is_not_known_is_not_made_up(gaps, said):
+    loss = 2 - np.arange(20) / 10.0
+    loss[list(gaps)] = np.nan
+    assert f"; {said}; score" in sentence(THERE, replace(BARE, scalars={"loss": loss}))
+
+
 @pytest.mark.parametrize(
     "missing, said",
     [
@@ -140,13 +162,17 @@ def test_what_defines_a_target_is_what_its_controls_are_quiet_in():
         (0.5, 0.505, False, "while mean behaviour did not move"),
         (0.5, 0.75, False, "apart from what was learned or lost (mean behaviour went from 0.5 to 0.75)"),
         (2.0, 1.5, True, "apart from what was learned or lost (mean behaviour went from 2 to 1.5)"),
+        (0.5, None, False, "apart from what was learned or lost (mean behaviour went between 0.2 and 0.5)"),
     ],
 )
 def test_what_is_hidden_says_what_behaviour_did_meanwhile(low, high, falling, said):
     """Its range over the run is 1; a fiftieth of that is no movement."""
     steps = np.arange(5.0, 105, 5)
-    course = np.where(steps <= 20, low, np.where(steps < 50, (low + high) / 2, high))
+    dip, high = (0.2, low) if high is None else ((low + high) / 2, high)
+    course = np.where(steps <= 20, low, np.where(steps < 50, dip, high))
     course[0], course[-1] = low - 0.5, low + 0.5
     signals = RunSignals("a", steps, behaviour=Behaviour(np.repeat(course[:, None], 3, axis=1), falling))
     hidden = replace(THERE, kind="hidden", signals=("readable_gain",))
     assert sentence(hidden, signals).startswith(f"hidden: readable gain rose {said} {WHEN}")
+    unknown = replace(signals, behaviour=Behaviour(np.full((len(steps), 3), np.nan)))
+    assert "hidden: readable gain rose while behaviour was not finite" in sentence(hidden, unknown)

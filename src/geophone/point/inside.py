@@ -117,7 +117,12 @@ def _changes(
         large = float(most[max(0, i - 2) : i + 3].max()) >= least
         listing.append(
             replace(
-                described(scene, bump_stretch(score, int(i), bounds), score, gained=parts == scene.rule.hidden),
+                described(
+                    scene,
+                    bump_stretch(score, int(i), _between(run, taken, int(i), bounds)),
+                    score,
+                    gained=parts == scene.rule.hidden,
+                ),
                 kind="hidden",
                 size=size,
                 strength=strength,
@@ -127,6 +132,14 @@ def _changes(
             )
         )
     return listing
+
+
+def _between(run: RunSignals, taken: Sequence[Transition], index: int, bounds: tuple[int, int]) -> tuple[int, int]:
+    """`bounds` without what belongs to a transition of `taken` on either side."""
+    at = run.steps[index]
+    low = [int(np.searchsorted(run.steps, t.end)) for t in taken if t.end <= at]
+    high = [int(np.searchsorted(run.steps, t.start)) for t in taken if t.start >= at]
+    return max([bounds[0], *low]), min([bounds[1], *high])
 
 
 def _net(run: RunSignals, part: LayerPart) -> Series:

@@ -37,8 +37,8 @@ def excess(levels: Series) -> Series:
 
 
 class LayerMap:
-    """How much every layer (a module; what it adds counts as its own) did at every measurement of one run, by the parts
-    of the frozen rule, read once and asked for each transition."""
+    """How much every layer (a module; what it adds counts as its own) did at every measurement of one run, read once
+    and asked for each transition: by the first of the rule's `parts`, or by the others where the run lacks it."""
 
     def __init__(self, run: RunSignals, parts: Sequence[LayerPart]) -> None:
         self.names = tuple(dict.fromkeys(layer.removesuffix(ADDED) for layer in run.layers))
@@ -53,9 +53,11 @@ class LayerMap:
             place = [self.names.index(run.layers[i].removesuffix(ADDED)) for i in columns]
             ranking[k][:, place] = np.log(by_layer(levels) + SMALL)
             standing[k][:, place] = excess(levels)
-        self._gained = _mean(ranking)
+        # Where weights' updates were recorded they tell best which layer it was; of checkpoints the others are left.
+        first = ranking[:1] if np.isfinite(ranking[:1]).any() else ranking
+        self._gained = _mean(first)
         # A layer in which something is lost gains nothing, and would come last by what it gains.
-        rest = ranking[[k for k, part in enumerate(parts) if part.signal != GAIN]]
+        rest = first[[k for k in range(len(first)) if parts[k].signal != GAIN]]
         self._changed = _mean(rest) if np.isfinite(rest).any() else self._gained
         self._standing = np.fmax.reduce(standing, axis=0) if len(parts) else ranking
 

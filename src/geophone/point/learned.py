@@ -19,6 +19,7 @@ from geophone.point.stretch import (
     around,
     bump_stretch,
     moved,
+    own_count,
     rise_stretch,
     sample_table,
     steepest,
@@ -94,7 +95,8 @@ def _rises(scene: Scene, behaviour: Behaviour, kind: str, strength: Series) -> l
         strong = float(strength[max(0, i - 2) : i + 3].max())
         lasting = float(course[high] - course[low]) >= scene.rule.share * whole
         deep = float(course[stretch.stop] - course[stretch.start]) >= DIP * whole
-        table = sample_table(behaviour, stretch, 1 if kind == "learned" else -1)
+        sign = 1 if kind == "learned" else -1
+        table, own = sample_table(behaviour, stretch, sign), own_count(behaviour, stretch, sign)
         (at_first if left < FIRST else listing).append(
             replace(
                 described(scene, stretch, score, gained=kind == "learned"),
@@ -107,8 +109,8 @@ def _rises(scene: Scene, behaviour: Behaviour, kind: str, strength: Series) -> l
                 and share >= scene.rule.share
                 and _together(run, table) > TOGETHER
                 and (kind == "learned" or lasting or deep),
-                own=len(did.own),
-                shared=shared(behaviour.facts, did.own),
+                own=own,
+                shared=shared(behaviour.facts, table["sample"].to_numpy()[:own]),
                 signals=("behaviour",),
                 samples=table,
             )

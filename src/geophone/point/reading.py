@@ -60,7 +60,9 @@ def _behaviour(run: Run, at: pd.Index) -> Behaviour | None:
         return None
     values = run.behaviour().reindex(at).to_numpy(dtype=np.float64)
     known = facts(run.samples(), run.tokens() if run.has_tokens else None)
-    return Behaviour(values, bool(run.manifest.behaviour.get("falling", False)), known)
+    about = run.manifest.behaviour
+    name = "behaviour" if about.get("kind") == "own" else ""
+    return Behaviour(values, bool(about.get("falling", False)), name, known)
 
 
 def _outputs(run: Run, at: pd.Index) -> Series | None:
@@ -73,16 +75,19 @@ def _scalars(run: Run, at: pd.Index) -> dict[str, Series]:
     table = run.scalars().drop(columns="index")
     found = {name: table[name].reindex(at).to_numpy(dtype=np.float64) for name in table.select_dtypes("number")}
     if "loss" in table and table["loss"].notna().any():
-        found["loss"] = _since_last(table["loss"].dropna(), at)
+        found["loss"] = mean_since_last(table["loss"], at.to_numpy(dtype=np.float64))
     return {name: values for name, values in found.items() if np.isfinite(values).any()}
 
 
-def _since_last(loss: pd.Series, at: pd.Index) -> Series:
-    total = np.concatenate([[0.0], np.cumsum(loss.to_numpy(dtype=np.float64))])
-    ends = np.searchsorted(loss.index.to_numpy(), at.to_numpy(), side="right")
+def mean_since_last(values: pd.Series, steps: Series) -> Series:
+    """The mean of what is finite of `values` (by step) over the steps since the one of `steps` before; NaN where
+    nothing is."""
+    known = values[np.isfinite(values.to_numpy(dtype=np.float64))]
+    total = np.concatenate([[0.0], np.cumsum(known.to_numpy(dtype=np.float64))])
+    ends = np.searchsorted(known.index.to_numpy(), steps, side="right")
     begins = np.concatenate([[0], ends[:-1]])
     count = ends - begins
-    return np.divide(total[ends] - total[begins], count, out=np.full(len(at), np.nan), where=count > 0)
+    return np.divide(total[ends] - total[begins], count, out=np.full(len(steps), np.nan), where=count > 0)
 
 
 def _concepts(run: Run, at: pd.Index) -> tuple[dict[str, Series], dict[str, Series]]:

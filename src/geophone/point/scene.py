@@ -69,8 +69,9 @@ def _moves(run: RunSignals, layer: str, stretch: Stretch) -> tuple[Move, ...]:
     if layer not in run.layers:
         return ()
     column = run.layers.index(layer)
-    table = [(name, filled(run.series[name][:, column])) for name in HEADLINE if name in run.series]
-    return tuple(Move(name, layer, *edges(y, stretch)) for name, y in table)
+    known = {name: run.series[name][:, column] for name in HEADLINE if name in run.series}
+    there = {name: filled(y) for name, y in known.items() if np.isfinite(y).any()}
+    return tuple(Move(name, layer, *edges(y, stretch)) for name, y in there.items())
 
 
 def edges(y: Series, stretch: Stretch) -> tuple[float, float]:

@@ -19,12 +19,18 @@ LAGS = {**RECORDED_LAGS, FADED: RECORDED_LAGS["readable_change"]}
 @dataclass(frozen=True, slots=True, eq=False)
 class Behaviour:
     """How well each scored sample is answered: `values` (measurements, samples); `falling` where lower is better (the
-    error of a regression). `facts`: what is known of the samples (`point.shared.facts`), to say what they share; the
-    score does not look at it."""
+    error of a regression); `name` says what they are where they are neither error nor probability. `facts`: what is
+    known of the samples (`point.shared.facts`), to say what they share; the score does not look at it."""
 
     values: Series
     falling: bool = False
+    name: str = ""
     facts: Mapping[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
+
+    @property
+    def what(self) -> str:
+        """In words."""
+        return self.name or ("error" if self.falling else "probability of the right answer")
 
     @property
     def skill(self) -> Series:

@@ -16,6 +16,7 @@ SMOOTH = Kernel("step", 2.0)
 PACE = Kernel("step", 4.0)
 EARLY, LATE = 0.1, 0.9
 AROUND = 5
+MOST_OF = 0.98
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def moved(run: RunSignals, skill: Series, index: int) -> Moved:
     mean = smooth.mean(1)
     bottom, top = low + int(mean[low : index + 1].argmin()), index + int(mean[index : high + 1].argmax())
     change = smooth[top] - smooth[bottom]
-    most = np.quantile(change, 0.98)
+    most = np.quantile(change, MOST_OF)
     own = np.flatnonzero(change >= 0.5 * most) if most > 0 else np.arange(len(change))
     curve = smooth[:, own].mean(1)
     noise = 1.4826 * float(np.median(np.abs(skill[:, own].mean(1) - curve)))
@@ -116,15 +117,33 @@ def sample_table(behaviour: Behaviour, stretch: Stretch, sign: int) -> pd.DataFr
     where they lie farther apart: it tells samples apart better than it says how far they moved meanwhile. In runs of
     fewer than 88 measurements, of fewer in proportion.
     """
-    values = filled(behaviour.values)
-    far, some = (round(fitted(size, len(values), least=least)) for size, least in ((REACH, 2.0), (AROUND, 1.0)))
+    values, (_, some) = filled(behaviour.values), _reaches(behaviour)
+    before, after = _means(values, stretch.start, stretch.stop, some)
+    data = {"sample": np.arange(len(before)), "before": before, "after": after, "change": after - before}
+    order = np.argsort(-_wide(behaviour, stretch, sign), kind="stable")
+    return pd.DataFrame(data).iloc[order].reset_index(drop=True)
 
-    def change(low: int, high: int) -> tuple[Series, Series]:
-        return values[max(0, low - some + 1) : low + 1].mean(0), values[high : high + some].mean(0)
 
-    before, after = change(stretch.start, stretch.stop)
+def own_count(behaviour: Behaviour, stretch: Stretch, sign: int) -> int:
+    """How many samples the transition moved, at the head of its `sample_table`: those that moved by at least half as
+    much as the fiftieth that moved most, by the change that orders it."""
+    wide = _wide(behaviour, stretch, sign)
+    most = float(np.quantile(wide, MOST_OF))
+    return int((wide >= most / 2).sum()) if most > 0 else len(wide)
+
+
+def _reaches(behaviour: Behaviour) -> tuple[int, int]:
+    length = len(behaviour.values)
+    return round(fitted(REACH, length, least=2.0)), round(fitted(AROUND, length, least=1.0))
+
+
+def _means(values: Series, low: int, high: int, some: int) -> tuple[Series, Series]:
+    return values[max(0, low - some + 1) : low + 1].mean(0), values[high : high + some].mean(0)
+
+
+def _wide(behaviour: Behaviour, stretch: Stretch, sign: int) -> Series:
+    """How far each sample moved in the transition's direction, from well before its peak to well behind it."""
+    values, (far, some) = filled(behaviour.values), _reaches(behaviour)
     low, high = min(stretch.start, stretch.peak - far), max(stretch.stop, stretch.peak + far)
-    old, new = change(max(low, 0), min(high, len(values) - 1))
-    direction = -sign if behaviour.falling else sign
-    data = {"sample": np.arange(len(old)), "before": before, "after": after, "change": after - before}
-    return pd.DataFrame(data).iloc[np.argsort(-direction * (new - old), kind="stable")].reset_index(drop=True)
+    old, new = _means(values, max(low, 0), min(high, len(values) - 1), some)
+    return (-sign if behaviour.falling else sign) * (new - old)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from geophone.point.signals import RunSignals, filled
+from geophone.point.signals import Behaviour, RunSignals, filled
 from geophone.records import Transition
 
 STILL = 0.02  # of the range of mean behaviour, less than which is no movement
@@ -31,9 +31,7 @@ def sentence(transition: Transition, run: RunSignals) -> str:
             "first (dense_until=)"
         )
     if "loss" in run.scalars:
-        loss = filled(run.scalars["loss"])
-        old, new = loss[_ends(transition, run)]
-        parts.append(f"loss went from {old:.3g} to {new:.3g}")
+        parts.append(_loss(transition, run))
     parts.append(f"score {transition.score:.3f}")
     return "; ".join(parts) + "."
 
@@ -41,6 +39,17 @@ def sentence(transition: Transition, run: RunSignals) -> str:
 def _ends(transition: Transition, run: RunSignals) -> list[int]:
     """The measurements nearest to start and end."""
     return [int(np.abs(run.steps - step).argmin()) for step in (transition.start, transition.end)]
+
+
+def _loss(transition: Transition, run: RunSignals) -> str:
+    """Between start and end; never what it was elsewhere, where it is not known there."""
+    first, last = _ends(transition, run)
+    loss = run.scalars["loss"][first : last + 1]
+    known = loss[np.isfinite(loss)]
+    if not len(known):
+        return "loss is not known or not finite there"
+    whole = np.isfinite(loss[[0, -1]]).all()
+    return f"loss{'' if whole else ', as far as it is finite,'} went from {known[0]:.3g} to {known[-1]:.3g}"
 
 
 def _of_all_that_was_learned(transition: Transition, run: RunSignals) -> float:
@@ -68,9 +77,20 @@ def _what(transition: Transition, run: RunSignals) -> str:
     own = transition.samples.head(transition.own)
     old, new = own["before"].mean(), own["after"].mean()
     verb = "rose" if new > old else "fell"
-    what = "error" if run.behaviour and run.behaviour.falling else "probability of the right answer"
+    what = (run.behaviour or Behaviour(np.zeros((0, 0)))).what
     count = f"{transition.own} of {len(transition.samples)} samples"
-    return f"{transition.kind}: the {what} of {count} {verb} from {old:.2f} to {new:.2f}"
+    return f"{transition.kind}: the {what} of {count} {verb} from {_short(old)} to {_short(new)}"
+
+
+def _short(value: float) -> str:
+    """Two digits behind the point, as of a probability; two that count where these would be hardly any, or many."""
+    return (
+        f"{value:.2f}"
+        if 0.1 <= abs(value) < 100 or value == 0
+        else f"{value:.2g}"
+        if abs(value) < 0.1
+        else f"{value:.3g}"
+    )
 
 
 def _meanwhile(transition: Transition, run: RunSignals) -> str:
@@ -78,13 +98,20 @@ def _meanwhile(transition: Transition, run: RunSignals) -> str:
     lost, which says that no part of it stands out and not that it stood still."""
     if run.behaviour is None:
         return "apart from what the outputs did"
+    if not np.isfinite(run.behaviour.values).any():
+        return "while behaviour was not finite"
     mean = filled(run.behaviour.skill).mean(1)
-    old, new = mean[_ends(transition, run)].tolist()
+    first, last = _ends(transition, run)
+    there = mean[first : last + 1]
     noise = 1.4826 * float(np.median(np.abs(np.diff(mean)))) / np.sqrt(2)
-    if abs(new - old) <= max(STILL * float(mean.max() - mean.min()), 4 * noise):
+    least = max(STILL * float(mean.max() - mean.min()), 4 * noise)
+    if there.max() - there.min() <= max(least, 6 * noise):
         return "while mean behaviour did not move"
-    if run.behaviour.falling:
-        old, new = -old, -new
+    sign = -1 if run.behaviour.falling else 1
+    if abs(there[-1] - there[0]) <= least:
+        low, high = sorted((sign * there.min(), sign * there.max()))
+        return f"apart from what was learned or lost (mean behaviour went between {low:.2g} and {high:.2g})"
+    old, new = sign * there[0], sign * there[-1]
     return f"apart from what was learned or lost (mean behaviour went from {old:.2g} to {new:.2g})"
 
 

@@ -7,10 +7,10 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 
 from geophone.errors import GeophoneError, InputError, StoreError
+from geophone.point.reading import mean_since_last
 from geophone.point.signals import Behaviour, RunSignals
 from geophone.prove.bed import Setting
 from geophone.prove.recording import record
@@ -166,17 +166,8 @@ def signals_of(run: Stored) -> RunSignals:
         steps=steps,
         layers=tuple(layer.name for layer in run.layers),
         scalars={name: measured[name].to_numpy(dtype=np.float64) for name in NORMS}
-        | {name: _since_last(scalars[name].dropna(), steps) for name in ("loss", "main_loss")},
+        | {name: mean_since_last(scalars[name], steps) for name in ("loss", "main_loss")},
         series={name: table.reindex(behaviour.index).to_numpy() for name, table in series.items()},
         behaviour=Behaviour(behaviour.to_numpy(dtype=np.float64), bool(run.manifest.behaviour["falling"])),
         outputs=run.outputs().to_numpy(dtype=np.float64),
     )
-
-
-def _since_last(values: pd.Series, steps: np.ndarray) -> np.ndarray:
-    """The mean over the steps since the measurement before, NaN where there are none."""
-    total = np.concatenate([[0.0], np.cumsum(values.to_numpy(dtype=np.float64))])
-    ends = np.searchsorted(values.index.to_numpy(), steps, side="right")
-    begins = np.concatenate([[0], ends[:-1]])
-    counts = ends - begins
-    return np.where(counts > 0, (total[ends] - total[begins]) / np.maximum(counts, 1), np.nan)
