@@ -56,6 +56,14 @@ def test_json_holds_what_the_tables_hold(study, geophone):
     assert dug["observation"] in (Path(dug["folder"]) / "notes.md").read_text()
 
 
+def test_the_first_few_targets_are_counted_among_all(study, geophone):
+    there = len(gp.open(study).targets())
+    assert there > 1
+    assert geophone("targets", "study", "--top", "1").out.startswith(f"The first 1 of {there} targets:")
+    assert len(json.loads(geophone("targets", "study", "--top", "1", "--json").out)["targets"]) == 1
+    assert len(json.loads(geophone("targets", "study", "--json").out)["targets"]) == there
+
+
 def test_sql_in_its_three_forms(study, geophone):
     ask = "SELECT layer, count(*) AS n, max(stable_rank) AS top FROM series GROUP BY 1 ORDER BY 1"
     series = gp.open(study).runs[0].series("stable_rank")
@@ -107,6 +115,8 @@ def test_import_and_measure_name_what_they_made(tmp_path, geophone, monkeypatch)
         (["demo", "--out", "file.txt"], "is a file"),
         (["run", "none.toml"], "none.toml is not there"),
         (["dig", "study", "--target", "999"], "there is no target 999"),
+        (["targets", "study", "--method", "foo"], "--method 'foo': give one of transitions, naive"),
+        (["targets", "study/runs/mlp_1_digits-seed0", "--method", "foo"], "--method 'foo': give one of"),
         (["dig", "study", "--units", "1,2"], "give --target with it"),
         (["dig", "study", "--target", "1", "--units", "1;2"], "numbers from 0 with commas between"),
         (["sql", "study", "SELEC 1"], "syntax error"),
