@@ -118,6 +118,7 @@ def test_import_and_measure_name_what_they_made(tmp_path, geophone, monkeypatch)
         (["targets", "study", "--method", "foo"], "--method 'foo': give one of transitions, naive"),
         (["targets", "study/runs/mlp_1_digits-seed0", "--method", "foo"], "--method 'foo': give one of"),
         (["dig", "study", "--units", "1,2"], "give --target with it"),
+        (["dig", "study", "--target", "1", "--units", "0,999"], "--units (units=) 999: "),
         (["dig", "study", "--target", "1", "--units", "1;2"], "numbers from 0 with commas between"),
         (["sql", "study", "SELEC 1"], "syntax error"),
         (["sql", "study", "FROM nosuch"], "no table nosuch"),
