@@ -117,6 +117,8 @@ def test_import_and_measure_name_what_they_made(tmp_path, geophone, monkeypatch)
         (["dig", "study", "--target", "999"], "there is no target 999"),
         (["targets", "study", "--method", "foo"], "--method 'foo': give one of transitions, naive"),
         (["targets", "study/runs/mlp_1_digits-seed0", "--method", "foo"], "--method 'foo': give one of"),
+        (["targets", "empty"], "empty has no runs: runs/ is empty."),
+        (["export", "study/runs/mlp_1_digits-seed0", "--to", "foo"], "--to foo: known are"),
         (["dig", "study", "--units", "1,2"], "give --target with it"),
         (["dig", "study", "--target", "1", "--units", "0,999"], "--units (units=) 999: "),
         (["dig", "study", "--target", "1", "--units", "1;2"], "numbers from 0 with commas between"),
@@ -135,8 +137,9 @@ def test_import_and_measure_name_what_they_made(tmp_path, geophone, monkeypatch)
 )
 def test_bad_input_is_one_sentence_and_status_2(study, geophone, words, says):
     Path("file.txt").write_text("mine")
+    Path("empty/runs").mkdir(parents=True)
     before = sorted((p, p.stat().st_mtime_ns) for p in Path().rglob("*"))
-    for more in ([], ["--json"] if "--json" not in words and words[0] != "nosuch" else []):
+    for more in ([], ["--json"] if "--json" not in words and words[0] not in ("nosuch", "export") else []):
         done = geophone(*words, *more)
         assert done.status == 2 and done.out == ""
         assert says in done.err and "Traceback" not in done.err
