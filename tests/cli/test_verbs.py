@@ -56,6 +56,14 @@ def test_json_holds_what_the_tables_hold(study, geophone):
     assert dug["observation"] in (Path(dug["folder"]) / "notes.md").read_text()
 
 
+def test_the_first_few_targets_are_counted_among_all(study, geophone):
+    there = len(gp.open(study).targets())
+    assert there > 1
+    assert geophone("targets", "study", "--top", "1").out.startswith(f"The first 1 of {there} targets:")
+    assert len(json.loads(geophone("targets", "study", "--top", "1", "--json").out)["targets"]) == 1
+    assert len(json.loads(geophone("targets", "study", "--json").out)["targets"]) == there
+
+
 def test_sql_in_its_three_forms(study, geophone):
     ask = "SELECT layer, count(*) AS n, max(stable_rank) AS top FROM series GROUP BY 1 ORDER BY 1"
     series = gp.open(study).runs[0].series("stable_rank")
@@ -107,7 +115,12 @@ def test_import_and_measure_name_what_they_made(tmp_path, geophone, monkeypatch)
         (["demo", "--out", "file.txt"], "is a file"),
         (["run", "none.toml"], "none.toml is not there"),
         (["dig", "study", "--target", "999"], "there is no target 999"),
+        (["targets", "study", "--method", "foo"], "--method 'foo': give one of transitions, naive"),
+        (["targets", "study/runs/mlp_1_digits-seed0", "--method", "foo"], "--method 'foo': give one of"),
+        (["targets", "empty"], "empty has no runs: runs/ is empty."),
+        (["export", "study/runs/mlp_1_digits-seed0", "--to", "foo"], "--to foo: known are"),
         (["dig", "study", "--units", "1,2"], "give --target with it"),
+        (["dig", "study", "--target", "1", "--units", "0,999"], "--units (units=) 999: "),
         (["dig", "study", "--target", "1", "--units", "1;2"], "numbers from 0 with commas between"),
         (["sql", "study", "SELEC 1"], "syntax error"),
         (["sql", "study", "FROM nosuch"], "no table nosuch"),
@@ -124,8 +137,9 @@ def test_import_and_measure_name_what_they_made(tmp_path, geophone, monkeypatch)
 )
 def test_bad_input_is_one_sentence_and_status_2(study, geophone, words, says):
     Path("file.txt").write_text("mine")
+    Path("empty/runs").mkdir(parents=True)
     before = sorted((p, p.stat().st_mtime_ns) for p in Path().rglob("*"))
-    for more in ([], ["--json"] if "--json" not in words and words[0] != "nosuch" else []):
+    for more in ([], ["--json"] if "--json" not in words and words[0] not in ("nosuch", "export") else []):
         done = geophone(*words, *more)
         assert done.status == 2 and done.out == ""
         assert says in done.err and "Traceback" not in done.err

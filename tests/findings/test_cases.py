@@ -121,6 +121,17 @@ def test_a_pattern_of_attention_crystallises_where_a_head_passes_the_least_score
     assert ("no pattern of attention crystallises here" in sentence) == (not grows)
 
 
+@pytest.mark.parametrize(
+    ("experiment", "says"),
+    [("vit_digits", "position, which it is not given."), (None, "position, and attention whose weights can be read"),
+     ("mine:build", "position, and attention whose weights can be read")],
+)  # fmt: skip
+def test_heads_without_scores_are_said_to_lack_no_more_than_is_known(experiment, says):
+    one = dug("transformer", frames={"moments": moments(FLAT)})
+    one.run.manifest.about |= {} if experiment is None else {"experiment": experiment}
+    assert says in said(one, "attention") and "left to right" not in said(one, "attention")
+
+
 @pytest.mark.parametrize(("own", "other", "first"), [(0.8, 0.1, True), (0.1, 0.8, False)])
 def test_the_swap_test_names_the_layer_that_carries_most(own, other, first):
     swap = pd.DataFrame(

@@ -320,6 +320,18 @@ def test_limitations_follow_their_rules(study):
     assert "clocks" in {f.id.removeprefix("limitation/") for f in limitations(tables, clocked=False)}
 
 
+def test_targets_without_a_control_are_counted_among_all_and_among_the_dug(study):
+    tables = tables_of(study)
+    about = tables.statistics["study"]
+    fewer = {**tables.statistics, "study": about | {"pairs": about["targets_dug"] - 3}}
+    steps = pd.DataFrame({"earlier_step": [10.0, np.nan, np.nan, np.nan], "later_step": [np.nan, 90.0, np.nan, 80.0]})
+    found = {f.id: f.sentence for f in limitations(replace(tables, statistics=fewer, targets=steps), clocked=True)}
+    assert found["limitation/uncontrolled"].startswith("1 of 4 targets has no control: ")
+    assert found["limitation/controls"] == f"Of {about['targets_dug']} dug targets 3 were dug without a control."
+    both = {f.id for f in limitations(replace(tables, targets=steps.fillna(1.0)), clocked=True)}
+    assert not {"limitation/uncontrolled", "limitation/controls"} & both
+
+
 def test_the_strongest_change_is_one_of_the_units_themselves(study):
     fields = {"value": 0.2, "low": 0.1, "high": 0.3, "p": 0.001, "p_adjusted": 0.001, "status": "ok"}
     tables = changed(study, "change/new_types", **fields)

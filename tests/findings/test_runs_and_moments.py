@@ -77,10 +77,22 @@ def test_a_control_that_changes_as_much_is_said_to():
     assert moments.beside(table, "a", (20, 30), []).verdict == "untested"
 
 
-def test_what_the_loop_reported_is_the_mean_of_five_at_each_end():
+def test_what_the_loop_reported_is_the_mean_since_the_measurement_before():
     loss = pd.Series(np.arange(20.0), index=range(20))
-    assert moments.meanwhile({"loss": loss}, (9, 19)).sentence == "Loss went from 7 to 17."
-    assert moments.meanwhile({}, (9, 19)) is None
+    measured = [4, 9, 14, 19]
+    assert moments.meanwhile({"loss": loss}, (9, 19), measured).sentence == "Loss went from 7 to 17."
+    assert moments.meanwhile({"loss": loss}, (4, 19), measured).sentence == "Loss went from 2 to 17."
+    assert moments.meanwhile({}, (9, 19), measured) is None
+
+
+def test_what_was_before_a_stretch_of_nan_is_not_said_of_after_it():
+    loss = pd.Series(np.arange(20.0), index=range(20))
+    assert moments.meanwhile({"loss": loss.mask(loss.index >= 13)}, (9, 19), [4, 9, 14, 19]) is None
+    some = loss.mask((loss.index >= 10) & (loss.index < 18))
+    assert moments.meanwhile({"loss": some}, (9, 19), [4, 9, 14, 19]).sentence == "Loss went from 7 to 18.5."
+    seldom = pd.Series([0.5, 0.75], index=[8, 16])
+    assert moments.meanwhile({"accuracy": seldom}, (9, 19), range(20)).sentence == "Accuracy went from 0.5 to 0.75."
+    assert moments.meanwhile({"accuracy": seldom}, (1, 4), range(20)) is None
 
 
 def test_the_title_of_the_graph_is_its_finding():

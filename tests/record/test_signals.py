@@ -1,5 +1,7 @@
 """What a measurement says besides dimensions, held against what the network itself puts out."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -102,6 +104,21 @@ class TestBehaviour:
             tmp_path / "run", Stream(), PROBE, behaviour=lambda output, batch: output[:, 0] * 0 + batch[:, 1]
         )
         np.testing.assert_allclose(run.behaviour().loc[3], PROBE[:, 1], atol=2**-9)
+
+    @pytest.mark.parametrize(("size", "says"), [(1e6, "beyond 65,504"), (1e-9, "nearer to zero than 6e-8")])
+    @pytest.mark.parametrize("sync", [True, False])
+    def test_that_half_precision_cannot_hold_is_told_once(self, tmp_path, size, says, sync):
+        model = Stream()
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always")
+            with gp.Recorder(
+                model, PROBE, out=tmp_path / "run", every=1, sync=sync,
+                behaviour=lambda output, batch: output[:, 0] * 0 + size * (1 + batch[:, 1].abs()),
+            ) as recorder:  # fmt: skip
+                for _ in range(3):
+                    recorder.step()
+        told = [str(each.message) for each in heard if "rescale" in str(each.message)]
+        assert len(told) == 1 and says in told[0]
 
     def test_of_next_tokens_scores_real_tokens_only(self, tmp_path):
         torch.manual_seed(0)

@@ -196,3 +196,16 @@ def test_a_number_that_no_computer_counts_to_is_damage(tmp_path, field, value, s
     path.write_text(written.replace('"huge"', "9" * 5000))  # more digits than Python itself would read
     with pytest.raises(StoreError, match=said):
         read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["behaviour", "outputs"])
+def test_nan_in_a_list_is_read_as_nan_and_not_as_0(tmp_path, kind):
+    run = Run(write_run(tmp_path / "r"))
+    values = np.array([[np.nan, np.nan], [0.5, np.nan], [0.25, 0.0]], dtype=np.float32)
+    for part, steps in enumerate(([0], [1, 2])):
+        rows = pd.DataFrame({"step": steps, kind: [values[step] for step in steps]})
+        write_table(run.folder / kind / f"part-{part:05}.parquet", rows)
+    read = getattr(run, kind)()
+    np.testing.assert_array_equal(read, values)
+    write_table(tmp_path / "nothing.parquet", pd.DataFrame({"step": [0], kind: [values[0]]}))
+    np.testing.assert_array_equal(read_parts([tmp_path / "nothing.parquet"])[kind][0], values[0])

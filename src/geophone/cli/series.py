@@ -197,6 +197,7 @@ def export(
     from geophone._open import open_run
     from geophone.integrations import handing_on
 
+    handing_on.check_tool(to)  # before what is wrong with the run, which may take long to find
     written = handing_on.script(handing_on.handed(open_run(run), target), to)
     if out is None:
         print(written, end="")

@@ -62,16 +62,20 @@ def targets(
     Example: geophone targets geophone-demo --kind learned --top 5
     """
     from geophone import study as stages
-    from geophone.point.study import those
+    from geophone.point.study import METHODS, those
     from geophone.study.options import stage_settings
     from geophone.terminal.words import say_targets
 
     with Voice(as_json=as_json, quiet=quiet) as voice:
         options = stage_settings(folder).target
         if method is not None:
-            options = options.model_validate(options.model_dump() | {"method": method})
-        table = those(stages.target_stage(folder, options), run=run, kind=kind, top=top)
-        voice.say(lambda: say_targets(table, most=top or 20), lambda: {"folder": folder, "targets": table})
+            if method not in METHODS:
+                raise InputError(f"--method {method!r}: give one of {', '.join(METHODS)}.")
+            options = options.model_copy(update={"method": method})
+        table = those(stages.target_stage(folder, options), run=run, kind=kind, top=None)
+        # Cut only now, so that what is said counts all that there are.
+        most = len(table) if top is None else top
+        voice.say(lambda: say_targets(table, most=top or 20), lambda: {"folder": folder, "targets": table.head(most)})
 
 
 def dig(

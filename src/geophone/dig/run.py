@@ -21,7 +21,6 @@ from geophone.dig.samples import answers
 from geophone.dig.steps import moments_had
 from geophone.dig.subject import Specimen, Subject, specimen_of
 from geophone.dig.swap import carrier, swap_table, tied
-from geophone.dig.visualize import units_of
 from geophone.errors import InputError, StoreError
 from geophone.phenomena.runs import Draws
 from geophone.point.study import run_targets
@@ -73,10 +72,8 @@ def dig(
     had = moments_had(specimen, _windows(target))
     swapped, steps = had.steps, _dug(target, had.steps)
     models = specimen.at([step for at in swapped.values() for step in at.values()])
-    if not isinstance(options.units, int):
-        # Asked before what takes long, so that a wrong number is told at once.
-        few = answers(models[steps["target"]["before"]], [target.layer], specimen.samples.x[:2])[target.layer]
-        units_of(options.units, few.shape[1])
+    # Asked before what takes long, so that a wrong number is told at once.
+    _check_units(specimen, models[steps["target"]["before"]], target, options)
     found = _measure(specimen, target, steps, models, stream=stream, on_moment=on_moment)
     sign = _sign(run, target)
     found.tables["swap"] = swap_table(specimen, models, swapped, target.layer, sign=sign)
@@ -124,11 +121,23 @@ def ready(study: Study, targets: Sequence[Target], subject: Subject | None, opti
     """Raises InputError for what is missing to dig at `targets`, from a look at the networks and no more."""
     for name in dict.fromkeys(target.run for target in targets):
         run = study.run(name)
-        if run.manifest.about.get("experiment") is None or subject is not None:
+        own = run.manifest.about.get("experiment") is None or subject is not None
+        if own or not isinstance(options.units, int):
             specimen = specimen_of(run, subject, rng=np.random.default_rng(0), per_class=options.per_class)
-            for target in targets:
-                if target.run == name:
+            for target in (t for t in targets if t.run == name):
+                _check_units(specimen, specimen.untrained(0), target, options)
+                if own:
                     moments_had(specimen, _windows(target))
+
+
+def _check_units(specimen: Specimen, network: nn.Module, target: Target, options: DigOptions) -> None:
+    """Raises InputError for a unit that the layer does not have, known from any `network` of that shape."""
+    if isinstance(options.units, int):
+        return
+    layer = target.layer.removesuffix(ADDED)
+    there = answers(network, [layer], specimen.samples.x[:2])[layer].shape[1]
+    if absent := [unit for unit in options.units if not 0 <= unit < there]:
+        raise InputError(f"--units (units=) {absent[0]}: {layer} of {specimen.name} has units 0 to {there - 1}.")
 
 
 def _sign(run: Run, target: Target) -> int:

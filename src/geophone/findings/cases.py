@@ -200,7 +200,7 @@ def _attention(dug: Dug) -> Phrase:
     from geophone.record.heads import LEAST
 
     if "heads" not in dug.dig.tables:
-        return Phrase("Its heads do not read from left to right, so they have no scores.")
+        return _unscored(dug)
     heads, grown, parts = dug.dig["heads"], [], []
     for column, words in _HEADS.items():
         ends, _ = _ends(dug, "heads", column, ".2f")
@@ -218,3 +218,13 @@ def _attention(dug: Dug) -> Phrase:
     head = phrase("On repeated random tokens the greatest score of any head goes, before to after: {parts}.",
                   parts=listed(parts, last="; "))  # fmt: skip
     return joined([head, last])
+
+
+def _unscored(dug: Dug) -> Phrase:
+    """Why heads have no scores. A dig does not keep the reason; of the zoo's own networks, whose attention is known, it
+    can be but one."""
+    experiment = dug.run.manifest.about.get("experiment")
+    wanted = "Its heads have no scores: those want tokens with an answer at every position"
+    if experiment is not None and ":" not in str(experiment):
+        return Phrase(f"{wanted}, which it is not given.")
+    return Phrase(f"{wanted}, and attention whose weights can be read here; of these something lacks.")

@@ -31,17 +31,32 @@ def moved(series: pd.DataFrame, own: str, window: tuple[int, int], label: str) -
     return finding("transition/moved", joined([said, rest], ""), value=b / a if a else math.nan, source=SOURCE)
 
 
-def meanwhile(scalars: Mapping[str, pd.Series], window: tuple[int, int]) -> Finding | None:
-    """What each scalar of the loop (loss, accuracy ...) did over a window: means of five values at its ends."""
+def meanwhile(
+    scalars: Mapping[str, pd.Series], window: tuple[int, int], measured: Sequence[int]
+) -> Finding | None:  # fmt: skip
+    """What each scalar of the loop (loss, accuracy ...) did over a window: at each of its ends the mean over the steps
+    since the measurement before, which is what the ranker says of the loss. `measured`: the steps of the measurements.
+    """
     parts = []
     for name, values in scalars.items():
-        past, present = values.dropna().loc[: window[0]].tail(5), values.dropna().loc[: window[1]].tail(5)
-        if len(past) and len(present):
-            ends = [Quantity(float(each.mean()), ".3g", f"runs/*/scalars: {name}") for each in (past, present)]
-            parts.append(phrase("{name} went from {a} to {b}", name=name, a=ends[0], b=ends[1]))
+        ends = [_lately(values.dropna(), step, measured, reach=window[1] - window[0]) for step in window]
+        if np.isfinite(ends).all():
+            a, b = (Quantity(end, ".3g", f"runs/*/scalars: {name}") for end in ends)
+            parts.append(phrase("{name} went from {a} to {b}", name=name, a=a, b=b))
     if not parts:
         return None
     return finding("transition/meanwhile", joined([listed(parts), Phrase(".")], ""), source="runs/*/scalars")
+
+
+def _lately(values: pd.Series, step: int, measured: Sequence[int], *, reach: int) -> float:
+    """The mean of `values`, none of which is NaN, since the measurement before `step`. Of one that the loop tells less
+    often than it measures, its last within `reach` steps. NaN where there is none: what was before a stretch of NaN is
+    not what is now."""
+    before = max((other for other in measured if other < step), default=-math.inf)
+    now = values[(values.index > before) & (values.index <= step)]
+    if now.empty and len(values) < len(measured):
+        now = values[(values.index > step - reach) & (values.index <= step)].tail(1)
+    return float(now.mean())
 
 
 def beside(

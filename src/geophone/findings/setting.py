@@ -174,10 +174,30 @@ def _targets(tables: Tables) -> list[tuple[str, Phrase]]:
             "{dug} of {ranked} targets were dug; what holds at the others is not known.", dug=dug, ranked=ranked
         )
         made.append(("undug", said))
+    return made + _controls(tables, dug, pairs)
+
+
+def _controls(tables: Tables, dug: Quantity, pairs: Quantity) -> list[tuple[str, Phrase]]:
+    """How many of all targets have no control, and how many were dug without one: a control may be there and not be
+    dug, where the weights that were kept do not tell it from the target."""
+    made = []
+    if len(table := tables.targets):
+        alone = table["earlier_step"].isna() & table["later_step"].isna()
+        count, every = (Quantity(float(n), "", "targets.parquet: no control") for n in (alone.sum(), len(table)))
+        if count.value:
+            verb = "has" if count.value == 1 else "have"
+            said = phrase(
+                "{n} of {targets} {verb} no control: nowhere is there a stretch as long in which nothing was detected.",
+                n=count, targets=counted(every, "target"), verb=verb,
+            )  # fmt: skip
+            made.append(("uncontrolled", said))
     if pairs.value < dug.value:
         missing = Quantity(dug.value - pairs.value, "", f"{STATISTICS}, study, targets_dug less pairs")
-        verb = "has" if missing.value == 1 else "have"
-        made.append(("controls", phrase("{n} {verb} no control window.", n=counted(missing, "target"), verb=verb)))
+        verb = "was" if missing.value == 1 else "were"
+        said = phrase(
+            "Of {dug} {n} {verb} dug without a control.", dug=counted(dug, "dug target"), n=missing, verb=verb
+        )
+        made.append(("controls", said))
     return made
 
 

@@ -41,8 +41,8 @@ class Tables:
 
     `runs` has a row per run that was measured: run, network, architecture, task, steps, measurements, layers, rows,
     every, forked, known (whether its manifest says which network and seed it is of), catalogued (whether that network
-    is one of geophone's own), and what the manifest says of its training. `phenomena`, `statistics`, `evidence` and
-    `options` (of the digs) are empty before their stage has run.
+    is one of geophone's own), and what the manifest says of its training. `phenomena`, `targets`, `statistics`,
+    `evidence` and `options` (of the digs) are empty before their stage has run.
     """
 
     name: str
@@ -52,6 +52,7 @@ class Tables:
     statistics: Mapping[str, Any] = field(default_factory=dict)
     evidence: pd.DataFrame = field(default_factory=pd.DataFrame)
     options: tuple[Mapping[str, Any], ...] = ()
+    targets: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def alpha(self) -> float:
@@ -107,6 +108,7 @@ def tables_of(study: Study) -> Tables:
         statistics=statistics,
         evidence=study.evidence() if study.places.evidence.is_file() else pd.DataFrame(),
         options=tuple(asdict(dig.about.options) for dig in study.digs()),
+        targets=study.targets() if study.is_ranked else pd.DataFrame(),
     )
 
 

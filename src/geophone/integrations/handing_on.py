@@ -94,10 +94,15 @@ def module_expression(layer: str) -> str:
     return re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", layer)
 
 
-def script(it: Handed, tool: str) -> str:
-    """The script for `tool`, one of `TOOLS`. Raises InputError for another, and for layers that it has no name for."""
+def check_tool(tool: str) -> None:
+    """Raises InputError for one that is not among `TOOLS`."""
     if tool not in TOOLS:
         raise InputError(f"--to {tool}: known are {', '.join(TOOLS)}.")
+
+
+def script(it: Handed, tool: str) -> str:
+    """The script for `tool`, one of `TOOLS`. Raises InputError for another, and for layers that it has no name for."""
+    check_tool(tool)
     head = f'"""{it.said}"""\n\n'
     what = f"MODEL = {it.model!r}\nREVISIONS = {it.revisions!r}\n"
     if tool == "saelens":

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 # Layers are told to be absent once they were so in more than this share of at least so many measurements.
 _SHARE, _ENOUGH = 0.1, 5
 
@@ -60,4 +62,24 @@ class Absences:
         return (
             f"geophone: {', '.join(often[:4])}{' and others' if len(often) > 4 else ''} did not run, or on another "
             f"number of samples, in {self._absent[often[0]]} of {self._measurements} measurements.",
+        )
+
+
+class Precision:
+    """Finds behaviour that half precision, in which it is kept, cannot hold; each way once."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def lost(self, given: np.ndarray, kept: np.ndarray) -> tuple[str, ...]:
+        """What is to be told of the values of one measurement as they were `given`, and as they are `kept`."""
+        there = np.isfinite(given) & (given != 0)
+        ways = {
+            "beyond 65,504, which is kept as infinite": bool((there & ~np.isfinite(kept)).any()),
+            "nearer to zero than 6e-8, which is kept as 0": bool(there.any() and not kept[there].any()),
+        }
+        new = [way for way, here in ways.items() if here and way not in self._told]
+        self._told |= set(new)
+        return tuple(
+            f"geophone: behaviour is {way}: rescale what behaviour= or labels= make of it (told once)." for way in new
         )

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import torch
 
 from geophone.dimensions.spectrum import one_lapack_thread
-from geophone.record.faults import Absences
-from geophone.record.measurement import Measurer
+from geophone.record.faults import Absences, Precision
+from geophone.record.measurement import Measurer, Rowset
 from geophone.record.norms import Norms, TensorNorms
 from geophone.record.readers import Caught
 from geophone.record.scoring import Scored
@@ -64,13 +64,14 @@ class Measurement:
 @dataclass(frozen=True, slots=True)
 class Processed:
     """What came of one measurement: its alarms, the flat `record` of it where somebody asked for one, what went wrong
-    on the way (`faults`: what failed, and the error) and what is to be told of layers that are `absent`."""
+    on the way (`faults`: what failed, and the error) and sentences that are to be `told`: of layers that are absent, of
+    behaviour that cannot be kept as it is."""
 
     step: int
     alarms: tuple[Alarm, ...] = ()
     record: dict[str, float] | None = None
     faults: tuple[tuple[str, Exception], ...] = ()
-    absent: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
 
 
 class Processing:
@@ -82,7 +83,7 @@ class Processing:
     ) -> None:
         self.writer = writer
         self._measurer, self._listener, self._flat = measurer, listener, tuple(flat)
-        self._absences = Absences()
+        self._absences, self._precision = Absences(), Precision()
 
     def measured(self, it: Measurement) -> Processed:
         """Measure, write and listen. A measurement that fails has rows that say so."""
@@ -101,13 +102,19 @@ class Processing:
         row = {"index": it.index, "step": it.step, **scalars}
         self.writer.add(rows.series, row, lists=rows.lists, concepts=rows.concepts)
         main = [row for row in rows.series if row["probe"] == "main"]
-        absent = self._absences.count(main)
+        told = (*self._absences.count(main), *self._imprecise(it.caught, rows))
         alarms: list[Alarm] = []
         try:
             alarms = [] if self._listener is None else self._listener.hear(it.step, main, rows.lists)
         except Exception as error:  # what listens must not end what it listens to; the session tells it
             faults.append(("what watches the measurements", error))
-        return Processed(it.step, tuple(alarms), self._record(it.step, scalars, main), tuple(faults), absent)
+        return Processed(it.step, tuple(alarms), self._record(it.step, scalars, main), tuple(faults), told)
+
+    def _imprecise(self, caught: Caught | None, rows: Rowset) -> tuple[str, ...]:
+        if caught is None or caught.scored is None or caught.scored.behaviour is None or "behaviour" not in rows.lists:
+            return ()
+        given = caught.scored.behaviour.cpu().double().numpy()
+        return self._precision.lost(given, rows.lists["behaviour"]["behaviour"])
 
     def recall(self, it: Measurement) -> None:
         """Remember a measurement that is written already."""

@@ -295,7 +295,7 @@ class Session:
         for outcome in self._room.collect(wait=wait):
             for what, error in outcome.faults:
                 self._faults.tell(what, error)
-            for message in outcome.absent:
+            for message in outcome.told:
                 warnings.warn(message, stacklevel=2)
             alarms += outcome.alarms
             with self._faults.outlived("what watches the measurements"):

@@ -27,7 +27,7 @@ def cards(row: Mapping[Hashable, Any], measured: RunTables, sources: Sources) ->
     series = measured.series[row["dimension"]]
     window = (row["start"], row["end"])
     known, dug = row["known"], sources.digs.get(row["rank"])
-    meanwhile = said.meanwhile(measured.scalars, window)
+    meanwhile = said.meanwhile(measured.scalars, window, series.index.tolist())
     described = said.moved(series, row["named"], window, plain(row["dimension"]))
     happened = happenings.happened(known) if known else described
     on_what = happenings.on_what(known) if known else None

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -170,11 +171,33 @@ def _rows(
     try:
         for path in paths:
             _check_size(connection, path)
-        return connection.execute(query, [[str(p) for p in paths]]).df()
+        return _with_gaps(connection.execute(query, [[str(p) for p in paths]]).df())
     except (duckdb.Error, UnicodeDecodeError, ValueError, MemoryError) as error:
         damaged = [p for p in paths if not _readable(connection, p)]
         which = f"{damaged[0]} is damaged" if damaged else f"{paths[0].parent} cannot be read"
         raise StoreError(f"{which}: {_reason(error)}.") from error
+
+
+def _with_gaps(table: pd.DataFrame) -> pd.DataFrame:
+    """`table`, with NaN for what is missing inside a list.
+
+    NaN in a list is stored as NULL and comes back masked, and numpy counts what lies under a mask, a 0, as a value.
+    """
+    for name in table:
+        if pd.api.types.is_object_dtype(table[name]) and any(map(_is_masked, table[name])):
+            table[name] = [_unmasked(value) for value in table[name]]
+    return table
+
+
+def _is_masked(value: object) -> bool:
+    return isinstance(value, np.ma.MaskedArray)
+
+
+def _unmasked(value: Any) -> Any:
+    if not _is_masked(value):
+        return value
+    # A list of nothing but NaN is stored as one of whole numbers, which know no NaN.
+    return np.ma.filled(value if value.dtype.kind == "f" else value.astype(np.float64), np.nan)
 
 
 def _readable(connection: duckdb.DuckDBPyConnection, path: Path) -> bool:

@@ -59,7 +59,11 @@ class StudyFile(StageSettings):
     @field_validator("seeds", mode="before")
     @classmethod
     def _counted(cls, given: object) -> object:
-        return list(range(given)) if isinstance(given, int) and not isinstance(given, bool) else given
+        if not isinstance(given, int) or isinstance(given, bool):
+            return given
+        if given < 1:
+            raise InputError("give how many seeds, 1 or more, or a list of them")
+        return list(range(given))
 
     def complete(self, source: StudyText) -> Self:
         super().complete(source)
@@ -70,7 +74,23 @@ class StudyFile(StageSettings):
         with source.at("schedule", got=self.schedule):
             schedule_of(self.schedule)
         with source.at("networks", got=self.networks):
-            return self.model_copy(update={"networks": expanded(self.networks)})
+            made = self.model_copy(update={"networks": expanded(self.networks)})
+        made._check_measured(source)
+        return made
+
+    def _check_measured(self, source: StudyText) -> None:
+        """Raises InputError where a run would end before its first measurement."""
+        from geophone.zoo.catalogue import experiment
+
+        schedule = schedule_of(self.schedule)
+        place = ("schedule", *list(self.schedule)[:1]) if self.schedule else ("steps",)
+        for network in self.networks:
+            steps = self.steps or experiment(network).steps
+            if not any(map(schedule.due, range(steps + 1))):
+                said = (
+                    f"no measurement falls within the {steps} steps of {network}: measure more often, or train longer."
+                )
+                raise source.error(place, said)
 
     def _check_recorded(self) -> None:
         if self.dimensions is not None and self.target.dimension not in self.dimensions:

@@ -59,6 +59,8 @@ def target_stage(place: Study | Path | str, options: TargetOptions | None = None
     study = place if isinstance(place, Study) else open_folder(place)
     if isinstance(study, Run):
         return targets_of_run(study, method=options.method, dimension=options.dimension)
+    if not study.runs:
+        raise InputError(f"{study.folder} has no runs: {study.places.runs.name}/ is empty.")
     table = targets(study, dimension=options.dimension, method=options.method)
     study.write("targets", table)
     return table
