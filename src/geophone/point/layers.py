@@ -17,6 +17,7 @@ BASELINE = 61
 STANDS_OUT = 3.0
 NEAR = 3
 GAIN = "readable_gain"
+TIES = 0.1
 _TINY = 1e-300
 
 
@@ -38,7 +39,8 @@ def excess(levels: Series) -> Series:
 
 class LayerMap:
     """How much every layer (a module; what it adds counts as its own) did at every measurement of one run, read once
-    and asked for each transition: by the first of the rule's `parts`, or by the others where the run lacks it."""
+    and asked for each transition: by the first of the rule's `parts`, ties by the others, and by these alone where the
+    run lacks it."""
 
     def __init__(self, run: RunSignals, parts: Sequence[LayerPart]) -> None:
         self.names = tuple(dict.fromkeys(layer.removesuffix(ADDED) for layer in run.layers))
@@ -53,12 +55,9 @@ class LayerMap:
             place = [self.names.index(run.layers[i].removesuffix(ADDED)) for i in columns]
             ranking[k][:, place] = np.log(by_layer(levels) + SMALL)
             standing[k][:, place] = excess(levels)
-        # Where weights' updates were recorded they tell best which layer it was; of checkpoints the others are left.
-        first = ranking[:1] if np.isfinite(ranking[:1]).any() else ranking
-        self._gained = _mean(first)
         # A layer in which something is lost gains nothing, and would come last by what it gains.
-        rest = first[[k for k in range(len(first)) if parts[k].signal != GAIN]]
-        self._changed = _mean(rest) if np.isfinite(rest).any() else self._gained
+        lost = np.array([part.signal != GAIN for part in parts], dtype=bool)
+        self._gained, self._changed = _together(ranking), _together(ranking[lost])
         self._standing = np.fmax.reduce(standing, axis=0) if len(parts) else ranking
 
     def layers(self, index: int, start: int, stop: int, *, gained: bool = True) -> tuple[LayerShare, ...]:
@@ -89,6 +88,13 @@ def _middles(standing: Series) -> Series:
     total = above.sum(0)
     places = np.arange(len(standing))[:, None]
     return np.where(total > 0, (above * places).sum(0) / np.where(total > 0, total, 1.0), standing.argmax(0))
+
+
+def _together(ranking: Series) -> Series:
+    """The first part of `ranking` (parts, M, L), and a little of the others' mean, which decides between layers that
+    are level in it; that mean alone where the run does not have the first."""
+    first, rest = ranking[0] if len(ranking) else np.zeros((0, 0)), _mean(ranking[1:])
+    return first + TIES * np.nan_to_num(rest) if np.isfinite(first).any() else rest
 
 
 def _mean(stack: Series) -> Series:
