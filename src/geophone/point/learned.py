@@ -33,7 +33,7 @@ PACES = (Kernel("step", 4.0), Kernel("step", 8.0), Kernel("step", 16.0))
 TINY = 1e-9
 COURSE = Kernel("step", 16.0)  # what is slower than this is no transition
 DIP = 0.25  # of the range of mean behaviour, less than which is not lost where it is soon there again
-TOGETHER = 1.645  # standard errors, which one of twenty means of samples that drift comes to
+TOGETHER = 2.326  # standard errors, which one of a hundred means of samples that drift comes to
 _PARTS = {
     function.__name__: function
     for function in (
