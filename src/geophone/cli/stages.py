@@ -73,9 +73,10 @@ def targets(
                 raise InputError(f"--method {method!r}: give one of {', '.join(METHODS)}.")
             options = options.model_copy(update={"method": method})
         table = those(stages.target_stage(folder, options), run=run, kind=kind, top=None)
-        # Cut only now, so that what is said counts all that there are.
-        most = len(table) if top is None else top
-        voice.say(lambda: say_targets(table, most=top or 20), lambda: {"folder": folder, "targets": table.head(most)})
+        voice.say(
+            lambda: say_targets(table, most=top or 20),  # which counts all that there are
+            lambda: {"folder": folder, "targets": those(table, run=None, kind=None, top=top)},
+        )
 
 
 def dig(

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from scipy.ndimage import median_filter
 
 from geophone.point import score as scores
-from geophone.point.kernels import Kernel, operators
+from geophone.point.kernels import Kernel, of_unit_noise, operators
 from geophone.point.layers import BASELINE, columns_of
 from geophone.point.learned import COURSE, behaviour_score
 from geophone.point.null import CLIP, NoiseNull, noise_null, redrawn_null
@@ -157,11 +157,10 @@ def _standing(scene: Scene, parts: Sequence[LayerPart]) -> tuple[Series, NoiseNu
     no evidence here."""
     these = [part for part in parts if part.pool != "mean" and columns_of(scene.run, part)]
     rest = np.concatenate([_rest(scene.run, part) for part in these], axis=1)
-    means = [operators(scene.run.steps, kernel).mean for kernel in SCALES]
-    usual = [np.sqrt(np.square(mean).sum(1, keepdims=True)) for mean in means]
+    means = [of_unit_noise(operators(scene.run.steps, kernel).mean) for kernel in SCALES]
 
     def statistic(y: Series) -> Series:
-        return np.max([(mean @ y / size).max(1) for mean, size in zip(means, usual, strict=True)], axis=0)
+        return np.max([(mean @ y).max(1) for mean in means], axis=0)
 
     return statistic(rest), noise_null(rest, statistic, apart=scene.apart, rng=scene.rng)
 

@@ -48,6 +48,11 @@ def operators(steps: Series, kernel: Kernel, *, causal: bool = False) -> Operato
     return _operators(tuple(np.asarray(steps, dtype=np.float64).tolist()), kernel, causal)
 
 
+def of_unit_noise(matrix: Series) -> Series:
+    """An operator in units of what it makes of white noise of deviation 1, which is 1 at every measurement."""
+    return np.asarray(matrix / np.sqrt(np.square(matrix).sum(1, keepdims=True)))
+
+
 @lru_cache(maxsize=24)
 def _operators(steps: tuple[float, ...], kernel: Kernel, causal: bool) -> Operators:
     places = np.arange(len(steps), dtype=np.float64) if kernel.axis == "step" else log_steps(np.array(steps))

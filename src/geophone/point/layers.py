@@ -57,7 +57,7 @@ class LayerMap:
             standing[k][:, place] = excess(levels)
         # A layer in which something is lost gains nothing, and would come last by what it gains.
         lost = np.array([part.signal != GAIN for part in parts], dtype=bool)
-        self._gained, self._changed = _together(ranking), _together(ranking[lost])
+        self._gained, self._changed = _decided(ranking), _decided(ranking[lost])
         self._standing = np.fmax.reduce(standing, axis=0) if len(parts) else ranking
 
     def layers(self, index: int, start: int, stop: int, *, gained: bool = True) -> tuple[LayerShare, ...]:
@@ -90,7 +90,7 @@ def _middles(standing: Series) -> Series:
     return np.where(total > 0, (above * places).sum(0) / np.where(total > 0, total, 1.0), standing.argmax(0))
 
 
-def _together(ranking: Series) -> Series:
+def _decided(ranking: Series) -> Series:
     """The first part of `ranking` (parts, M, L), and a little of the others' mean, which decides between layers that
     are level in it; that mean alone where the run does not have the first."""
     first, rest = ranking[0] if len(ranking) else np.zeros((0, 0)), _mean(ranking[1:])

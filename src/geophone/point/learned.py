@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from geophone.point import score as scores
-from geophone.point.kernels import Kernel, operators
+from geophone.point.kernels import Kernel, of_unit_noise, operators
 from geophone.point.null import NoiseNull, noise_null
 from geophone.point.rule import Rule, ScorePart
 from geophone.point.scene import FIRST, MEAN, Scene, described, edges, ratio
@@ -22,6 +22,7 @@ from geophone.point.stretch import (
     own_count,
     rise_stretch,
     sample_table,
+    smoothed,
     steepest,
     valleys,
 )
@@ -78,13 +79,14 @@ def behaviour_transitions(scene: Scene, yields: dict[str, float]) -> list[Transi
 def _rises(scene: Scene, behaviour: Behaviour, kind: str, strength: Series) -> list[Transition]:
     run, values = scene.run, scores.skill(scene.run)
     score = _joined(run, scene.rule.behaviour)
-    course = operators(run.steps, Kernel("step", 2.0)).mean @ values.mean(1)
+    smooth = smoothed(run, values)
+    course = smooth.mean(1)
     whole = float(course.max() - course.min())
     moments = scene.moments(score)
     listing: list[Transition] = []
     at_first: list[Transition] = []
     for i in moments:
-        did = moved(run, values, int(i))
+        did = moved(run, values, smooth, int(i))
         left, right = valleys(score, int(i), moments)
         if not did.rising:
             continue
@@ -182,11 +184,10 @@ def _pace(scene: Scene, paths: Series) -> tuple[Series, NoiseNull]:
     alive = noise > TINY * np.maximum(np.abs(paths).max(0), 1.0)
     if not alive.any():
         return np.zeros(len(paths)), NoiseNull(0.0, 0.0)
-    slopes = [operators(scene.run.steps, kernel).slope for kernel in PACES]
-    usual = [np.sqrt(np.square(slope).sum(1, keepdims=True)) for slope in slopes]
+    slopes = [of_unit_noise(operators(scene.run.steps, kernel).slope) for kernel in PACES]
 
     def statistic(y: Series) -> Series:
-        return np.max([np.abs(slope @ y / size).max(1) for slope, size in zip(slopes, usual, strict=True)], axis=0)
+        return np.max([np.abs(slope @ y).max(1) for slope in slopes], axis=0)
 
     null = noise_null(rest[:, alive] / noise[alive], statistic, apart=scene.apart, rng=scene.rng)
     return statistic(paths[:, alive] / noise[alive]), null

@@ -12,6 +12,7 @@ from geophone.signals import LAGS as RECORDED_LAGS
 
 Series = npt.NDArray[np.float64]
 FADED = "readable_loss"  # readable_change - readable_gain: what could be read and no longer can
+PROBABILITY = "probability of the right answer"
 MAXIMUM = 2000  # measurements; longer runs are read at this many, evenly spaced
 LAGS = {**RECORDED_LAGS, FADED: RECORDED_LAGS["readable_change"]}
 
@@ -30,7 +31,7 @@ class Behaviour:
     @property
     def what(self) -> str:
         """In words."""
-        return self.name or ("error" if self.falling else "probability of the right answer")
+        return self.name or ("error" if self.falling else PROBABILITY)
 
     @property
     def skill(self) -> Series:
@@ -140,6 +141,8 @@ class RunSignals:
 def filled(values: npt.ArrayLike) -> Series:
     """Gaps bridged by straight lines over measurements, the ends by the nearest value; 0 where there is none."""
     out = np.array(values, dtype=np.float64)
+    if np.isfinite(out).all():
+        return out
     places = np.arange(len(out))
     for column in out.reshape(len(out), -1).T:
         there = np.isfinite(column)

@@ -84,10 +84,14 @@ class Moved:
     noise: float
 
 
-def moved(run: RunSignals, skill: Series, index: int) -> Moved:
-    """The samples that the rise of `skill` (M, n) at `index` moved by at least half as much as those that it moved
-    most, from the lowest mean within reach before it to the highest behind it."""
-    smooth = operators(run.steps, SMOOTH).mean @ skill
+def smoothed(run: RunSignals, skill: Series) -> Series:
+    """Skill (M, n) over 2 measurements, as `moved` asks for it."""
+    return operators(run.steps, SMOOTH).mean @ skill
+
+
+def moved(run: RunSignals, skill: Series, smooth: Series, index: int) -> Moved:
+    """The samples that the rise of `skill` (M, n; `smooth`: the same, `smoothed`) at `index` moved by at least half as
+    much as those that it moved most, from the lowest mean within reach before it to the highest behind it."""
     low, high = around(index, len(run))
     mean = smooth.mean(1)
     bottom, top = low + int(mean[low : index + 1].argmin()), index + int(mean[index : high + 1].argmax())

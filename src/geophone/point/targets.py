@@ -13,7 +13,7 @@ from geophone.point.learned import behaviour_score
 from geophone.point.rule import Rule, frozen_rule
 from geophone.point.score import layer_levels, skill
 from geophone.point.signals import RunSignals, filled
-from geophone.point.stretch import moved
+from geophone.point.stretch import moved, smoothed
 from geophone.point.words import sentence
 from geophone.records import Transition
 
@@ -70,7 +70,8 @@ def activity_of(run: RunSignals, transition: Transition, rule: Rule) -> Series:
     the layers, or the loss."""
     if transition.kind in ("learned", "lost") and run.behaviour is not None:
         turn = 1.0 if transition.kind == "learned" else -1.0
-        curve = moved(run, turn * skill(run), transition.index).curve
+        values = turn * skill(run)
+        curve = moved(run, values, smoothed(run, values), transition.index).curve
         return np.abs(operators(run.steps, Kernel("step", 2.0)).slope @ curve)
     if transition.kind == "concept":
         column = run.layers.index(transition.layers[0].layer)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from geophone.point.signals import Behaviour, RunSignals, filled
+from geophone.point.signals import PROBABILITY, RunSignals, filled
 from geophone.records import Transition
 
 STILL = 0.02  # of the range of mean behaviour, less than which is no movement
@@ -77,20 +77,16 @@ def _what(transition: Transition, run: RunSignals) -> str:
     own = transition.samples.head(transition.own)
     old, new = own["before"].mean(), own["after"].mean()
     verb = "rose" if new > old else "fell"
-    what = (run.behaviour or Behaviour(np.zeros((0, 0)))).what
+    what = run.behaviour.what if run.behaviour else PROBABILITY
     count = f"{transition.own} of {len(transition.samples)} samples"
     return f"{transition.kind}: the {what} of {count} {verb} from {_short(old)} to {_short(new)}"
 
 
 def _short(value: float) -> str:
     """Two digits behind the point, as of a probability; two that count where these would be hardly any, or many."""
-    return (
-        f"{value:.2f}"
-        if 0.1 <= abs(value) < 100 or value == 0
-        else f"{value:.2g}"
-        if abs(value) < 0.1
-        else f"{value:.3g}"
-    )
+    if value == 0 or 0.1 <= abs(value) < 100:
+        return f"{value:.2f}"
+    return f"{value:.2g}" if abs(value) < 0.1 else f"{value:.3g}"
 
 
 def _meanwhile(transition: Transition, run: RunSignals) -> str:
